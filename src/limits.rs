@@ -1,0 +1,82 @@
+//! Every bound of Rig, each with its reason.
+//!
+//! A bound that depends on another is asserted against it at compile time, at the end.
+
+use std::time::Duration;
+
+/// Bytes of one record: what one document may reasonably be, and what a reader may allocate on the word of a checked header.
+pub const RECORD_BYTES_MAX: usize = 8 << 20;
+/// Bytes of `data` in one operation; the rest of the record is its header, key, actor and padding.
+pub const DATA_BYTES_MAX: usize = RECORD_BYTES_MAX - 4096;
+/// Bytes of a method: `[a-z][a-z0-9_]{0,63}`.
+pub const METHOD_BYTES_MAX: usize = 64;
+/// Bytes of an idempotency key: two UUIDs and a prefix fit.
+pub const KEY_BYTES_MAX: usize = 128;
+/// Bytes of an actor: a token's name or a user's.
+pub const ACTOR_BYTES_MAX: usize = 64;
+/// Depth of JSON: what every common parser reads without trouble.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Bytes of one segment: zero-filling one takes about 50 ms, opening the newest one about as long.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of one group commit: larger ones gain nothing and make the first in line wait.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Operations admitted and not answered.
+pub const IN_FLIGHT_OPS_MAX: usize = 10_000;
+/// Bytes of operations admitted and not answered.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of a request head, as most servers and proxies have it.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Header fields of a request.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of one request body: a batch of many small operations or one large record.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// From the first byte of a head to its last.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A body must make progress of [`BODY_PROGRESS_BYTES`] within this time, again and again.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// See [`BODY_TIMEOUT`]: 1 KiB/s over 30 s.
+pub const BODY_PROGRESS_BYTES: usize = 30 << 10;
+/// A connection that says nothing between requests.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A client that does not read its answers.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections of clients and peers together.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// Followers of the change feed among them.
+pub const FOLLOWERS_MAX: usize = 256;
+/// Bytes of answers that wait for one slow reader before no more of its requests are read.
+pub const UNSENT_BYTES_MAX: usize = 4 << 20;
+/// Requests of one connection that are read ahead of their answers.
+pub const PIPELINE_MAX: usize = 256;
+/// A follower hears something at least this often.
+pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// The longest `Rig-Timeout-Ms`.
+pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// How long an operation waits for a resource that another holds.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Keyed records that are remembered for replay, the newest.
+pub const KEYS_MAX: usize = 1_000_000;
+/// How long they are remembered, in record time.
+pub const KEY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of a result that is remembered with its key.
+pub const KEY_RESULT_BYTES_MAX: usize = 4 << 10;
+
+/// Members of a cluster: the in-sync set is a list, and every member costs the primary its outgoing bytes.
+pub const MEMBERS_MAX: usize = 9;
+
+/// Items of one page of documents.
+pub const LIST_ITEMS_MAX: usize = 1000;
+/// Bytes of a document's id.
+pub const ID_BYTES_MAX: usize = 128;
+
+const _: () = assert!(DATA_BYTES_MAX + METHOD_BYTES_MAX + KEY_BYTES_MAX + ACTOR_BYTES_MAX + 256 <= RECORD_BYTES_MAX);
+const _: () = assert!(RECORD_BYTES_MAX as u64 * 4 <= SEGMENT_BYTES);
+const _: () = assert!(DATA_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
+const _: () = assert!(FOLLOWERS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(METHOD_BYTES_MAX < 256 && KEY_BYTES_MAX < 256 && ACTOR_BYTES_MAX < 256);

@@ -1,0 +1,1 @@
+//! One pass over JSON at the door: white space dropped, everything doubtful refused.

@@ -1,0 +1,1 @@
+//! What a user sees: the binary, real processes, real files.
