@@ -14,6 +14,8 @@
 //!
 //! Arrows go down only: `tests/it/tidy.rs` reads the imports and fails on any other.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
+
 pub mod error;
 pub mod limits;
 pub mod types;
