@@ -18,4 +18,5 @@
 
 pub mod error;
 pub mod limits;
+pub mod replication;
 pub mod types;
