@@ -19,4 +19,5 @@
 pub mod error;
 pub mod limits;
 pub mod replication;
+pub mod service;
 pub mod types;

@@ -1,0 +1,5 @@
+//! Documents in memory.
+
+/// The built-in service.
+#[derive(Debug, Default)]
+pub struct Documents {}
