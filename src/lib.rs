@@ -20,4 +20,5 @@ pub mod error;
 pub mod limits;
 pub mod replication;
 pub mod service;
+pub mod node;
 pub mod types;

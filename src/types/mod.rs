@@ -2,6 +2,7 @@
 //!
 //! Nothing here does input or output, and nothing here imports another part of Rig.
 
+pub mod dump;
 pub mod json;
 mod record;
 mod time;

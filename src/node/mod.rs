@@ -1,0 +1,3 @@
+//! The running node: threads, sockets and clocks.
+
+pub mod dir;
