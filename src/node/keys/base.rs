@@ -1,7 +1,8 @@
 //! The keys of a snapshot as one block of bytes, sorted by digest.
 //!
 //! ```text
-//!   entries  64 bytes each: digest 16 | request 16 | version 8 | ordinal 8 | time 8 | status 2 | 0 2 | end of result 4
+//!   entries  104 bytes each: digest 16 | request 16 | version 8 | ordinal 8 | time 8 | epoch number 8
+//!            | chain hash 32 | status 2 | 0 2 | end of result 4
 //!   results  the texts, one after the other; an entry's text ends where it says and begins where the one
 //!            before it ends. A result that was too long to keep is the one byte 0, which no JSON is.
 //! ```
@@ -12,8 +13,10 @@
 use std::collections::BTreeMap;
 
 use super::{KeyDigest, Remembered};
+use crate::types::Hash;
 
-const ENTRY: usize = 64;
+const ENTRY: usize = 104;
+const END_AT: usize = ENTRY - 4;
 
 /// The block.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -85,7 +88,9 @@ impl Base {
             version: number(entry, 32),
             ordinal: number(entry, 40),
             time: number(entry, 48),
-            status: u16::from_le_bytes(entry[56..58].try_into().ok()?),
+            epoch: number(entry, 56),
+            hash: Hash(entry[64..96].try_into().ok()?),
+            status: u16::from_le_bytes(entry[96..98].try_into().ok()?),
             result,
         })
     }
@@ -98,9 +103,10 @@ impl Base {
         let end = u32::try_from(self.results.len()).expect("a million results of 4 KiB are less than 4 GiB");
         self.entries.extend_from_slice(key);
         self.entries.extend_from_slice(&entry.request);
-        for value in [entry.version, entry.ordinal, entry.time] {
+        for value in [entry.version, entry.ordinal, entry.time, entry.epoch] {
             self.entries.extend_from_slice(&value.to_le_bytes());
         }
+        self.entries.extend_from_slice(&entry.hash.0);
         self.entries.extend_from_slice(&entry.status.to_le_bytes());
         self.entries.extend_from_slice(&[0; 2]);
         self.entries.extend_from_slice(&end.to_le_bytes());
@@ -142,9 +148,9 @@ fn leading(key: &[u8]) -> u64 {
 }
 
 fn number(entry: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(entry[at..at + 8].try_into().expect("an entry has 64 bytes"))
+    u64::from_le_bytes(entry[at..at + 8].try_into().expect("an entry is longer than that"))
 }
 
 fn result_end(entry: &[u8]) -> usize {
-    u32::from_le_bytes(entry[60..64].try_into().expect("an entry has 64 bytes")) as usize
+    u32::from_le_bytes(entry[END_AT..].try_into().expect("an entry is longer than that")) as usize
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::limits::{KEY_RESULT_BYTES_MAX, KEY_WINDOW, KEYS_MAX};
-use crate::types::{Hash, Micros, Version};
+use crate::types::{Hash, Micros, Record, Version};
 
 /// The first half of the SHA-256 of a key: enough that two keys never meet, in half the memory.
 pub(super) type KeyDigest = [u8; 16];
@@ -44,6 +44,10 @@ pub(super) struct Remembered {
     pub(super) ordinal: u64,
     /// When it was written, in record time.
     pub(super) time: Micros,
+    /// The number of its epoch.
+    pub(super) epoch: u64,
+    /// Its chain hash.
+    pub(super) hash: Hash,
     /// The first half of its request hash.
     pub(super) request: [u8; 16],
     /// The status of its outcome.
@@ -124,11 +128,20 @@ impl Keys {
     }
 
     /// An operation with a key was applied.
-    pub(super) fn insert(&mut self, key: KeyDigest, request: [u8; 16], version: Version, time: Micros, answer: (u16, &str)) {
-        self.saw(time);
-        let (status, result) = answer;
+    pub(super) fn insert(&mut self, key: KeyDigest, record: &Record, status: u16, result: &str) {
+        self.saw(record.time);
+        let request = half(&record.request_hash.unwrap_or_default().0);
         let result = (result.len() <= KEY_RESULT_BYTES_MAX).then(|| result.into());
-        let remembered = Remembered { version, ordinal: self.count, time, request, status, result };
+        let remembered = Remembered {
+            version: record.version,
+            ordinal: self.count,
+            time: record.time,
+            epoch: record.epoch.number,
+            hash: record.hash,
+            request,
+            status,
+            result,
+        };
         self.count += 1;
         self.live.insert(key, remembered);
     }
