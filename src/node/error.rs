@@ -96,7 +96,7 @@ impl NodeError {
             },
             Self::Dir(DirError::InUse { .. }) => "stop the other process, or serve another directory".into(),
             Self::Dir(_) => "look at the directory with ls -la".into(),
-            Self::Log(error) => error.what_now().into(),
+            Self::Log(error) => error.what_now().hint().into(),
             Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
             Self::Listen { .. } => "choose another port with --listen, or port 0 for any free one".into(),
             Self::Exposed { .. } => "give --tokens FILE and, on a trusted network, --insecure-plaintext".into(),

@@ -117,7 +117,7 @@ struct State {
 
 impl State {
     fn empty(cluster: ClusterId, memory_max_bytes: u64) -> Self {
-        let start = Position { hash: log::hash_zero(cluster), ..Position::default() };
+        let start = Position { hash: log::genesis(&cluster), ..Position::default() };
         Self {
             service: Box::new(Documents::new(Settings { memory_max_bytes })),
             keys: Keys::new(),

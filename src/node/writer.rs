@@ -18,12 +18,10 @@ use mio::Waker;
 use crate::log::{Batch, LogError, Writer};
 use crate::types::{Durable, Version};
 
-/// What the thread is asked for.
-enum Job {
-    /// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
-    Write { batch: Batch, committed: Version },
-    /// Nothing to write, but more is decided than the mark says.
-    Mark { committed: Version },
+/// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
+struct Job {
+    batch: Batch,
+    committed: Version,
 }
 
 /// What it answers.
@@ -31,7 +29,7 @@ pub(super) enum Done {
     /// The batch is durable.
     Synced { durable: Durable, batch: Batch, took: Duration },
     /// There was no room: nothing of the batch is in the log.
-    NoRoom { batch: Batch },
+    NoRoom,
     /// The log is closed for good.
     Failed(LogError),
     /// The thread has panicked: a bug, and the log is closed for good.
@@ -65,12 +63,10 @@ impl LogThread {
     pub(super) fn write(&mut self, batch: Batch, committed: Version) {
         assert!(!self.busy, "one batch at a time");
         self.busy = true;
-        self.send(Job::Write { batch, committed });
-    }
-
-    /// Says what is decided when nothing is written anyway.
-    pub(super) fn mark(&mut self, committed: Version) {
-        self.send(Job::Mark { committed });
+        // The receiver is gone only after a failure, which is on its way to us.
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(Job { batch, committed }));
+        }
     }
 
     /// What was done since the last call.
@@ -86,13 +82,6 @@ impl LogThread {
         if let Some(thread) = self.thread.take() {
             // A panic was reported by `Done::Panicked` already.
             drop(thread.join());
-        }
-    }
-
-    fn send(&self, job: Job) {
-        // The receiver is gone only after a failure, which is on its way to us.
-        if let Some(jobs) = &self.jobs {
-            drop(jobs.send(job));
         }
     }
 }
@@ -122,31 +111,32 @@ impl Drop for Report {
 }
 
 fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
+    let mut committed = 0;
     while let Ok(job) = inbox.recv() {
-        let outcome = match job {
-            Job::Write { batch, committed } => write(&mut writer, batch, committed),
-            Job::Mark { committed } => writer.mark(committed).map(|()| None),
-        };
-        match outcome {
-            Ok(Some(done)) => report.tell(done),
-            Ok(None) => {}
+        committed = job.committed;
+        match write(&mut writer, job) {
+            Ok(done) => report.tell(done),
             Err(error) => {
                 report.tell(Done::Failed(error));
-                break;
+                report.ended = true;
+                return;
             }
         }
+    }
+    if let Err(error) = writer.close(committed) {
+        log::error!("close the log: {error}");
     }
     report.ended = true;
 }
 
-fn write(writer: &mut Writer, mut batch: Batch, committed: Version) -> Result<Option<Done>, LogError> {
+fn write(writer: &mut Writer, Job { mut batch, committed }: Job) -> Result<Done, LogError> {
     let begin = Instant::now();
     match writer.append(&mut batch) {
         Ok(()) => {}
-        Err(LogError::NoSpace { .. }) => return Ok(Some(Done::NoRoom { batch })),
+        Err(LogError::NoSpace { .. }) => return Ok(Done::NoRoom),
         Err(error) => return Err(error),
     }
     let durable = writer.sync()?;
     writer.mark(committed.min(durable.version()))?;
-    Ok(Some(Done::Synced { durable, batch, took: begin.elapsed() }))
+    Ok(Done::Synced { durable, batch, took: begin.elapsed() })
 }

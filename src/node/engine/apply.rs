@@ -202,8 +202,8 @@ impl Engine {
     }
 
     /// Ends what [`Engine::freeze`] began.
-    pub(in crate::node) fn thaw(&mut self, merged: Option<std::sync::Arc<Base>>) {
-        self.keys.thaw(merged);
+    pub(in crate::node) fn thaw(&mut self, merged: Option<std::sync::Arc<Base>>) -> keys::Leftover {
+        self.keys.thaw(merged)
     }
 
     /// What became of a key: `Some` when its operation is in the log, applied or on its way.

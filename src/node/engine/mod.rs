@@ -35,7 +35,7 @@ use uuid::Uuid;
 use super::keys::{self, Keys};
 use super::locks::{Locks, Ticket};
 use crate::error::{Code, Problem};
-use crate::limits::{BATCH_BYTES_MAX, DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
+use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
 use crate::replication::{ClusterConfig, Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
@@ -353,7 +353,7 @@ impl Engine {
             operation,
             hash: Hash::default(),
         };
-        if self.batches.back().is_none_or(|batch| batch.bytes().len() >= BATCH_BYTES_MAX) {
+        if self.batches.back().is_none_or(Batch::is_full) {
             self.batches.push_back(self.spare.pop().unwrap_or_default());
         }
         let batch = self.batches.back_mut().expect("one was just made");

@@ -77,6 +77,9 @@ pub(super) struct Frozen {
     pub(super) now: Micros,
 }
 
+/// Layers that are no longer needed.
+pub(super) type Leftover = (Option<Arc<BTreeMap<KeyDigest, Remembered>>>, Option<Arc<Base>>);
+
 /// The digest by which a key is remembered.
 pub(super) fn digest(key: &str) -> KeyDigest {
     half(&Sha256::digest(key.as_bytes()).into())
@@ -167,15 +170,17 @@ impl Keys {
         Some(Frozen { newer: Arc::clone(&self.frozen), base, count: self.count, now: self.now })
     }
 
-    /// Ends a snapshot: with the merged block, or with nothing when it failed.
-    pub(super) fn thaw(&mut self, merged: Option<Arc<Base>>) {
+    /// Ends a snapshot: with the merged block, or with nothing when it failed. What it gives back is only to be
+    /// dropped, which takes long enough to do it elsewhere.
+    pub(super) fn thaw(&mut self, merged: Option<Arc<Base>>) -> Leftover {
         let frozen = std::mem::take(&mut self.frozen);
         match merged {
-            Some(base) => self.base = Some(base),
+            Some(base) => (Some(frozen), self.base.replace(base)),
             None => {
                 let mut all = Arc::unwrap_or_clone(frozen);
                 all.append(&mut self.live);
                 self.live = all;
+                (None, None)
             }
         }
     }
