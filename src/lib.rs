@@ -18,4 +18,5 @@
 
 pub mod error;
 pub mod limits;
+pub mod log;
 pub mod types;
