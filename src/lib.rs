@@ -21,4 +21,5 @@ pub mod limits;
 pub mod replication;
 pub mod service;
 pub mod node;
+pub mod log;
 pub mod types;
