@@ -17,5 +17,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
 pub mod error;
+pub mod http;
 pub mod limits;
 pub mod types;
