@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
 pub mod error;
+pub mod http;
 pub mod limits;
 pub mod replication;
 pub mod service;
