@@ -31,7 +31,7 @@
 mod digest;
 mod documents;
 
-pub use documents::Documents;
+pub use documents::{Documents, Found, Listing, Page, Settings};
 
 use std::fmt;
 use std::io::{self, Read, Write};
