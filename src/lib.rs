@@ -16,6 +16,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod client;
 pub mod error;
 pub mod limits;
 pub mod node;
