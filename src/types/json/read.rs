@@ -1,0 +1,200 @@
+//! Reading checked lines without building a tree, and writing strings.
+//!
+//! Everything here trusts that the text went through the door, and pays for a broken promise with a wrong
+//! answer at most, never with a panic.
+
+use super::scan::plain_end;
+use std::borrow::Cow;
+
+/// One member of an object, as it is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// What stands between the quotes of the key, escapes as sent: see [`unescape`] and [`Member::is`].
+    pub key: &'a str,
+    /// The value, quotes included when it is a string.
+    pub value: &'a str,
+}
+
+impl Member<'_> {
+    /// Whether this is the member of that name.
+    #[inline]
+    pub fn is(&self, name: &str) -> bool {
+        self.key == name || (self.key.contains('\\') && unescape(self.key) == name)
+    }
+}
+
+/// The members of one checked object, in order, nested values as a whole; nothing for any other value.
+pub fn members(line: &str) -> Members<'_> {
+    let at = if line.starts_with('{') { 1 } else { line.len() };
+    Members { line, at }
+}
+
+/// The value of the member of that name, as it is spelled.
+pub fn get<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    members(line).find(|member| member.is(name)).map(|member| member.value)
+}
+
+/// The text of a value that is a string; `None` for any other value.
+pub fn string_of(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(unescape(inner))
+}
+
+/// See [`members`].
+#[derive(Debug, Clone)]
+pub struct Members<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let bytes = self.line.as_bytes();
+        if bytes.get(self.at) == Some(&b',') {
+            self.at += 1;
+        }
+        if bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let key_end = string_end(bytes, self.at);
+        let key = self.line.get(self.at + 1..key_end.checked_sub(1)?)?;
+        if bytes.get(key_end) != Some(&b':') {
+            return None;
+        }
+        let value_end = value_end(bytes, key_end + 1);
+        let value = self.line.get(key_end + 1..value_end)?;
+        self.at = value_end;
+        Some(Member { key, value })
+    }
+}
+
+/// Behind the closing quote of the string that begins at `at`.
+fn string_end(bytes: &[u8], at: usize) -> usize {
+    let mut end = at + 1;
+    loop {
+        end = plain_end(bytes, end);
+        match bytes.get(end) {
+            Some(b'"') => return end + 1,
+            Some(b'\\') => end += 2,
+            Some(_) => end += 1,
+            None => return bytes.len(),
+        }
+    }
+}
+
+/// Behind the value that begins at `at`.
+fn value_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b'"') => string_end(bytes, at),
+        Some(b'{' | b'[') => container_end(bytes, at),
+        _ => {
+            let rest = bytes.get(at..).unwrap_or_default();
+            at + rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len())
+        }
+    }
+}
+
+fn container_end(bytes: &[u8], at: usize) -> usize {
+    let (mut end, mut depth) = (at, 0_usize);
+    while let Some(byte) = bytes.get(end) {
+        match byte {
+            b'"' => {
+                end = string_end(bytes, end);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return end + 1;
+                }
+            }
+            _ => {}
+        }
+        end += 1;
+    }
+    bytes.len()
+}
+
+/// What a string means, from what stands between its quotes.
+pub fn unescape(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut text = String::with_capacity(raw.len());
+    unescape_into(raw, &mut text);
+    Cow::Owned(text)
+}
+
+pub(super) fn unescape_into(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(place) = rest.find('\\') {
+        out.push_str(&rest[..place]);
+        rest = &rest[place + 1..];
+        let mut chars = rest.chars();
+        let plain = match chars.next() {
+            None => return,
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                let (unit, used) = unicode(rest);
+                out.push(unit);
+                rest = rest.get(used..).unwrap_or_default();
+                continue;
+            }
+            Some(other) => other,
+        };
+        out.push(plain);
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// The character of `uXXXX` or `uXXXX\uXXXX`, and how many bytes that took.
+fn unicode(text: &str) -> (char, usize) {
+    let bytes = text.as_bytes();
+    let Some(first) = bytes.get(1..5).and_then(hex4) else { return (char::REPLACEMENT_CHARACTER, 1) };
+    if let Some(plain) = char::from_u32(first) {
+        return (plain, 5);
+    }
+    let second = bytes.get(5..11).filter(|pair| pair.starts_with(b"\\u")).and_then(|pair| hex4(&pair[2..]));
+    let pair = second
+        .filter(|second| (0xdc00..0xe000).contains(second) && first < 0xdc00)
+        .and_then(|second| char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)));
+    pair.map_or((char::REPLACEMENT_CHARACTER, 5), |pair| (pair, 11))
+}
+
+/// The number that four hexadecimal digits spell.
+pub(super) fn hex4(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+}
+
+/// Appends the text as a JSON string, with quotes and the escapes that JSON asks for.
+pub fn quote(text: &str, out: &mut String) {
+    let bytes = text.as_bytes();
+    out.push('"');
+    let mut start = 0;
+    loop {
+        let end = plain_end(bytes, start);
+        out.push_str(&text[start..end]);
+        match bytes.get(end) {
+            None => break,
+            Some(b'"') => out.push_str("\\\""),
+            Some(b'\\') => out.push_str("\\\\"),
+            Some(b'\n') => out.push_str("\\n"),
+            Some(b'\r') => out.push_str("\\r"),
+            Some(b'\t') => out.push_str("\\t"),
+            Some(control) => {
+                let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+                out.extend(['\\', 'u', '0', '0', digit(control >> 4), digit(control & 15)]);
+            }
+        }
+        start = end + 1;
+    }
+    out.push('"');
+}
