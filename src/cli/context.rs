@@ -173,3 +173,47 @@ fn read_token(file: &std::path::Path) -> Result<String, Failure> {
     }
     Ok(token.to_owned())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A context whose places are all below one directory, and nothing given.
+    pub(crate) fn context_in(home: &std::path::Path) -> Context {
+        Context {
+            data_dir: None,
+            node: None,
+            token: None,
+            timeout: None,
+            verbose: false,
+            no_input: true,
+            out: Output::new(false, true, Color::Never),
+            places: Some(Places { default_dir: home.join("data/rig/default"), nodes: home.join("state/rig/nodes") }),
+        }
+    }
+
+    #[test]
+    fn a_severe_action_needs_the_right_name_and_is_never_asked_for_without_a_terminal() {
+        let home = tempfile::tempdir().unwrap();
+        let context = context_in(home.path());
+        assert!(context.confirm(Some("n1"), "n1", "cutting the log").is_ok());
+        for confirmed in [Some("n2"), None] {
+            let failure = context.confirm(confirmed, "n1", "cutting the log").unwrap_err();
+            assert_eq!((failure.exit, &*failure.code), (Exit::Usage, "not_confirmed"));
+            assert!(failure.hint.contains("--confirm n1"));
+        }
+    }
+
+    #[test]
+    fn a_token_is_one_line_of_a_file() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("token");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        assert_eq!(read_token(&file).unwrap(), "s3cret");
+        for bad in ["", "\n", "a b", "a\nb", "\u{e9}"] {
+            std::fs::write(&file, bad).unwrap();
+            assert_eq!(read_token(&file).unwrap_err().exit, Exit::Usage, "{bad:?}");
+        }
+        assert_eq!(read_token(&home.path().join("none")).unwrap_err().exit, Exit::Usage);
+    }
+}

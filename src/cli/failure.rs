@@ -87,7 +87,8 @@ impl Failure {
         let message = paragraphs.next().unwrap_or_default();
         let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
         let rest: Vec<_> = paragraphs.collect();
-        let tip = rest.iter().find_map(|paragraph| paragraph.strip_prefix("tip: "));
+        let tip =
+            rest.iter().find_map(|paragraph| paragraph.strip_prefix("tip: ")).filter(|tip| !tip.starts_with("to pass"));
         let usage = rest.iter().find(|paragraph| paragraph.starts_with("Usage: "));
         let hint = match (tip, usage) {
             (Some(tip), _) => tip.to_owned(),

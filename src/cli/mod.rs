@@ -21,6 +21,7 @@ pub mod help;
 pub mod output;
 pub mod progress;
 pub mod registry;
+pub mod serve;
 pub mod target;
 pub mod values;
 

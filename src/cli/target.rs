@@ -173,3 +173,134 @@ fn only_running_primary(context: &Context) -> Result<Target, Failure> {
 fn names(entries: &[Entry]) -> String {
     entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::context::tests::context_in;
+    use crate::node::dir::DirLock;
+
+    struct Running {
+        dir: DataDir,
+        _lock: DirLock,
+    }
+
+    fn run(path: &Path, name: &str, role: Role, port: u16, context: &Context) -> Running {
+        let dir = DataDir::init(path, name).unwrap();
+        Registry::new(&context.places().unwrap().nodes).remember(&dir).unwrap();
+        let lock = dir.lock().unwrap();
+        let http = format!("http://127.0.0.1:{port}");
+        dir.write_endpoint(&Endpoint { pid: 1, http, role, started: String::new() }).unwrap();
+        Running { dir, _lock: lock }
+    }
+
+    fn port(found: Result<Target, Failure>) -> String {
+        found.map(|target| target.url.to_string().rsplit_once(':').unwrap().1.to_owned()).unwrap()
+    }
+
+    fn refused(found: Result<Target, Failure>) -> (Exit, String, String) {
+        let failure = found.map(|target| target.url).unwrap_err();
+        (failure.exit, failure.code.into_owned(), failure.hint)
+    }
+
+    #[test]
+    fn a_given_node_comes_first_and_a_given_directory_second() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context_in(home.path());
+        let one = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        let _two = run(&home.path().join("n2"), "n2", Role::Replica, 1002, &context);
+        context.data_dir = Some(one.dir.path().to_owned());
+        assert_eq!(port(node(&context)), "1001");
+        context.node = Some("n2".into());
+        assert_eq!(port(node(&context)), "1002");
+        context.node = Some("http://127.0.0.1:1003".into());
+        assert_eq!(port(node(&context)), "1003");
+        context.node = Some("127.0.0.1:1004".into());
+        assert_eq!(port(node(&context)), "1004");
+    }
+
+    #[test]
+    fn a_given_directory_means_its_node_and_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context_in(home.path());
+        let _other = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        let stopped = DataDir::init(&home.path().join("n2"), "n2").unwrap();
+        context.data_dir = Some(stopped.path().to_owned());
+        let (exit, code, hint) = refused(node(&context));
+        assert_eq!((exit, &*code), (Exit::Unreachable, "not_running"));
+        assert!(hint.contains(&format!("rig serve -D {}", stopped.path().display())), "{hint}");
+        context.data_dir = Some(home.path().join("n3"));
+        assert_eq!(refused(node(&context)).0, Exit::NotFound);
+    }
+
+    #[test]
+    fn what_the_endpoint_says_means_nothing_when_the_lock_is_free() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context_in(home.path());
+        let running = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        let dir = running.dir.clone();
+        drop(running);
+        assert!(dir.read_endpoint().unwrap().is_some());
+        context.node = Some("n1".into());
+        assert_eq!(refused(node(&context)).1, "not_running");
+        let _lock = dir.lock().unwrap();
+        dir.remove_endpoint().unwrap();
+        assert_eq!(refused(node(&context)).1, "starting");
+    }
+
+    #[test]
+    fn without_a_word_it_is_the_default_node_then_the_only_primary() {
+        let home = tempfile::tempdir().unwrap();
+        let context = context_in(home.path());
+        let (exit, _, hint) = refused(node(&context));
+        assert_eq!(exit, Exit::Unreachable);
+        assert!(hint.contains("rig init"), "{hint}");
+        let _replica = run(&home.path().join("n0"), "n0", Role::Replica, 1000, &context);
+        assert_eq!(refused(node(&context)).0, Exit::Unreachable);
+        let one = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        assert_eq!(port(node(&context)), "1001");
+        let _two = run(&home.path().join("n2"), "n2", Role::Primary, 1002, &context);
+        assert_eq!(refused(node(&context)).0, Exit::Usage);
+        drop(one);
+        assert_eq!(port(node(&context)), "1002");
+        let default = context.places().unwrap().default_dir.clone();
+        let _default = run(&default, "default", Role::Replica, 1003, &context);
+        assert_eq!(port(node(&context)), "1003");
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_not_found_and_a_bad_one_is_bad_usage() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context_in(home.path());
+        let one = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        for (name, wanted) in [("n9", Exit::NotFound), ("n 1", Exit::Usage), ("https://a:1", Exit::Usage)] {
+            context.node = Some(name.into());
+            assert_eq!(refused(node(&context)).0, wanted, "{name}");
+        }
+        context.node = Some("n9".into());
+        assert!(refused(node(&context)).2.contains("n1"));
+        // A directory that was replaced under the name is not that node.
+        std::fs::remove_dir_all(one.dir.path()).unwrap();
+        DataDir::init(one.dir.path(), "other").unwrap();
+        context.node = Some("n1".into());
+        assert_eq!(refused(node(&context)).0, Exit::NotFound);
+    }
+
+    #[test]
+    fn a_directory_is_found_by_name_by_flag_and_by_default() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context_in(home.path());
+        let failure = data_dir(&context).unwrap_err();
+        assert_eq!(failure.exit, Exit::NotFound);
+        let one = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
+        assert_eq!(data_dir(&context).unwrap().path(), one.dir.path());
+        let default = DataDir::init(&context.places().unwrap().default_dir, "default").unwrap();
+        assert_eq!(data_dir(&context).unwrap().path(), default.path());
+        context.data_dir = Some(one.dir.path().to_owned());
+        assert_eq!(data_dir(&context).unwrap().path(), one.dir.path());
+        context.node = Some("n1".into());
+        assert_eq!(data_dir(&context).unwrap().path(), one.dir.path());
+        context.node = Some("http://127.0.0.1:1".into());
+        assert_eq!(data_dir(&context).unwrap_err().exit, Exit::Usage);
+    }
+}
