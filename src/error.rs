@@ -114,6 +114,8 @@ codes! {
     BadRequest = "bad_request", 400, "The request cannot be understood";
     /// Token missing or refused.
     Auth = "auth", 401, "A token is needed";
+    /// Another site's page asks through its reader's browser.
+    Forbidden = "forbidden", 403, "Not allowed from there";
     /// No such document, record, path.
     NotFound = "not_found", 404, "Not found";
     /// The path exists, the method does not.

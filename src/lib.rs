@@ -20,6 +20,7 @@
 pub mod cli;
 pub mod client;
 pub mod error;
+pub mod http;
 pub mod limits;
 pub mod node;
 pub mod types;
