@@ -23,4 +23,5 @@ pub mod error;
 pub mod http;
 pub mod limits;
 pub mod node;
+pub mod log;
 pub mod types;

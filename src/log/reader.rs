@@ -1,0 +1,218 @@
+//! Reading the log: one record, a range, backwards; beside a writer, in its process or another, without a lock.
+//!
+//! ```text
+//!   same process     durable end ◄── atomics that the writer sets after its sync
+//!   other process    durable end ◄── `state/mark`, read again for every question
+//!   nobody writes    durable end ◄── the newest segment, judged as a start would judge it, nothing changed
+//! ```
+//!
+//! # Invariants
+//! 1. Nothing behind the durable end is ever read, so what is read never changes.
+//! 2. A version is found without reading what is before it: the segment by its name, the place in it by halving.
+//! 3. A record that was changed on the disk is an error, never an answer.
+
+use super::cursor::{Backwards, Cursor, Records, Replay, Segment};
+use super::error::{Context, Fault, LogError};
+use super::format::{SegmentHeader, genesis, segment_name};
+use super::recovery;
+use super::segment;
+use super::vfs::{Access, Vfs};
+use crate::types::{ClusterId, Hash, Record, Version};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Whether a node has the data directory open: the caller knows, from the lock on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// A node writes; its mark says how far the log is durable.
+    ByNode,
+    /// Nobody writes; the log itself says how far it reaches.
+    ByNobody,
+}
+
+/// What a writer tells its readers.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    durable: AtomicU64,
+    committed: AtomicU64,
+    bases: RwLock<Vec<Version>>,
+}
+
+impl Shared {
+    pub(crate) fn new(bases: Vec<Version>, durable: Version, committed: Version) -> Self {
+        Self { durable: durable.into(), committed: committed.into(), bases: RwLock::new(bases) }
+    }
+
+    pub(crate) fn durable(&self) -> Version {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_durable(&self, version: Version) {
+        self.durable.store(version, Ordering::Release);
+    }
+
+    pub(crate) fn committed(&self) -> Version {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_committed(&self, version: Version) {
+        self.committed.store(version, Ordering::Release);
+    }
+
+    pub(crate) fn add_base(&self, base: Version) {
+        self.bases.write().unwrap_or_else(PoisonError::into_inner).push(base);
+    }
+
+    fn set_bases(&self, bases: Vec<Version>) {
+        *self.bases.write().unwrap_or_else(PoisonError::into_inner) = bases;
+    }
+
+    pub(crate) fn oldest(&self) -> Version {
+        self.bases.read().unwrap_or_else(PoisonError::into_inner).first().copied().unwrap_or(1)
+    }
+
+    /// The segment that holds `version`, and the base of the next one.
+    pub(crate) fn segment_of(&self, version: Version) -> Option<(Version, Option<Version>)> {
+        let bases = self.bases.read().unwrap_or_else(PoisonError::into_inner);
+        let next = bases.partition_point(|&base| base <= version);
+        Some((*bases.get(next.checked_sub(1)?)?, bases.get(next).copied()))
+    }
+}
+
+/// A reader of a log; clones are cheap and share what they have open.
+#[derive(Clone)]
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    cluster: ClusterId,
+    shared: Arc<Shared>,
+    /// Whether `shared` is ours, and brought up to date from the mark.
+    follows_mark: bool,
+    /// The segment that was read last: questions come in runs.
+    open: Mutex<Option<Arc<Segment>>>,
+}
+
+impl Reader {
+    pub(crate) fn of_writer(vfs: Arc<dyn Vfs>, dir: &Path, cluster: ClusterId, shared: Arc<Shared>) -> Self {
+        Self::new(vfs, dir, cluster, shared, false)
+    }
+
+    fn new(vfs: Arc<dyn Vfs>, dir: &Path, cluster: ClusterId, shared: Arc<Shared>, follows_mark: bool) -> Self {
+        let inner = Inner { vfs, dir: dir.to_path_buf(), cluster, shared, follows_mark, open: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Opens the log of a data directory to read, from outside the node. No log is an empty one.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, held: Held) -> Result<Self, LogError> {
+        let view = recovery::view(&*vfs, dir, held)?;
+        let shared = Arc::new(Shared::new(view.bases, view.durable, view.committed));
+        Ok(Self::new(vfs, dir, view.cluster, shared, held == Held::ByNode))
+    }
+
+    /// Whose log it is; all zero when nothing was ever written.
+    pub fn cluster(&self) -> ClusterId {
+        self.inner.cluster
+    }
+
+    /// First version that is there, or that will be.
+    pub fn oldest(&self) -> Version {
+        self.inner.shared.oldest()
+    }
+
+    /// Last version that is durable; 0 for an empty log.
+    pub fn durable(&self) -> Version {
+        self.refresh();
+        self.inner.shared.durable()
+    }
+
+    /// Last version that is known here to be committed.
+    pub fn committed(&self) -> Version {
+        self.refresh();
+        self.inner.shared.committed()
+    }
+
+    /// One record; `None` if it is not there yet.
+    pub fn record(&self, version: Version) -> Result<Option<Record>, LogError> {
+        self.records(version, version).next().transpose()
+    }
+
+    /// The chain hash of a version, `hash(0)` included; `None` if it is not there yet.
+    pub fn hash(&self, version: Version) -> Result<Option<Hash>, LogError> {
+        if version == 0 {
+            return Ok(Some(genesis(&self.inner.cluster)));
+        }
+        if version + 1 == self.oldest() {
+            return Ok(Some(self.segment(version + 1)?.before));
+        }
+        Ok(self.record(version)?.map(|record| record.hash))
+    }
+
+    /// The records `from..=to`, as far as they are durable now, each checked against the one before it.
+    pub fn records(&self, from: Version, to: Version) -> Records {
+        Records::new(self.cursor(from, to, true))
+    }
+
+    /// The records `to..=from`, the newest first.
+    pub fn backwards(&self, from: Version, to: Version) -> Backwards {
+        Backwards::new(self.clone(), from.min(self.durable()), to.max(1))
+    }
+
+    /// The records `from..=to` without copies and without computing the chain again: for a start, which has just
+    /// done that where it matters. Checksums are still checked.
+    pub fn replay(&self, from: Version, to: Version) -> Replay {
+        Replay::new(self.cursor(from, to, false))
+    }
+
+    fn cursor(&self, from: Version, to: Version, chained: bool) -> Cursor {
+        Cursor::new(self.clone(), from.max(1), to.min(self.durable()), chained)
+    }
+
+    /// What another process has written meanwhile.
+    fn refresh(&self) {
+        let Inner { vfs, dir, shared, follows_mark, .. } = &*self.inner;
+        if !follows_mark {
+            return;
+        }
+        // An error here leaves what is known: the mark is being replaced, or the next read will say what is wrong.
+        let Ok(Some(mark)) = super::mark::read(&**vfs, dir).map(|found| found.mark) else { return };
+        if mark.durable > shared.durable() {
+            // The names first: a version must not be durable before its segment is known.
+            if let Ok(bases) = segment::bases(&**vfs, &segment::log_dir(dir)) {
+                shared.set_bases(bases);
+                shared.set_durable(mark.durable);
+            }
+        }
+        shared.set_committed(mark.committed.min(shared.durable()).max(shared.committed()));
+    }
+
+    /// The open segment that holds `version`.
+    pub(crate) fn segment(&self, version: Version) -> Result<Arc<Segment>, LogError> {
+        let Inner { vfs, dir, cluster, shared, open, .. } = &*self.inner;
+        let Some((base, next)) = shared.segment_of(version) else {
+            return Err(LogError::Compacted { wanted: version, oldest: shared.oldest() });
+        };
+        let held = open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(segment) = held.filter(|segment| segment.base == base && segment.next == next) {
+            return Ok(segment);
+        }
+        let path = segment::log_dir(dir).join(segment_name(base));
+        let file = vfs.open(&path, Access::Read).context("open", &path)?;
+        let bytes = segment::read_header(&*file).context("read", &path)?;
+        let header = SegmentHeader::decode(&bytes).map_err(|fault| LogError::corrupt(&path, 0, Some(base), fault))?;
+        if header.cluster != *cluster {
+            return Err(LogError::Foreign { path, found: header.cluster, expected: *cluster });
+        }
+        if header.base != base {
+            let fault = Fault::Version { found: header.base, expected: base };
+            return Err(LogError::corrupt(&path, 0, Some(base), fault));
+        }
+        let segment = Arc::new(Segment::new(path, file, cluster, base, next, header.before));
+        *open.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.clone());
+        Ok(segment)
+    }
+}

@@ -1,0 +1,62 @@
+//! The log as a whole: write, stop in every way there is, open, read.
+
+use super::testing::{CLUSTER, DIR, Made, config, record, segment, sized};
+use super::*;
+use crate::types::{Record, Version};
+use std::path::Path;
+use std::sync::Arc;
+
+fn versions(records: impl Iterator<Item = Result<Record, LogError>>) -> Vec<Version> {
+    records.map(|record| record.unwrap().version).collect()
+}
+
+#[test]
+fn what_was_synced_is_read_back_after_a_new_start() {
+    let mut made = Made::new(config());
+    made.write(10, 7, record);
+    let head = made.opened.sealer.position();
+    let again = Made::on(made.vfs, config());
+    assert_eq!(again.opened.report.head, head);
+    assert_eq!(again.opened.report.durable.version(), 70);
+    assert_eq!(again.opened.report.committed, 70);
+    assert_eq!(again.opened.report.last_time, record(70).time);
+    let reader = again.opened.writer.reader();
+    for read in reader.records(1, 100) {
+        let mut read = read.unwrap();
+        read.hash = Default::default();
+        assert_eq!(read, record(read.version));
+    }
+    assert_eq!(versions(reader.records(1, 100)), (1..=70).collect::<Vec<_>>());
+    assert_eq!(versions(reader.backwards(60, 5)), (5..=60).rev().collect::<Vec<_>>());
+    assert_eq!(reader.hash(70).unwrap(), Some(head.hash));
+    assert_eq!(reader.hash(0).unwrap(), Some(genesis(&CLUSTER)));
+    assert_eq!(reader.hash(71).unwrap(), None);
+}
+
+#[test]
+fn a_log_rolls_over_segments_and_goes_on_after_each_start() {
+    let config = Config { segment_bytes: 4096, ..config() };
+    let mut made = Made::new(config.clone());
+    for round in 0..10 {
+        prepare_spare(&made.vfs, Path::new(DIR), &config).unwrap();
+        made.write(5, 4, record);
+        made = Made::on(made.vfs, config.clone());
+        assert_eq!(made.opened.report.head.version, (round + 1) * 20);
+    }
+    let reader = made.opened.writer.reader();
+    assert_eq!(versions(reader.records(1, 1000)), (1..=200).collect::<Vec<_>>());
+    assert_eq!(versions(reader.backwards(1000, 1)), (1..=200).rev().collect::<Vec<_>>());
+    for version in 1..=200 {
+        assert_eq!(reader.record(version).unwrap().unwrap().version, version);
+    }
+    let mut replay = reader.replay(17, 150);
+    let mut next = 17;
+    while let Some(record) = replay.next() {
+        assert_eq!(record.unwrap().version, next);
+        next += 1;
+    }
+    assert_eq!(next, 151);
+    assert!(made.vfs.list(&Path::new(DIR).join("log")).unwrap().len() > 5);
+    assert!(made.vfs.read(&segment(1)).unwrap().len() <= 4096);
+    assert_eq!(sized(1, 5).operation.data.len(), 5);
+}
