@@ -24,4 +24,5 @@ pub mod http;
 pub mod limits;
 pub mod node;
 pub mod log;
+pub mod service;
 pub mod types;

@@ -73,6 +73,12 @@ pub const MEMBERS_MAX: usize = 9;
 pub const LIST_ITEMS_MAX: usize = 1000;
 /// Bytes of a document's id.
 pub const ID_BYTES_MAX: usize = 128;
+/// Bytes of a document's type: with `_create` it is still a method.
+pub const TYPE_BYTES_MAX: usize = 63;
+/// Fields in each list of a schema: each costs every write of the type a look-up or two.
+pub const SCHEMA_FIELDS_MAX: usize = 32;
+/// Bytes that the documents may take when nothing else is said.
+pub const DOCUMENTS_BYTES_DEFAULT: u64 = 2 << 30;
 
 const _: () = assert!(DATA_BYTES_MAX + METHOD_BYTES_MAX + KEY_BYTES_MAX + ACTOR_BYTES_MAX + 256 <= RECORD_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX as u64 * 4 <= SEGMENT_BYTES);

@@ -1,0 +1,31 @@
+//! A writer that keeps nothing but the SHA-256 of what was written.
+
+use std::io::{self, Write};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::types::Hash;
+
+/// See the module.
+pub(super) struct Digest(Sha256);
+
+impl Digest {
+    pub(super) fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    pub(super) fn finish(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
+impl Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
