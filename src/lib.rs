@@ -22,7 +22,7 @@ pub mod client;
 pub mod error;
 pub mod http;
 pub mod limits;
-pub mod node;
 pub mod log;
+pub mod node;
 pub mod service;
 pub mod types;
