@@ -16,6 +16,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod client;
 pub mod error;
 pub mod http;
 pub mod limits;
@@ -23,4 +26,7 @@ pub mod replication;
 pub mod service;
 pub mod node;
 pub mod log;
+pub mod log;
+pub mod node;
+pub mod service;
 pub mod types;

@@ -1,3 +1,5 @@
 //! The `rig` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rig::cli::main()
+}

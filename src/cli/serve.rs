@@ -1,0 +1,322 @@
+//! `rig serve`: runs a node in the foreground. Here are its arguments and what it prints; the node is `node`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::output::Look;
+use super::{Context, Failure, help, target, values};
+use crate::client::Url;
+use crate::error::Exit;
+use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
+use crate::node::dir::DataDir;
+use crate::types::{AckLevel, Mode, Role, Version};
+
+/// Where a node listens when nothing else is said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
+
+/// Run a node in the foreground
+///
+/// A fresh data directory becomes a primary; after that the role is remembered. The first SIGINT or SIGTERM
+/// stops accepting, finishes what is under way and ends with 0; a second one ends at once with 130, which is
+/// always safe.
+///
+/// What is given here and differs from what the log says (mode, replicas, time-out) is a change, and recorded
+/// in the log. An address beyond loopback needs --tokens, and --insecure-plaintext as long as there is no TLS.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    before_help = help::examples(&["rig serve --role primary", "rig serve -D ./n1 --listen 127.0.0.1:0 --json"]),
+    after_long_help = help::exits(&[
+        Exit::Ok, Exit::Failure, Exit::Usage, Exit::NotFound, Exit::Conflict, Exit::Corrupt, Exit::InUse,
+    ])
+)]
+pub struct Args {
+    /// What the node is asked to be [default: as before, at first primary]
+    #[arg(long, value_name = "ROLE", value_parser = ["primary", "replica"])]
+    role: Option<String>,
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:7440]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// How others reach this node, when that is not the listen address
+    #[arg(long, value_name = "URL", value_parser = url)]
+    advertise: Option<Url>,
+    /// Another node of the cluster; may be given again
+    #[arg(long, value_name = "URL", value_parser = url)]
+    peer: Vec<Url>,
+    /// What an answer waits for: sync, semi-sync or async [default: as in the log, at first semi-sync]
+    #[arg(long, value_name = "MODE", value_parser = ["sync", "semi-sync", "async"])]
+    replication: Option<String>,
+    /// In sync mode, replicas that must hold a write [default: as in the log, at first 1]
+    #[arg(long, value_name = "N")]
+    min_replicas: Option<u32>,
+    /// How long a silent replica is waited for [default: as in the log, at first 2s]
+    #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
+    sync_timeout: Option<Duration>,
+    /// What an acknowledgement of a replica means: durable, received or applied
+    #[arg(long, value_name = "LEVEL", value_parser = ["durable", "received", "applied"], default_value = "durable")]
+    ack: String,
+    /// How long a request may take that does not say so itself, at most 60s
+    #[arg(long, value_name = "DURATION", value_parser = request_timeout, default_value = "5s")]
+    request_timeout: Duration,
+    /// The service that operations are for
+    #[arg(long, value_name = "SERVICE", default_value = "documents")]
+    service: String,
+    /// File with the tokens that clients must show
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tokens: Option<PathBuf>,
+    /// Listen beyond loopback although tokens and data travel in the clear
+    #[arg(long)]
+    insecure_plaintext: bool,
+    /// How long requests under way may take at the end
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "10s")]
+    drain: Duration,
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.to_string())
+}
+
+fn request_timeout(text: &str) -> Result<Duration, String> {
+    match values::positive_duration(text)? {
+        duration if duration <= REQUEST_TIMEOUT_MAX => Ok(duration),
+        _ => Err(format!("at most {}", values::show_duration(REQUEST_TIMEOUT_MAX))),
+    }
+}
+
+/// What was asked for, checked as far as it can be without starting anything.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The directory, initialised.
+    pub dir: DataDir,
+    /// Nothing: as remembered.
+    pub role: Option<Role>,
+    /// The address to bind.
+    pub listen: SocketAddr,
+    /// How others reach it, when that is not the bound address.
+    pub advertise: Option<Url>,
+    /// Nothing: as in the log.
+    pub replication: Option<Mode>,
+    /// Nothing: as in the log.
+    pub min_replicas: Option<u32>,
+    /// Nothing: as in the log.
+    pub sync_timeout: Option<Duration>,
+    /// What an acknowledgement means.
+    pub ack: AckLevel,
+    /// For requests that do not say.
+    pub request_timeout: Duration,
+    /// File with the tokens.
+    pub tokens: Option<PathBuf>,
+    /// For requests under way at the end.
+    pub drain: Duration,
+}
+
+/// Checks the arguments, opens the directory, and refuses what this version cannot do.
+pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
+    if let Some(peer) = args.peer.first() {
+        return Err(absent(&format!("--peer {peer}"), "replication to other nodes"));
+    }
+    if args.role.as_deref() == Some("replica") {
+        return Err(absent("--role replica", "replication to other nodes"));
+    }
+    if args.service != "documents" {
+        let known = args.service.starts_with("http://")
+            || args.service.starts_with("https://")
+            || args.service.starts_with("exec:");
+        return Err(if known {
+            absent(&format!("--service {}", args.service), "a service of one's own")
+        } else {
+            Failure::usage(format!("--service {}: there is no such service", args.service)).hint("use documents")
+        });
+    }
+    if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
+        return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
+    }
+    let listen = address(args.listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
+    if !listen.ip().is_loopback() {
+        if args.tokens.is_none() {
+            return Err(Failure::usage(format!(
+                "{listen} can be reached from other machines, and no --tokens are given"
+            ))
+            .hint("give --tokens FILE, or listen on 127.0.0.1"));
+        }
+        if !args.insecure_plaintext {
+            return Err(Failure::usage(format!("{listen} can be reached from other machines, and there is no TLS"))
+                .hint("add --insecure-plaintext if the network is trusted, or listen on 127.0.0.1"));
+        }
+    }
+    let dir = DataDir::open(&target::dir_path(context)?)?;
+    if let Some(tokens) = &args.tokens {
+        std::fs::File::open(tokens)
+            .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
+    }
+    Ok(Plan {
+        dir,
+        role: args.role.as_deref().and_then(|word| word.parse().ok()),
+        listen,
+        advertise: args.advertise,
+        replication: args.replication.as_deref().and_then(|word| word.parse().ok()),
+        min_replicas: args.min_replicas,
+        sync_timeout: args.sync_timeout,
+        ack: args.ack.parse().map_err(Failure::usage)?,
+        request_timeout: args.request_timeout,
+        tokens: args.tokens,
+        drain: args.drain,
+    })
+}
+
+fn absent(what: &str, feature: &str) -> Failure {
+    Failure::new(Exit::Usage, "not_in_this_version", format!("{what}: {feature} is not in this version"))
+        .hint(format!("rig {} runs one node with the built-in service; leave it out", env!("CARGO_PKG_VERSION")))
+}
+
+fn address(text: &str) -> Result<SocketAddr, Failure> {
+    let addresses = text.to_socket_addrs();
+    addresses.ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| {
+        Failure::usage(format!("--listen {text}: not an address"))
+            .hint("write it as 127.0.0.1:7440, or with port 0 for a free one")
+    })
+}
+
+/// A node that answers, as it is announced.
+#[derive(Debug, Clone)]
+pub struct Ready<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is.
+    pub role: Role,
+    /// The number of its epoch.
+    pub epoch: u64,
+    /// The applied version.
+    pub version: Version,
+    /// Where it listens.
+    pub http: &'a str,
+    /// Its directory.
+    pub data_dir: &'a Path,
+    /// The mode that the log says.
+    pub replication: Mode,
+    /// How long it took.
+    pub opened_in: Duration,
+    /// What the start found and did, one line each.
+    pub notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ReadyLine<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    role: Role,
+    epoch: u64,
+    version: Version,
+    http: &'a str,
+}
+
+impl Ready<'_> {
+    /// Says it on stdout, at once.
+    pub fn announce(&self, context: &Context) -> Result<(), Failure> {
+        let line = ReadyLine {
+            kind: "ready",
+            name: self.name,
+            role: self.role,
+            epoch: self.epoch,
+            version: self.version,
+            http: self.http,
+        };
+        context.out.either(&line, || self.block(context))?;
+        context.out.flush()
+    }
+
+    fn block(&self, context: &Context) -> String {
+        let out = &context.out;
+        let (name, opened) = (out.look(Look::Strong, self.name), values::show_duration(self.opened_in));
+        let mut text = format!(
+            "rig {}  {name}  {}  epoch {}  {}\n  data  {}  version {}, opened in {opened}\n  http  {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.role,
+            self.epoch,
+            self.replication,
+            self.data_dir.display(),
+            self.version,
+            self.http,
+        );
+        for note in self.notes {
+            text.push_str(&format!("  {}  {note}\n", out.look(Look::Warn, "note")));
+        }
+        text.push_str(&format!("{}\n", out.look(Look::Good, "ready")));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::context::tests::context_in;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn plan_of(line: &[&str]) -> Result<Plan, Failure> {
+        let home = tempfile::tempdir().unwrap();
+        let context = context_in(home.path());
+        DataDir::init(&context.places().unwrap().default_dir, "default").unwrap();
+        let line = Line::try_parse_from([&["serve"], line].concat()).map_err(|error| Failure::from_clap(&error))?;
+        plan(line.args, &context)
+    }
+
+    #[test]
+    fn what_is_not_in_this_version_is_refused_by_name() {
+        for (line, named) in [
+            (&["--peer", "http://127.0.0.1:7441"][..], "--peer http://127.0.0.1:7441"),
+            (&["--role", "replica"], "--role replica"),
+            (&["--service", "http://127.0.0.1:9000"], "--service http://127.0.0.1:9000"),
+            (&["--service", "exec:./svc"], "--service exec:./svc"),
+        ] {
+            let failure = plan_of(line).unwrap_err();
+            assert_eq!((failure.exit, &*failure.code), (Exit::Usage, "not_in_this_version"), "{line:?}");
+            assert!(failure.message.starts_with(named), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn an_address_beyond_loopback_needs_tokens_and_the_word_for_plaintext() {
+        let tokens = tempfile::NamedTempFile::new().unwrap();
+        let file = tokens.path().to_str().unwrap();
+        assert!(plan_of(&["--listen", "127.0.0.1:0"]).is_ok());
+        assert!(plan_of(&["--listen", "[::1]:0"]).is_ok());
+        for line in [
+            &["--listen", "0.0.0.0:0"][..],
+            &["--listen", "0.0.0.0:0", "--insecure-plaintext"],
+            &["--listen", "0.0.0.0:0", "--tokens", file],
+            &["--listen", "nowhere"],
+            &["--tokens", "/nonexistent/tokens"],
+        ] {
+            assert_eq!(plan_of(line).unwrap_err().exit, Exit::Usage, "{line:?}");
+        }
+        assert!(plan_of(&["--listen", "0.0.0.0:0", "--tokens", file, "--insecure-plaintext"]).is_ok());
+    }
+
+    #[test]
+    fn words_and_bounds_are_checked() {
+        let plan = plan_of(&["--role", "primary", "--replication", "sync", "--ack", "applied"]).unwrap();
+        assert_eq!((plan.role, plan.replication), (Some(Role::Primary), Some(Mode::Sync)));
+        assert_eq!((plan.ack, plan.request_timeout), (AckLevel::Applied, Duration::from_secs(5)));
+        for line in [
+            &["--role", "leader"][..],
+            &["--replication", "maybe"],
+            &["--min-replicas", "0"],
+            &["--min-replicas", "9"],
+            &["--sync-timeout", "0s"],
+            &["--request-timeout", "61s"],
+            &["--drain", "10"],
+            &["--service", "postgres"],
+        ] {
+            assert_eq!(plan_of(line).unwrap_err().exit, Exit::Usage, "{line:?}");
+        }
+    }
+}
