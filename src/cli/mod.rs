@@ -25,6 +25,8 @@ pub mod serve;
 pub mod target;
 pub mod values;
 
+mod apply;
+mod batch;
 mod completions;
 mod init;
 mod man;
@@ -64,18 +66,21 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Apply(apply::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
 }
 
 /// The commands in the order and groups of `rig --help`.
-pub(crate) const GROUPS: &[(&str, &[&str])] = &[("Start", &["init"]), ("Tooling", &["completions", "man", "help"])];
+pub(crate) const GROUPS: &[(&str, &[&str])] =
+    &[("Start", &["init"]), ("Write and read", &["apply"]), ("Tooling", &["completions", "man", "help"])];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Apply(args) => apply::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
             Self::Help(args) => help::run(args, context),
