@@ -29,6 +29,7 @@ mod apply;
 mod batch;
 mod completions;
 mod init;
+mod logger;
 mod man;
 
 use std::io::Write;
@@ -66,6 +67,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Serve(serve::Args),
     Apply(apply::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -74,12 +76,13 @@ enum Command {
 
 /// The commands in the order and groups of `rig --help`.
 pub(crate) const GROUPS: &[(&str, &[&str])] =
-    &[("Start", &["init"]), ("Write and read", &["apply"]), ("Tooling", &["completions", "man", "help"])];
+    &[("Start", &["init", "serve"]), ("Write and read", &["apply"]), ("Tooling", &["completions", "man", "help"])];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Serve(args) => serve::run(args, context),
             Self::Apply(args) => apply::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
