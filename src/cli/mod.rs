@@ -28,8 +28,14 @@ pub mod values;
 mod apply;
 mod batch;
 mod completions;
+mod get;
 mod init;
+mod ls;
 mod man;
+pub(crate) mod pretty;
+mod schema;
+mod status;
+mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -67,6 +73,11 @@ pub struct Cli {
 enum Command {
     Init(init::Args),
     Apply(apply::Args),
+    Get(get::Args),
+    Ls(ls::Args),
+    Schema(schema::Args),
+    Status(status::Args),
+    Wait(wait::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -74,13 +85,18 @@ enum Command {
 
 /// The commands in the order and groups of `rig --help`.
 pub(crate) const GROUPS: &[(&str, &[&str])] =
-    &[("Start", &["init"]), ("Write and read", &["apply"]), ("Tooling", &["completions", "man", "help"])];
+    &[("Start", &["init"]), ("Write and read", &["apply", "get", "ls", "schema"]), ("Operate", &["status", "wait"]), ("Tooling", &["completions", "man", "help"])];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
             Self::Apply(args) => apply::run(args, context),
+            Self::Get(args) => get::run(args, context),
+            Self::Ls(args) => ls::run(args, context),
+            Self::Schema(args) => schema::run(args, context),
+            Self::Status(args) => status::run(args, context),
+            Self::Wait(args) => wait::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
             Self::Help(args) => help::run(args, context),
