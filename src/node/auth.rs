@@ -55,7 +55,8 @@ impl Tokens {
             match words[..] {
                 [] => {}
                 [name, scope, token] if name.len() <= ACTOR_BYTES_MAX => {
-                    let scope = scope_of(scope).ok_or_else(|| bad(format!("line {}: `{scope}` is no role", index + 1)))?;
+                    let scope =
+                        scope_of(scope).ok_or_else(|| bad(format!("line {}: `{scope}` is no role", index + 1)))?;
                     entries.push((Sha256::digest(token).into(), Caller { name: name.into(), scope }));
                 }
                 _ => return Err(bad(format!("line {}: expected NAME ROLE TOKEN", index + 1))),
@@ -67,19 +68,14 @@ impl Tokens {
         Ok(Self { entries })
     }
 
-    /// Whether anybody is asked for a token.
-    pub(super) fn are_needed(&self) -> bool {
-        !self.entries.is_empty()
-    }
-
     /// Who presents this, from `Authorization` or `X-Api-Key`.
     pub(super) fn caller(&self, authorization: Option<&str>, api_key: Option<&str>) -> Result<Caller, Problem> {
         if self.entries.is_empty() {
             return Ok(Caller { name: "".into(), scope: Scope::Admin });
         }
-        let bearer = authorization.and_then(|value| value.split_once(' ')).filter(|(kind, _)| {
-            kind.eq_ignore_ascii_case("bearer")
-        });
+        let bearer = authorization
+            .and_then(|value| value.split_once(' '))
+            .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
         let Some(token) = bearer.map(|(_, token)| token.trim()).or(api_key) else {
             return Err(Problem::new(Code::Auth, "this node asks for a token").hint("--token-file FILE, or RIG_TOKEN"));
         };

@@ -83,7 +83,9 @@ impl NodeError {
             Self::AheadOfLog { .. } => Exit::Corrupt,
             Self::Exposed { .. } | Self::Tokens { .. } => Exit::Usage,
             Self::NotAlone { .. } => Exit::Conflict,
-            Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => Exit::Failure,
+            Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
+                Exit::Failure
+            }
         }
     }
 
@@ -100,13 +102,17 @@ impl NodeError {
             Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
             Self::Listen { .. } => "choose another port with --listen, or port 0 for any free one".into(),
             Self::Exposed { .. } => "give --tokens FILE and, on a trusted network, --insecure-plaintext".into(),
-            Self::Tokens { .. } => "each line is: NAME ROLE TOKEN, where ROLE is read, write or admin; mode 0600".into(),
+            Self::Tokens { .. } => {
+                "each line is: NAME ROLE TOKEN, where ROLE is read, write or admin; mode 0600".into()
+            }
             Self::AheadOfLog { .. } => {
                 "the log has lost records or belongs to another time: restore it, or move the snapshot away".into()
             }
             Self::NotAlone { .. } => "start this directory with the version of Rig that wrote it".into(),
             Self::Io { .. } => "look at permissions and free space there".into(),
-            Self::Panicked(_) => "this is a bug: keep the node's log and report it; the data is as of the last sync".into(),
+            Self::Panicked(_) => {
+                "this is a bug: keep the node's log and report it; the data is as of the last sync".into()
+            }
         }
     }
 }

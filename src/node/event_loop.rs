@@ -16,7 +16,6 @@ mod housekeeping;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ use super::pool::Pool;
 use super::routes::{Desk, Later};
 use super::state::{EpochFile, Recorded};
 use super::status::Facts;
-use super::streams::{LogStream, Piece};
+use super::streams::Piece;
 use super::writer::{Done, LogThread};
 use super::{Config, NodeError, Ready, start};
 use crate::http;
@@ -157,7 +156,8 @@ impl Node {
         let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(failed("listen for"))?;
         let reader = started.writer.reader();
-        let log_thread = LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
+        let log_thread =
+            LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
         let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
         let mut node = Self {
             poll,

@@ -158,6 +158,8 @@ fn merge(resources: &mut Vec<Resource>) {
 mod tests {
     use super::*;
 
+    const NOBODY: [Ticket; 0] = [];
+
     fn keys(names: &[&str]) -> Resources {
         // A leading `=` asks for a shared hold.
         let resource = |name: &&str| match name.strip_prefix('=') {
@@ -184,8 +186,8 @@ mod tests {
         let mut locks = Locks::default();
         assert_eq!(enter(&mut locks, 1, keys(&["user/a", "email/x"])), [1]);
         assert_eq!(enter(&mut locks, 2, keys(&["user/b"])), [2]);
-        assert_eq!(enter(&mut locks, 3, keys(&["user/c", "email/x"])), []);
-        assert_eq!(enter(&mut locks, 4, keys(&["user/c"])), [], "first come first served");
+        assert_eq!(enter(&mut locks, 3, keys(&["user/c", "email/x"])), NOBODY);
+        assert_eq!(enter(&mut locks, 4, keys(&["user/c"])), NOBODY, "first come first served");
         assert_eq!(leave(&mut locks, 1), [3]);
         assert_eq!(leave(&mut locks, 3), [4]);
     }
@@ -195,10 +197,10 @@ mod tests {
         let mut locks = Locks::default();
         assert_eq!(enter(&mut locks, 1, keys(&["=team/x"])), [1]);
         assert_eq!(enter(&mut locks, 2, keys(&["=team/x"])), [2]);
-        assert_eq!(enter(&mut locks, 3, keys(&["team/x"])), []);
-        assert_eq!(enter(&mut locks, 4, keys(&["=team/x"])), [], "nobody overtakes");
-        assert_eq!(enter(&mut locks, 5, keys(&["=team/x"])), []);
-        assert_eq!(leave(&mut locks, 2), []);
+        assert_eq!(enter(&mut locks, 3, keys(&["team/x"])), NOBODY);
+        assert_eq!(enter(&mut locks, 4, keys(&["=team/x"])), NOBODY, "nobody overtakes");
+        assert_eq!(enter(&mut locks, 5, keys(&["=team/x"])), NOBODY);
+        assert_eq!(leave(&mut locks, 2), NOBODY);
         assert_eq!(leave(&mut locks, 1), [3]);
         assert_eq!(leave(&mut locks, 3), [4, 5]);
     }
@@ -207,8 +209,8 @@ mod tests {
     fn one_that_must_be_alone_waits_for_everything_and_everything_waits_for_it() {
         let mut locks = Locks::default();
         assert_eq!(enter(&mut locks, 1, keys(&["a"])), [1]);
-        assert_eq!(enter(&mut locks, 2, Resources::Alone), []);
-        assert_eq!(enter(&mut locks, 3, keys(&["b"])), []);
+        assert_eq!(enter(&mut locks, 2, Resources::Alone), NOBODY);
+        assert_eq!(enter(&mut locks, 3, keys(&["b"])), NOBODY);
         assert_eq!(leave(&mut locks, 1), [2]);
         assert_eq!(leave(&mut locks, 2), [3]);
     }
@@ -218,10 +220,10 @@ mod tests {
         let mut locks = Locks::default();
         enter(&mut locks, 1, keys(&["a"]));
         enter(&mut locks, 2, keys(&["a", "b"]));
-        assert_eq!(enter(&mut locks, 3, keys(&["b"])), []);
+        assert_eq!(enter(&mut locks, 3, keys(&["b"])), NOBODY);
         assert_eq!(leave(&mut locks, 2), [3]);
         enter(&mut locks, 4, Resources::Alone);
-        assert_eq!(enter(&mut locks, 5, keys(&["c"])), []);
+        assert_eq!(enter(&mut locks, 5, keys(&["c"])), NOBODY);
         assert_eq!(leave(&mut locks, 4), [5]);
         assert_eq!(locks.waiting(), 0);
     }
@@ -230,7 +232,7 @@ mod tests {
     fn the_same_resource_twice_in_one_operation_is_one_and_exclusive_wins() {
         let mut locks = Locks::default();
         assert_eq!(enter(&mut locks, 1, keys(&["=a", "a", "=a"])), [1]);
-        assert_eq!(enter(&mut locks, 2, keys(&["=a"])), []);
+        assert_eq!(enter(&mut locks, 2, keys(&["=a"])), NOBODY);
         assert_eq!(leave(&mut locks, 1), [2]);
     }
 

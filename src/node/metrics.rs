@@ -157,7 +157,9 @@ mod tests {
         let mut text = Exposition::default();
         text.histogram("x", "help", &histogram);
         let text = String::from_utf8(text.finish()).unwrap();
-        for line in ["x_bucket{le=\"1\"} 1", "x_bucket{le=\"4\"} 3", "x_bucket{le=\"4096\"} 3", "x_bucket{le=\"+Inf\"} 4"] {
+        for line in
+            ["x_bucket{le=\"1\"} 1", "x_bucket{le=\"4\"} 3", "x_bucket{le=\"4096\"} 3", "x_bucket{le=\"+Inf\"} 4"]
+        {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         assert!(text.contains("x_sum 10007\nx_count 4\n"));

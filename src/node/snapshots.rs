@@ -144,7 +144,8 @@ impl SnapshotFile {
         let mut file = File::open(path)?;
         let mut header = [0; HEADER];
         file.read_exact(&mut header)?;
-        let (found, position, keyed, now, sections) = read_header(&header).ok_or_else(|| bad("its header is damaged"))?;
+        let (found, position, keyed, now, sections) =
+            read_header(&header).ok_or_else(|| bad("its header is damaged"))?;
         if found != cluster {
             return Err(bad("it belongs to another cluster"));
         }

@@ -46,7 +46,7 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         Some(cluster) => cluster,
         None => {
             // The first primary makes the cluster, before anything is logged in its name.
-            let cluster = ClusterId(*uuid::Uuid::new_v8(*uuid::Uuid::now_v7().as_bytes()).as_bytes());
+            let cluster = ClusterId(*uuid::Uuid::now_v7().as_bytes());
             dir.set_cluster_id(cluster)?;
             cluster
         }
@@ -64,15 +64,9 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
 
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let recorded = epoch_file.last().map(|last| last.epoch).unwrap_or_default();
-    let newest = tail.iter().rev().find_map(|record| control(record)).or_else(|| state.config.clone());
-    let found = Recovered {
-        me: me.id,
-        head: report.head,
-        committed,
-        applied: state.applied.version,
-        config: newest,
-        recorded,
-    };
+    let newest = tail.iter().rev().find_map(control).or_else(|| state.config.clone());
+    let found =
+        Recovered { me: me.id, head: report.head, committed, applied: state.applied.version, config: newest, recorded };
     let mut outputs = Vec::new();
     let core = Replication::start_as_primary(&found, me, config.asked, config.peers_expected, &mut outputs);
     if outputs.is_empty() {

@@ -68,14 +68,12 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
 pub fn stopped_status(dir: &DataDir) -> Value {
     let meta = dir.meta();
     let recorded = state::read(&dir.state());
-    let reader = crate::log::Reader::open(
-        std::sync::Arc::new(crate::log::DiskVfs),
-        dir.path(),
-        crate::log::Held::ByNobody,
+    let reader =
+        crate::log::Reader::open(std::sync::Arc::new(crate::log::DiskVfs), dir.path(), crate::log::Held::ByNobody);
+    let log = reader.map_or(
+        Value::Null,
+        |reader| json!({ "oldest": reader.oldest(), "durable": reader.durable(), "committed": reader.committed() }),
     );
-    let log = reader.map_or(Value::Null, |reader| {
-        json!({ "oldest": reader.oldest(), "durable": reader.durable(), "committed": reader.committed() })
-    });
     json!({
         "type": "status",
         "name": meta.name,
@@ -105,7 +103,13 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     let (core, counters) = (engine.core(), engine.counters());
     page.labelled("rig_build_info", "gauge", "The program.", "version", &[(env!("CARGO_PKG_VERSION"), 1.0)]);
     page.labelled("rig_role", "gauge", "1 for the role that this node has.", "role", &[(core.role().as_str(), 1.0)]);
-    page.labelled("rig_state", "gauge", "1 for the state that this node is in.", "state", &[(core.state().as_str(), 1.0)]);
+    page.labelled(
+        "rig_state",
+        "gauge",
+        "1 for the state that this node is in.",
+        "state",
+        &[(core.state().as_str(), 1.0)],
+    );
     page.gauge("rig_epoch", "Number of the epoch.", core.epoch().number as f64);
     let versions = [
         ("oldest", facts.oldest as f64),
@@ -137,7 +141,11 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.gauge("rig_degraded", "1 while answers promise less than was asked for.", degraded(engine));
     if let Some(documents) = engine.service().documents() {
         page.gauge("rig_documents", "Documents.", documents.len() as f64);
-        page.gauge("rig_documents_bytes", "Bytes of documents and indexes, as counted.", documents.memory_bytes() as f64);
+        page.gauge(
+            "rig_documents_bytes",
+            "Bytes of documents and indexes, as counted.",
+            documents.memory_bytes() as f64,
+        );
         page.gauge("rig_documents_max_bytes", "The limit of that.", documents.memory_max_bytes() as f64);
     }
     page.counter("rig_snapshots_total", "Snapshots written.", metrics.snapshots);
@@ -147,7 +155,8 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);
     page.counter("rig_http_connections_refused_total", "Connections over the limit.", metrics.refused_connections);
     let answers = metrics.answers.map(|count| count as f64);
-    let answers: Vec<(&str, f64)> = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(answers).skip(2).collect();
+    let answers: Vec<(&str, f64)> =
+        ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(answers).skip(2).collect();
     page.labelled("rig_http_requests_total", "counter", "Answers by class of status.", "status", &answers);
     page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.uptime_s as f64);
     page.finish()

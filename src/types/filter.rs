@@ -33,7 +33,9 @@ impl Filter {
             && self.type_name.as_deref().is_none_or(|type_name| type_of(method) == Some(type_name))
             && self.id.as_deref().is_none_or(|id| {
                 type_of(method).is_some()
-                    && json::get(&record.operation.data, "id").and_then(json::string_of).is_some_and(|found| found == id)
+                    && json::get(&record.operation.data, "id")
+                        .and_then(json::string_of)
+                        .is_some_and(|found| found == id)
             })
     }
 }

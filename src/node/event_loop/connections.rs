@@ -270,8 +270,14 @@ impl Node {
     }
 
     /// An answer for a request that was handled elsewhere.
-    pub(super) fn answer_elsewhere(&mut self, to: ReplyTo, handled: Result<Handled, RouteError>) -> Result<(), NodeError> {
-        let Some(Some(mut connection)) = self.connections.get_mut(to.connection).map(Option::take) else { return Ok(()) };
+    pub(super) fn answer_elsewhere(
+        &mut self,
+        to: ReplyTo,
+        handled: Result<Handled, RouteError>,
+    ) -> Result<(), NodeError> {
+        let Some(Some(mut connection)) = self.connections.get_mut(to.connection).map(Option::take) else {
+            return Ok(());
+        };
         if let Some(Slot::Elsewhere(exchange)) = connection.slot(to.request) {
             let exchange = exchange.clone();
             let slot = match handled {
@@ -486,11 +492,9 @@ impl Node {
         if self.common_of != of {
             self.common_of = of;
             let (name, role) = (&self.dir.meta().name, core.role());
-            self.common = format!(
-                "Rig-Node: {name}\r\nRig-Role: {role}\r\nRig-Epoch: {}\r\nRig-Version: {}\r\n",
-                of.1, of.0
-            )
-            .into_bytes();
+            self.common =
+                format!("Rig-Node: {name}\r\nRig-Role: {role}\r\nRig-Epoch: {}\r\nRig-Version: {}\r\n", of.1, of.0)
+                    .into_bytes();
         }
         &self.common
     }
@@ -508,7 +512,11 @@ impl Node {
         if let Some(etag) = &body.etag {
             answer.header("ETag", etag);
         }
-        if body.status == 304 { answer.empty() } else { answer.body(body.content_type, &body.bytes) }
+        if body.status == 304 {
+            answer.empty()
+        } else {
+            answer.body(body.content_type, &body.bytes)
+        }
         out
     }
 

@@ -39,7 +39,7 @@ impl Base {
     /// The block from the two parts of a file; `None` when they do not belong together.
     pub(crate) fn from_parts(entries: Vec<u8>, results: Vec<u8>) -> Option<Self> {
         let base = Self { entries, results };
-        let whole = base.entries.len() % ENTRY == 0;
+        let whole = base.entries.len().is_multiple_of(ENTRY);
         let mut end = 0;
         let mut last: Option<&[u8]> = None;
         for entry in base.entries.chunks_exact(ENTRY) {
@@ -114,11 +114,7 @@ impl Base {
 }
 
 /// Both in one order; where both have a key, the newer wins.
-pub(super) fn merge(
-    old: &Base,
-    newer: &BTreeMap<KeyDigest, Remembered>,
-    keep: impl Fn(&Remembered) -> bool,
-) -> Base {
+pub(super) fn merge(old: &Base, newer: &BTreeMap<KeyDigest, Remembered>, keep: impl Fn(&Remembered) -> bool) -> Base {
     let mut merged = Base::default();
     merged.entries.reserve_exact((old.len() + newer.len()) * ENTRY);
     merged.results.reserve_exact(old.results.len() + newer.len() * 48);

@@ -154,10 +154,8 @@ fn fits(pattern: &str, path: &str) -> bool {
 }
 
 fn index() -> Body {
-    let paths: Vec<_> = PATHS
-        .iter()
-        .map(|(path, methods, does)| json!({ "path": path, "methods": methods, "does": does }))
-        .collect();
+    let paths: Vec<_> =
+        PATHS.iter().map(|(path, methods, does)| json!({ "path": path, "methods": methods, "does": does })).collect();
     Body::data(&json!({ "rig": env!("CARGO_PKG_VERSION"), "paths": paths }))
 }
 

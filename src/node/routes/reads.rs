@@ -227,8 +227,11 @@ pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchang
             let page = documents.list(type_name, &filters, after.as_deref(), *limit);
             let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
             let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
-            let body =
-                format!("{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}", items.join(","), page.version);
+            let body = format!(
+                "{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}",
+                items.join(","),
+                page.version
+            );
             Ok(Handled::Body(Body::json(body.into())))
         }
     }
@@ -258,7 +261,9 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
         check(lag <= max, "max_lag", format!("{lag} operations are committed and not applied"));
     }
     if failing.is_empty() {
-        return Ok(Handled::Body(Body::data(&json!({ "ready": true, "role": core.role().as_str(), "state": state.as_str() }))));
+        return Ok(Handled::Body(Body::data(
+            &json!({ "ready": true, "role": core.role().as_str(), "state": state.as_str() }),
+        )));
     }
     let names: Vec<&str> = failing.iter().filter_map(|check| check["detail"].as_str()).collect();
     let code = if desk.draining { Code::Draining } else { Code::Recovering };

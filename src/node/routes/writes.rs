@@ -15,7 +15,13 @@ use crate::types::{Durability, Operation};
 const LINES_MAX: usize = 10_000;
 
 /// `POST /do`.
-pub(super) fn append(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange, caller: &Caller) -> Outcome {
+pub(super) fn append(
+    desk: &mut Desk<'_>,
+    request: &Request<'_>,
+    to: ReplyTo,
+    exchange: Exchange,
+    caller: &Caller,
+) -> Outcome {
     may_write(caller)?;
     let media = require_json(request)?;
     let given = Given {
@@ -177,7 +183,10 @@ fn header_key<'a>(request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
     let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(value);
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Problem::new(Code::BadRequest, format!("Idempotency-Key has {} bytes, expected 1 to {KEY_BYTES_MAX}", key.len())));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("Idempotency-Key has {} bytes, expected 1 to {KEY_BYTES_MAX}", key.len()),
+        ));
     }
     Ok(Some(key))
 }
