@@ -84,8 +84,12 @@ enum Command {
 }
 
 /// The commands in the order and groups of `rig --help`.
-pub(crate) const GROUPS: &[(&str, &[&str])] =
-    &[("Start", &["init"]), ("Write and read", &["apply", "get", "ls", "schema"]), ("Operate", &["status", "wait"]), ("Tooling", &["completions", "man", "help"])];
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Start", &["init"]),
+    ("Write and read", &["apply", "get", "ls", "schema"]),
+    ("Operate", &["status", "wait"]),
+    ("Tooling", &["completions", "man", "help"]),
+];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {

@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn the_values_of_an_array_are_told_apart() {
-        assert_eq!(items(r#"[1,"a,]",{"b":[1,2]},[3,4]]"#).collect::<Vec<_>>(), ["1", "\"a,]\"", "{\"b\":[1,2]}", "[3,4]"]);
+        assert_eq!(
+            items(r#"[1,"a,]",{"b":[1,2]},[3,4]]"#).collect::<Vec<_>>(),
+            ["1", "\"a,]\"", "{\"b\":[1,2]}", "[3,4]"]
+        );
         assert_eq!(items("[]").count(), 0);
     }
 }

@@ -99,7 +99,9 @@ struct Reference {
 fn reference(text: &str) -> Result<Reference, String> {
     let parts = text.split_once('=').and_then(|(field, rest)| Some((field, rest.split_once(':')?)));
     match parts {
-        Some((field, (kind, on_delete @ ("cascade" | "restrict" | "set_null")))) if !field.is_empty() && !kind.is_empty() => {
+        Some((field, (kind, on_delete @ ("cascade" | "restrict" | "set_null"))))
+            if !field.is_empty() && !kind.is_empty() =>
+        {
             Ok(Reference { field: field.into(), kind: kind.into(), on_delete: on_delete.into() })
         }
         _ => Err("expected FIELD=TYPE:ACTION, where ACTION is cascade, restrict or set_null".to_owned()),
@@ -134,8 +136,9 @@ fn ls(context: &Context) -> Outcome {
                 .collect();
             if names.is_empty() { "-".to_owned() } else { names.join(",") }
         };
-        let references: Vec<_> =
-            json::members(json::get(schema, "references").unwrap_or("{}")).map(|member| member.key.to_owned()).collect();
+        let references: Vec<_> = json::members(json::get(schema, "references").unwrap_or("{}"))
+            .map(|member| member.key.to_owned())
+            .collect();
         let references = if references.is_empty() { "-".to_owned() } else { references.join(",") };
         let version = json::get(schema, "_version").unwrap_or("-").to_owned();
         table.row([text("type"), version, list("unique"), list("required"), references]);
@@ -185,7 +188,8 @@ fn data(args: &Set) -> Result<String, Failure> {
     data.push('}');
     // The same pass as at the node: a reference that is given twice is a repeated key.
     let mut line = String::new();
-    json::compact(data.as_bytes(), &mut line).map_err(|error| Failure::usage(format!("the schema: {}", error.message)))?;
+    json::compact(data.as_bytes(), &mut line)
+        .map_err(|error| Failure::usage(format!("the schema: {}", error.message)))?;
     Ok(line)
 }
 

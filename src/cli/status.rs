@@ -60,7 +60,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         context.out.flush()?;
         match args.watch {
             Some(pause) => std::thread::sleep(pause),
-            None if args.check => return Ok(statuses.iter().map(health).max_by_key(severity).unwrap_or(Exit::NotFound)),
+            None if args.check => {
+                return Ok(statuses.iter().map(health).max_by_key(severity).unwrap_or(Exit::NotFound));
+            }
             None => return Ok(Exit::Ok),
         }
     }
@@ -258,7 +260,10 @@ fn paragraph(status: &Value, out: &Output) -> String {
     let log = &status["log"];
     if log["durable"].as_u64().is_some() {
         let (oldest, durable) = (word(&log["oldest"]), word(&log["durable"]));
-        line("log", format!("{oldest}..{durable}  committed {}  applied {}", word(&log["committed"]), word(&status["applied"])));
+        line(
+            "log",
+            format!("{oldest}..{durable}  committed {}  applied {}", word(&log["committed"]), word(&status["applied"])),
+        );
     }
     if !status["http"].is_null() {
         let up = status["uptime_s"].as_u64().map(|s| format!("  up {}", values::show_duration(Duration::from_secs(s))));

@@ -55,7 +55,8 @@ impl Condition {
             Self::Ready => matches!(state, "serving" | "degraded" | "in_sync"),
             Self::InSync if status["role"] == "primary" => {
                 let peers = status["peers"].as_array();
-                state == "serving" && peers.is_some_and(|all| !all.is_empty() && all.iter().all(|peer| peer["in_sync"] == true))
+                state == "serving"
+                    && peers.is_some_and(|all| !all.is_empty() && all.iter().all(|peer| peer["in_sync"] == true))
             }
             Self::InSync => state == "in_sync",
             Self::Role(role) => status["role"] == role.as_str() && !matches!(state, "recovering" | "stopped"),
