@@ -63,7 +63,7 @@ pub(crate) struct Args {
     batch: Option<PathBuf>,
 }
 
-fn key(text: &str) -> Result<String, String> {
+pub(crate) fn key(text: &str) -> Result<String, String> {
     let good = !text.is_empty() && text.len() <= KEY_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
     if good { Ok(text.to_owned()) } else { Err(format!("a key is 1 to {KEY_BYTES_MAX} visible ASCII characters")) }
 }
@@ -253,15 +253,17 @@ fn payload(args: &Args, method: &str) -> Result<String, Failure> {
     }
     let stdin = || io::stdin().lock();
     match args.payload.as_deref() {
-        Some(path) if path != Path::new("-") => {
-            let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-            let name = path.display().to_string();
-            check(&read(file).map_err(|error| unreadable(path, &error))?, &name)
-        }
+        Some(path) if path != Path::new("-") => payload_file(path),
         None if io::stdin().is_terminal() => Err(Failure::usage("there is no payload")
             .hint(format!("rig apply {method} payload.json, or rig apply {method} --data '{{\"id\":\"alice\"}}'"))),
         _ => check(&read(stdin()).map_err(|error| unreadable(Path::new("<stdin>"), &error))?, "<stdin>"),
     }
+}
+
+/// The JSON of a file in one line, checked.
+pub(crate) fn payload_file(path: &Path) -> Result<String, Failure> {
+    let bytes = File::open(path).and_then(read).map_err(|error| unreadable(path, &error))?;
+    check(&bytes, &path.display().to_string())
 }
 
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {

@@ -28,9 +28,15 @@ pub mod values;
 mod apply;
 mod batch;
 mod completions;
+mod get;
 mod init;
 mod logger;
+mod ls;
 mod man;
+pub(crate) mod pretty;
+mod schema;
+mod status;
+mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -69,14 +75,23 @@ enum Command {
     Init(init::Args),
     Serve(serve::Args),
     Apply(apply::Args),
+    Get(get::Args),
+    Ls(ls::Args),
+    Schema(schema::Args),
+    Status(status::Args),
+    Wait(wait::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
 }
 
 /// The commands in the order and groups of `rig --help`.
-pub(crate) const GROUPS: &[(&str, &[&str])] =
-    &[("Start", &["init", "serve"]), ("Write and read", &["apply"]), ("Tooling", &["completions", "man", "help"])];
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Start", &["init", "serve"]),
+    ("Write and read", &["apply", "get", "ls", "schema"]),
+    ("Operate", &["status", "wait"]),
+    ("Tooling", &["completions", "man", "help"]),
+];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
@@ -84,6 +99,11 @@ impl Command {
             Self::Init(args) => init::run(args, context),
             Self::Serve(args) => serve::run(args, context),
             Self::Apply(args) => apply::run(args, context),
+            Self::Get(args) => get::run(args, context),
+            Self::Ls(args) => ls::run(args, context),
+            Self::Schema(args) => schema::run(args, context),
+            Self::Status(args) => status::run(args, context),
+            Self::Wait(args) => wait::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
             Self::Help(args) => help::run(args, context),

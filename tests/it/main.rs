@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod malformed;
+mod tidy;
