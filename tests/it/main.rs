@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-mod malformed;
+mod cli_usage;
+mod generated;
+mod support;
