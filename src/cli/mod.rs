@@ -31,6 +31,7 @@ mod completions;
 mod get;
 mod init;
 mod log;
+mod logger;
 mod ls;
 mod man;
 pub(crate) mod pretty;
@@ -73,6 +74,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Serve(serve::Args),
     Apply(apply::Args),
     Get(get::Args),
     Ls(ls::Args),
@@ -87,7 +89,7 @@ enum Command {
 
 /// The commands in the order and groups of `rig --help`.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["init"]),
+    ("Start", &["init", "serve"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
     ("Operate", &["status", "wait"]),
@@ -98,6 +100,7 @@ impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Serve(args) => serve::run(args, context),
             Self::Apply(args) => apply::run(args, context),
             Self::Get(args) => get::run(args, context),
             Self::Ls(args) => ls::run(args, context),

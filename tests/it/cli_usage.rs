@@ -143,7 +143,14 @@ fn a_directory_that_may_not_be_written_is_a_failure_with_its_name() {
 #[test]
 fn a_directory_that_is_not_initialised_is_not_found_and_the_one_beside_it_is_named() {
     let home = Home::new();
-    for line in [&["serve", "-D", "dta"][..], &["log", "dump", "-D", "dta"], &["log", "verify", "-D", "dta"], &["apply", "x_put", "--data", "1", "-D", "dta"], &["status", "-D", "dta"], &["log", "repair", "--truncate-from", "1", "-D", "dta"]] {
+    for line in [
+        &["serve", "-D", "dta"][..],
+        &["log", "dump", "-D", "dta"],
+        &["log", "verify", "-D", "dta"],
+        &["apply", "x_put", "--data", "1", "-D", "dta"],
+        &["status", "-D", "dta"],
+        &["log", "repair", "--truncate-from", "1", "-D", "dta"],
+    ] {
         refused(&home, line, 3, "not_initialised");
     }
     home.ok(&["init", "data"]);
@@ -221,7 +228,13 @@ fn the_environment_is_heard_after_the_flags() {
     home.ok(&["init", "n2"]);
     let name = |arguments: &[&str], environment: &[(&str, &str)]| {
         let mut command = home.rig(&[arguments, &["--json"]].concat());
-        let ran = run({ command.envs(environment.iter().copied()); command }, b"");
+        let ran = run(
+            {
+                command.envs(environment.iter().copied());
+                command
+            },
+            b"",
+        );
         assert_eq!(ran.code, Some(0), "{ran:#?}");
         ran.lines().into_iter().map(|status| status["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -247,7 +260,10 @@ fn stopped_nodes_are_told_about_from_their_directories() {
     assert_eq!(home.ok(&["status", "--json"]).stdout, "");
     home.ok(&["init", "n1"]);
     let status = home.ok(&["status", "--json"]).json();
-    assert_eq!((&status["type"], &status["state"], &status["name"]), (&"status".into(), &"stopped".into(), &"n1".into()));
+    assert_eq!(
+        (&status["type"], &status["state"], &status["name"]),
+        (&"status".into(), &"stopped".into(), &"n1".into())
+    );
     assert_eq!(home.run(&["status", "--check"]).code, Some(4));
     assert!(home.ok(&["status"]).stdout.starts_with("n1  "));
     home.ok(&["init", "n2"]);
@@ -264,7 +280,10 @@ fn an_empty_log_is_whole_and_cannot_be_cut() {
     let home = Home::new();
     home.ok(&["init"]);
     let summary = home.ok(&["log", "verify", "--json"]).json();
-    assert_eq!((&summary["type"], &summary["result"], &summary["records"]), (&"summary".into(), &"pass".into(), &0.into()));
+    assert_eq!(
+        (&summary["type"], &summary["result"], &summary["records"]),
+        (&"summary".into(), &"pass".into(), &0.into())
+    );
     assert_eq!(summary["head"]["version"], 0);
     assert_eq!(home.ok(&["log", "dump", "--json"]).stdout, "");
     let ran = home.run(&["log", "repair", "--truncate-from", "1", "--confirm", "default", "--json"]);
