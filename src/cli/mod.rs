@@ -30,6 +30,7 @@ mod batch;
 mod completions;
 mod get;
 mod init;
+mod log;
 mod logger;
 mod ls;
 mod man;
@@ -78,6 +79,7 @@ enum Command {
     Get(get::Args),
     Ls(ls::Args),
     Schema(schema::Args),
+    Log(log::Args),
     Status(status::Args),
     Wait(wait::Args),
     Completions(completions::Args),
@@ -89,6 +91,7 @@ enum Command {
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
+    ("Audit", &["log"]),
     ("Operate", &["status", "wait"]),
     ("Tooling", &["completions", "man", "help"]),
 ];
@@ -102,6 +105,7 @@ impl Command {
             Self::Get(args) => get::run(args, context),
             Self::Ls(args) => ls::run(args, context),
             Self::Schema(args) => schema::run(args, context),
+            Self::Log(args) => log::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Wait(args) => wait::run(args, context),
             Self::Completions(args) => completions::run(args, context),

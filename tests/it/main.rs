@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod cli_usage;
+mod generated;
 mod malformed;
+mod support;
 mod tidy;
