@@ -25,9 +25,13 @@ pub mod serve;
 pub mod target;
 pub mod values;
 
+mod bench;
 mod completions;
+mod demo;
 mod init;
 mod man;
+mod node;
+mod scratch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,18 +68,25 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Node(node::Args),
+    Demo(demo::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
 }
 
 /// The commands in the order and groups of `rig --help`.
-pub(crate) const GROUPS: &[(&str, &[&str])] = &[("Start", &["init"]), ("Tooling", &["completions", "man", "help"])];
+pub(crate) const GROUPS: &[(&str, &[&str])] =
+    &[("Start", &["init", "demo"]), ("Nodes", &["node"]), ("Tooling", &["bench", "completions", "man", "help"])];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Node(args) => node::run(args, context),
+            Self::Demo(args) => demo::run(args, context),
+            Self::Bench(args) => bench::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
             Self::Help(args) => help::run(args, context),
