@@ -24,5 +24,6 @@ pub mod http;
 pub mod limits;
 pub mod log;
 pub mod node;
+pub mod replication;
 pub mod service;
 pub mod types;

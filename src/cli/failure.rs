@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::client::{self, Response, Url};
 use crate::error::{Exit, Problem};
 use crate::node::dir::DirError;
 
@@ -23,7 +24,9 @@ pub struct Failure {
     /// Whether the same command can succeed later.
     pub retryable: bool,
     /// The request that was refused.
-    pub request: Option<String>,
+    pub request: Option<Box<str>>,
+    /// The key under which an unknown outcome can be asked for again.
+    pub key: Option<Box<str>>,
     /// Everything was said already, or nobody listens: only the exit code is left.
     pub(crate) silent: bool,
 }
@@ -39,6 +42,7 @@ impl Failure {
             definite: exit != Exit::Unknown,
             retryable: matches!(exit, Exit::Unknown | Exit::Unavailable | Exit::Unreachable),
             request: None,
+            key: None,
             silent: false,
         }
     }
@@ -68,6 +72,21 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
+    }
+
+    /// A node that answers 200 with something else than was asked for.
+    pub fn bad_answer(url: &Url) -> Self {
+        Self::new(Exit::Failure, "bad_answer", format!("{url} answered something that is not Rig's"))
+            .hint("is it a Rig node, and of a version that fits this one?")
+    }
+
+    /// A read that was not answered: asking left no trace, so nothing is open.
+    pub fn of_read(error: client::Error) -> Self {
+        let failure = Self::from(error);
+        match failure.exit {
+            Exit::Unknown => Self { exit: Exit::Unreachable, code: "no_answer".into(), definite: true, ..failure },
+            _ => failure,
+        }
     }
 
     /// A failed write to stdout: a reader that went away has what it wanted.
@@ -134,6 +153,7 @@ impl Failure {
             message: &self.message,
             hint: &self.hint,
             request_id: self.request.as_deref(),
+            key: self.key.as_deref(),
         };
         let mut text = serde_json::to_string(&line).expect("plain structs become JSON");
         text.push('\n');
@@ -153,6 +173,8 @@ struct ErrorLine<'a> {
     hint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
 }
 
 impl From<Problem> for Failure {
@@ -165,7 +187,37 @@ impl From<Problem> for Failure {
             definite: problem.definite,
             retryable: problem.retryable,
             request: None,
+            key: None,
             silent: false,
+        }
+    }
+}
+
+impl From<Response> for Failure {
+    fn from(response: Response) -> Self {
+        let problem = response.problem();
+        let mut failure = Self::from(problem);
+        failure.request = response.request_id().map(Box::from);
+        if failure.hint.is_empty() {
+            failure.hint = match (response.head.status, response.head.header("location")) {
+                (401 | 403, _) => "give the token with --token-file FILE".to_owned(),
+                (307, Some(location)) => format!("the primary is at {location}: name it with -N"),
+                _ => String::new(),
+            };
+        }
+        failure
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            client::Error::Unreachable { .. } => {
+                Self::new(Exit::Unreachable, "unreachable", message).hint("is the node running? see `rig status`")
+            }
+            client::Error::Unknown { .. } => Self::new(Exit::Unknown, "no_answer", message),
+            client::Error::TooLarge { .. } => Self::new(Exit::Failure, "bad_answer", message),
         }
     }
 }

@@ -25,13 +25,22 @@ pub mod serve;
 pub mod target;
 pub mod values;
 
+mod apply;
+mod batch;
 mod bench;
 mod completions;
 mod demo;
+mod get;
 mod init;
+mod log;
+mod ls;
 mod man;
 mod node;
+pub(crate) mod pretty;
+mod schema;
 mod scratch;
+mod status;
+mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -68,6 +77,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Apply(apply::Args),
+    Get(get::Args),
+    Ls(ls::Args),
+    Schema(schema::Args),
+    Log(log::Args),
+    Status(status::Args),
+    Wait(wait::Args),
     Node(node::Args),
     Demo(demo::Args),
     Bench(bench::Args),
@@ -77,13 +93,25 @@ enum Command {
 }
 
 /// The commands in the order and groups of `rig --help`.
-pub(crate) const GROUPS: &[(&str, &[&str])] =
-    &[("Start", &["init", "demo"]), ("Nodes", &["node"]), ("Tooling", &["bench", "completions", "man", "help"])];
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Start", &["init", "demo"]),
+    ("Write and read", &["apply", "get", "ls", "schema"]),
+    ("Audit", &["log"]),
+    ("Operate", &["status", "wait", "node"]),
+    ("Tooling", &["bench", "completions", "man", "help"]),
+];
 
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Apply(args) => apply::run(args, context),
+            Self::Get(args) => get::run(args, context),
+            Self::Ls(args) => ls::run(args, context),
+            Self::Schema(args) => schema::run(args, context),
+            Self::Log(args) => log::run(args, context),
+            Self::Status(args) => status::run(args, context),
+            Self::Wait(args) => wait::run(args, context),
             Self::Node(args) => node::run(args, context),
             Self::Demo(args) => demo::run(args, context),
             Self::Bench(args) => bench::run(args, context),

@@ -144,6 +144,12 @@ impl Output {
         self.text(&text)
     }
 
+    /// The rows of a table whose header was printed before.
+    pub fn rows(&self, table: &Table) -> Result<(), Failure> {
+        let text = table.render(self.color, self.terminal.then(width).flatten());
+        self.text(text.split_once('\n').map_or("", |(_, rows)| rows))
+    }
+
     fn write(&self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) -> Result<(), Failure> {
         let mut out = self.stdout.borrow_mut();
         write(&mut out)

@@ -13,9 +13,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Counts `unit` up to `total`. Nothing is drawn for programs, when quiet, or without a terminal.
+    /// Counts `unit` up to `total`. Nothing is drawn when quiet, without a terminal, or into the lines of the output.
     pub fn new(out: &Output, what: &'static str, unit: &'static str, total: Option<u64>) -> Self {
-        let bar = if out.is_json() || out.is_quiet() {
+        let bar = if out.is_quiet() || out.is_terminal() {
             ProgressBar::hidden()
         } else {
             ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10))

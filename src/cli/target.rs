@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::registry::{Entry, Registry};
 use super::{Context, Failure};
-use crate::client::Url;
+use crate::client::{Options, Url};
 use crate::error::Exit;
 use crate::node::dir::{DataDir, Endpoint};
 use crate::types::Role;
@@ -139,6 +139,18 @@ pub fn endpoint(dir: &DataDir) -> Option<(Endpoint, Url)> {
     let endpoint = dir.read_endpoint().ok().flatten().filter(|_| dir.is_in_use())?;
     let url = Url::parse(&endpoint.http).ok()?;
     Some((endpoint, url))
+}
+
+/// How this command speaks to nodes: the nodes of this machine may see its token.
+pub fn options(context: &Context) -> Options {
+    let known = match (&context.places, &context.token) {
+        (Some(places), Some(_)) => {
+            let entries = Registry::new(&places.nodes).list();
+            entries.iter().filter_map(|entry| endpoint(&entry.open()?)).map(|(_, url)| url).collect()
+        }
+        _ => Vec::new(),
+    };
+    Options { token: context.token.clone(), verbose: context.verbose, known }
 }
 
 fn only_running_primary(context: &Context) -> Result<Target, Failure> {

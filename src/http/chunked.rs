@@ -47,9 +47,9 @@ impl Chunked {
             match self.state {
                 State::Size => {
                     let Some((size, len)) = size_line(rest)? else { return Ok(false) };
-                    self.extensions += len;
+                    self.extensions += rest[..len].iter().position(|byte| *byte == b';').map_or(0, |at| len - at);
                     if self.extensions > HEAD_BYTES_MAX + (self.body_end - head_len) {
-                        return Err(bad("the chunks are mostly framing"));
+                        return Err(bad("the chunks are mostly extensions"));
                     }
                     if size > settings.body_max.saturating_sub(self.body_end - head_len) {
                         return Err(body_too_large(settings));

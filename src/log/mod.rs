@@ -32,6 +32,7 @@ mod open;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod scan;
 mod sealer;
 mod segment;
@@ -39,6 +40,7 @@ mod segment;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 pub mod vfs;
 mod writer;
 
@@ -49,8 +51,10 @@ pub use mark::Mark;
 pub use open::{Cut, Opened, Report, open};
 pub use reader::{Held, Reader};
 pub use record::{RecordRef, decode, record_bytes};
+pub use repair::{Truncated, truncate_from};
 pub use sealer::{Batch, Sealer};
 pub use segment::{Spare, prepare_spare};
+pub use verify::verify;
 pub use vfs::{Access, DiskVfs, File, MemVfs, Vfs};
 pub use writer::Writer;
 

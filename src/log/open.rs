@@ -20,7 +20,7 @@ use super::recovery::{Inventory, Scanned, Verdict, beginning, judge, open_segmen
 use super::scan::{Bad, SEQUENTIAL, Window};
 use super::sealer::Sealer;
 use super::segment;
-use super::vfs::{Access, Vfs};
+use super::vfs::{Access, File, Vfs};
 use super::writer::{Newest, Writer};
 use crate::types::{Durable, Epoch, Hash, Micros, Position, Version};
 use std::io;
@@ -163,12 +163,7 @@ fn check_older(vfs: &dyn Vfs, dir: &Path, found: &Inventory, config: &Config) ->
 }
 
 /// The record before version `next`, which must be the last of this segment.
-fn last_record(
-    path: PathBuf,
-    file: Arc<dyn super::File>,
-    header: &SegmentHeader,
-    next: Version,
-) -> Result<Joint, LogError> {
+fn last_record(path: PathBuf, file: Arc<dyn File>, header: &SegmentHeader, next: Version) -> Result<Joint, LogError> {
     let len = file.len().context("read", &path)?;
     let mut window = Window::new(file, Salt::new(&header.cluster, header.base), SEQUENTIAL);
     let mut at = window.find(next - 1, len).context("read", &path)?;
@@ -226,7 +221,7 @@ fn open_newest(
     if let Some(error) = judged.refusal(&scanned) {
         return Err(error);
     }
-    let cut = match judged.verdict {
+    let cut = match judged.row.verdict {
         Verdict::Torn => Some(cut_tail(vfs, dir, &scanned, judged.content_end)?),
         _ => None,
     };
@@ -250,13 +245,14 @@ fn cut_tail(vfs: &dyn Vfs, dir: &Path, scanned: &Scanned, to: u64) -> Result<Cut
     Ok(Cut { version, segment: scanned.path.clone(), offset: scanned.end, bytes: to - scanned.end, rescue })
 }
 
-/// Copies a part of a segment to a new file in `rescue/`, durable when this returns.
+/// Copies a part of a segment to a new file in `rescue/`, behind the segment's header, without which its records
+/// could not be checked; durable when this returns.
 pub(crate) fn set_aside(
     vfs: &dyn Vfs,
     dir: &Path,
     why: &str,
     version: Version,
-    file: &dyn super::File,
+    file: &dyn File,
     from: u64,
     to: u64,
 ) -> Result<PathBuf, LogError> {
@@ -271,17 +267,8 @@ pub(crate) fn set_aside(
             Err(error) => return Err(error).context("create", &path),
         }
     };
-    let mut buf = vec![0; SEQUENTIAL];
-    let mut at = from;
-    while at < to {
-        let n = SEQUENTIAL.min((to - at) as usize);
-        let n = file.read_at(&mut buf[..n], at).context("read", &path)?;
-        if n == 0 {
-            break;
-        }
-        copy.write_at(&buf[..n], at - from).context("write", &path)?;
-        at += n as u64;
-    }
+    copy_range(file, 0, SEGMENT_HEADER_BYTES, &*copy, 0).context("copy to", &path)?;
+    copy_range(file, from, to, &*copy, SEGMENT_HEADER_BYTES).context("copy to", &path)?;
     copy.sync_data().context("sync", &path)?;
     vfs.sync_dir(&rescue).context("sync", &rescue)?;
     Ok(path)
@@ -289,15 +276,20 @@ pub(crate) fn set_aside(
 
 /// Makes the pages behind the mark dirty, so that the sync that follows is a real one.
 fn write_again(scanned: &Scanned) -> io::Result<()> {
-    let mut buf = vec![0; SEQUENTIAL];
-    let mut at = scanned.unmarked;
-    while at < scanned.end {
-        let n = SEQUENTIAL.min((scanned.end - at) as usize);
-        let n = scanned.file.read_at(&mut buf[..n], at)?;
+    copy_range(&*scanned.file, scanned.unmarked, scanned.end, &*scanned.file, scanned.unmarked)
+}
+
+/// Copies `from..to` of one file to `place` of another.
+fn copy_range(file: &dyn File, from: u64, to: u64, copy: &dyn File, place: u64) -> io::Result<()> {
+    let mut buf = vec![0; SEQUENTIAL.min(to.saturating_sub(from) as usize)];
+    let mut at = from;
+    while at < to {
+        let wanted = buf.len().min((to - at) as usize);
+        let n = file.read_at(&mut buf[..wanted], at)?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        scanned.file.write_at(&buf[..n], at)?;
+        copy.write_at(&buf[..n], place + (at - from))?;
         at += n as u64;
     }
     Ok(())

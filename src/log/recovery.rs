@@ -63,7 +63,6 @@ pub(crate) enum Verdict {
 
 /// One row of the table above; `None` matches both.
 pub(crate) struct Row {
-    #[allow(dead_code, reason = "the number of the row, for people")]
     pub(crate) number: u8,
     pub(crate) zeros: bool,
     pub(crate) promised: bool,
@@ -89,7 +88,7 @@ pub(crate) const RESTART: [Row; 6] = {
 };
 
 impl Row {
-    fn fits(&self, seen: &Seen) -> bool {
+    pub(crate) fn fits(&self, seen: &Seen) -> bool {
         self.zeros == seen.zeros
             && self.promised == seen.promised
             && self.proven.is_none_or(|proven| proven == seen.proven)
@@ -156,9 +155,8 @@ pub(crate) fn scan(
 
 /// A judged end.
 pub(crate) struct Judged {
-    #[allow(dead_code, reason = "the facts, for people")]
-    pub(crate) seen: Seen,
-    pub(crate) verdict: Verdict,
+    /// The row of the table that fits.
+    pub(crate) row: &'static Row,
     /// Behind the last byte that is not zero.
     pub(crate) content_end: u64,
     pub(crate) known: Version,
@@ -183,7 +181,7 @@ pub(crate) fn judge(scanned: &Scanned, known: Version) -> Result<Judged, LogErro
         hole = record_end > scanned.len || has_zero_sector(&mut window, start, record_end).context("read", path)?;
     }
     let seen = Seen { zeros, promised: version <= known, proven, hole };
-    Ok(Judged { seen, verdict: seen.row().verdict, content_end, known })
+    Ok(Judged { row: seen.row(), content_end, known })
 }
 
 fn is_proven(window: &mut Window, start: u64, end: u64, version: Version) -> std::io::Result<bool> {
@@ -220,7 +218,7 @@ impl Judged {
     pub(crate) fn refusal(&self, scanned: &Scanned) -> Option<LogError> {
         let Scanned { path, end, head, fault, .. } = scanned;
         let (path, offset, version, fault) = (path.clone(), *end, head.version + 1, fault.clone());
-        match self.verdict {
+        match self.row.verdict {
             // A whole record of a newer program is neither torn nor damaged.
             _ if matches!(fault, Fault::Format(_) | Fault::Kind(_)) => {
                 Some(LogError::UnknownFormat { path, offset, fault })
@@ -339,7 +337,7 @@ pub(crate) fn view(vfs: &dyn Vfs, dir: &Path, held: Held) -> Result<View, LogErr
     let (path, file, header) = open_segment(vfs, dir, newest, mark.as_ref().map(|mark| &mark.cluster), Access::Read)?;
     let scanned = scan(path, file, &header, 0)?;
     let judged = judge(&scanned, inventory.known())?;
-    let durable = match judged.verdict {
+    let durable = match judged.row.verdict {
         Verdict::Clean | Verdict::Torn => scanned.head.version,
         Verdict::Lost | Verdict::Damaged | Verdict::Uncertain => judged.known.max(scanned.head.version + 1),
     };

@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(crate) const SEQUENTIAL: usize = 1 << 20;
 /// Bytes of one read when looking for one record.
 pub(crate) const PROBE: usize = 4 << 10;
+/// Bytes of the first read.
+const FIRST: usize = 16 << 10;
 /// When this little is left, walking costs less than halving again.
 const WALK_BELOW: u64 = 16 << 10;
 
@@ -49,6 +51,8 @@ pub(crate) struct Window {
     file: Arc<dyn File>,
     pub(crate) salt: Salt,
     ahead: usize,
+    /// What the next read takes: it grows up to `ahead`, so that a short look costs little.
+    step: usize,
     buf: Vec<u8>,
     start: u64,
     filled: usize,
@@ -56,12 +60,13 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(file: Arc<dyn File>, salt: Salt, ahead: usize) -> Self {
-        Self { file, salt, ahead, buf: Vec::new(), start: 0, filled: 0 }
+        Self { file, salt, ahead, step: ahead.min(FIRST), buf: Vec::new(), start: 0, filled: 0 }
     }
 
     /// Reads this much ahead from now on.
     pub(crate) fn set_ahead(&mut self, ahead: usize) {
         self.ahead = ahead;
+        self.step = self.step.min(ahead);
     }
 
     /// `n` bytes at `at`, and what is known behind them; fewer only where the file ends.
@@ -69,7 +74,8 @@ impl Window {
         let held = self.start..=self.start + self.filled as u64;
         let is_held = held.contains(&at) && held.contains(&at.saturating_add(n as u64));
         if !is_held {
-            let wanted = n.max(self.ahead);
+            let wanted = n.max(self.step);
+            self.step = (self.step * 4).min(self.ahead);
             if self.buf.len() < wanted {
                 self.buf.resize(wanted, 0);
             }
@@ -123,7 +129,7 @@ impl Window {
     pub(crate) fn content_end(&mut self, from: u64, to: u64) -> io::Result<u64> {
         let (mut at, mut end) = (from, from);
         while at < to {
-            let bytes = self.bytes(at, SEQUENTIAL)?;
+            let bytes = self.bytes(at, 1)?;
             let bytes = &bytes[..bytes.len().min((to - at) as usize)];
             if bytes.is_empty() {
                 break;
@@ -139,7 +145,7 @@ impl Window {
 
     /// Where `version` may begin, at or before it: the last header known to be below it, or its own.
     pub(crate) fn find(&mut self, version: Version, len: u64) -> io::Result<u64> {
-        self.ahead = PROBE;
+        self.set_ahead(PROBE);
         let (mut low, mut high) = (SEGMENT_HEADER_BYTES, len);
         while high.saturating_sub(low) > WALK_BELOW {
             let middle = low + (high - low) / 2;

@@ -20,6 +20,8 @@ pub(crate) fn record(version: Version) -> Record {
 /// A record with so many bytes of data.
 pub(crate) fn sized(version: Version, data: usize) -> Record {
     let keyed = version.is_multiple_of(3);
+    let digits = version.to_string();
+    let data = format!("{}{digits}", "7".repeat(data.saturating_sub(digits.len())));
     Record {
         version,
         epoch: Epoch { number: 1 + version / 50, owner: NodeId([7; 16]), start: 0 },
@@ -29,7 +31,7 @@ pub(crate) fn sized(version: Version, data: usize) -> Record {
         key: keyed.then(|| format!("key-{version}").into()),
         request_hash: keyed.then_some(Hash([3; 32])),
         actor: if version.is_multiple_of(2) { "alice".into() } else { "".into() },
-        operation: Operation::new("user_create", format!("{:0>1$}", version, data.max(1))),
+        operation: Operation::new("user_create", data),
         hash: Hash::default(),
     }
 }

@@ -1,3 +1,125 @@
-//! The running node: threads, sockets and clocks.
+//! A running node: threads, sockets, clocks, files. The only place for them.
+//!
+//! ```text
+//!   event loop   sockets, admission, locks, validate, sequence, apply, answers; owns all state, locks nothing
+//!   log thread   write and sync, a whole batch at a time
+//!   pool         what blocks: reading the log for others, writing snapshots, zero-filling spare segments
+//! ```
+//!
+//! The three rooms below do not know each other; here they are joined: `replication` decides, `log` stores,
+//! `service` holds the state, `http` reads and writes the wire.
+//!
+//! # Invariants
+//! 1. Nothing that can block runs on the event loop, so that a slow disk never stops reads.
+//! 2. After a storage error the node answers what is in flight, says why, and ends.
+//! 3. A panic on any thread ends the node.
 
+#![allow(clippy::result_large_err, reason = "a problem is rare, and its facts are worth their bytes")]
+
+mod auth;
+mod connection;
 pub mod dir;
+mod engine;
+mod error;
+mod event_loop;
+mod keys;
+mod locks;
+mod metrics;
+mod pool;
+mod routes;
+mod snapshots;
+mod start;
+mod state;
+mod status;
+mod streams;
+mod writer;
+
+pub use error::NodeError;
+pub use event_loop::{Node, Stopper};
+pub use status::stopped_status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::limits::SEGMENT_BYTES;
+use crate::replication::Asked;
+use crate::types::{Role, Version};
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// An initialised data directory.
+    pub data_dir: PathBuf,
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The address that others are told, when it is not the one listened on.
+    pub advertise: Option<String>,
+    /// Mode, numbers and times to change in the log.
+    pub asked: Asked,
+    /// Whether other nodes were named: without them an answer is then `degraded`.
+    pub peers_expected: bool,
+    /// From admission to 504, when the client does not say.
+    pub request_timeout: Duration,
+    /// How long a stop waits for what is in flight.
+    pub drain: Duration,
+    /// Who may do what; `None`: whoever can connect.
+    pub tokens: Option<PathBuf>,
+    /// Listen beyond loopback without encryption.
+    pub insecure_plaintext: bool,
+    /// Bytes of documents and indexes above which growing operations are refused.
+    pub memory_max_bytes: u64,
+    /// Bytes of one segment of the log.
+    pub segment_bytes: u64,
+}
+
+impl Config {
+    /// A node of this directory with every default.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7440)),
+            advertise: None,
+            asked: Asked::default(),
+            peers_expected: false,
+            request_timeout: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+            tokens: None,
+            insecure_plaintext: false,
+            memory_max_bytes: default_memory_max(),
+            segment_bytes: SEGMENT_BYTES,
+        }
+    }
+}
+
+/// Two thirds of the machine's memory: the rest is for the system, its page cache and snapshots.
+fn default_memory_max() -> u64 {
+    const UNKNOWN: u64 = 1 << 30;
+    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return UNKNOWN };
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse::<u64>().ok());
+    kib.map_or(UNKNOWN, |kib| kib * 1024 / 3 * 2)
+}
+
+/// What a node says when it can answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// The number of its epoch.
+    pub epoch: u64,
+    /// The applied version.
+    pub version: Version,
+    /// Base URL.
+    pub http: String,
+    /// Where its data is.
+    pub data_dir: PathBuf,
+    /// The oldest version in its log.
+    pub oldest: Version,
+    /// Records that had to be replayed, and how long the start took.
+    pub replayed: u64,
+    /// How long the start took.
+    pub took: Duration,
+}

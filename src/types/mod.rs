@@ -3,11 +3,13 @@
 //! Nothing here does input or output, and nothing here imports another part of Rig.
 
 pub mod dump;
+mod filter;
 pub mod json;
 mod record;
 mod time;
 mod words;
 
+pub use filter::Filter;
 pub use record::{Kind, Operation, Record, methods};
 pub use time::{Micros, format_time, parse_time};
 pub use words::{AckLevel, Durability, Mode, NodeState, Role};

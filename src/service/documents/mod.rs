@@ -34,6 +34,8 @@ mod state;
 mod store;
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod tests;
 
 pub use read::{Found, Listing, Page};

@@ -1,13 +1,21 @@
 //! The log as a whole: write, stop in every way there is, open, read.
 
-use super::testing::{CLUSTER, DIR, Made, config, record, segment, sized};
+mod crash;
+mod reading;
+mod restart;
+
+use super::testing::{self, CLUSTER, DIR, Made, config, record};
 use super::*;
 use crate::types::{Record, Version};
 use std::path::Path;
-use std::sync::Arc;
 
 fn versions(records: impl Iterator<Item = Result<Record, LogError>>) -> Vec<Version> {
     records.map(|record| record.unwrap().version).collect()
+}
+
+/// First versions of the segments on a disk.
+fn bases(vfs: &MemVfs) -> Vec<Version> {
+    segment::bases(vfs, &Path::new(DIR).join("log")).unwrap()
 }
 
 #[test]
@@ -57,6 +65,5 @@ fn a_log_rolls_over_segments_and_goes_on_after_each_start() {
     }
     assert_eq!(next, 151);
     assert!(made.vfs.list(&Path::new(DIR).join("log")).unwrap().len() > 5);
-    assert!(made.vfs.read(&segment(1)).unwrap().len() <= 4096);
-    assert_eq!(sized(1, 5).operation.data.len(), 5);
+    assert!(made.vfs.read(&testing::segment(1)).unwrap().len() <= 4096);
 }

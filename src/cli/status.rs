@@ -1,0 +1,352 @@
+//! `rig status`: how nodes are. A running node is asked; of a stopped one its directory tells.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::output::{Look, Output, Table};
+use super::registry::Registry;
+use super::target::{NodeName, Target};
+use super::{Context, Failure, Outcome, help, target, values};
+use crate::client::{Client, Request, Url};
+use crate::error::Exit;
+use crate::node::dir::DataDir;
+
+/// How long a node may think about its status when no --timeout is given: it answers from memory.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Show how nodes are
+///
+/// One node is told about in a paragraph, several in a table. With -D or -N it is that node; else all nodes that
+/// this user has made or served here, stopped ones too. The exit code is 0 whatever their state, unless --check.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&["rig status", "rig status n1 --json", "rig status --check", "rig status --watch 1s"]),
+    after_long_help = help::exits(&[
+        Exit::Ok, Exit::Failure, Exit::Usage, Exit::NotFound, Exit::Unreachable, Exit::Corrupt, Exit::Auth,
+        Exit::Degraded,
+    ])
+)]
+pub(crate) struct Args {
+    /// Names or URLs
+    #[arg(value_name = "NODE")]
+    nodes: Vec<String>,
+    /// All local nodes, whatever -D and -N say
+    #[arg(long, conflicts_with = "nodes")]
+    all: bool,
+    /// End with 0 only when all is well: 12 degraded, 9 damaged or split, 4 not running
+    #[arg(long)]
+    check: bool,
+    /// Again and again, every 2s or as often as given
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "2s",
+          value_parser = values::positive_duration, conflicts_with = "check")]
+    watch: Option<Duration>,
+}
+
+/// What is to be looked at.
+enum Subject {
+    Local(DataDir),
+    Remote(Url),
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    loop {
+        let statuses = gather(&subjects(&args, context)?, context)?;
+        if args.watch.is_some() && context.out.is_terminal() && !context.out.is_json() {
+            // Home, and clear what was there before.
+            context.out.text("\x1b[H\x1b[2J")?;
+        }
+        show(&statuses, context)?;
+        context.out.flush()?;
+        match args.watch {
+            Some(pause) => std::thread::sleep(pause),
+            None if args.check => {
+                return Ok(statuses.iter().map(health).max_by_key(severity).unwrap_or(Exit::NotFound));
+            }
+            None => return Ok(Exit::Ok),
+        }
+    }
+}
+
+fn subjects(args: &Args, context: &Context) -> Result<Vec<Subject>, Failure> {
+    if !args.nodes.is_empty() {
+        return args.nodes.iter().map(|node| subject(node, context)).collect();
+    }
+    match (&context.node, &context.data_dir) {
+        (Some(node), _) if !args.all => return Ok(vec![subject(node, context)?]),
+        (None, Some(dir)) if !args.all => return Ok(vec![Subject::Local(DataDir::open(dir)?)]),
+        _ => {}
+    }
+    let places = context.places()?;
+    let mut dirs: Vec<_> = Registry::new(&places.nodes).list().iter().filter_map(|entry| entry.open()).collect();
+    // The registry is a cache; the default directory is known without it.
+    if let Ok(default) = DataDir::open(&places.default_dir)
+        && dirs.iter().all(|dir| dir.path() != default.path())
+    {
+        dirs.insert(0, default);
+    }
+    Ok(dirs.into_iter().map(Subject::Local).collect())
+}
+
+fn subject(node: &str, context: &Context) -> Result<Subject, Failure> {
+    match NodeName::parse(node)? {
+        NodeName::Name(name) => Ok(Subject::Local(target::local(context, &name)?)),
+        NodeName::Url(url) => Ok(Subject::Remote(url)),
+    }
+}
+
+fn gather(subjects: &[Subject], context: &Context) -> Result<Vec<Value>, Failure> {
+    // Only what was named can fail as a whole.
+    let alone = subjects.len() == 1;
+    subjects
+        .iter()
+        .map(|subject| match subject {
+            Subject::Remote(url) => match ask(url, context) {
+                Err(failure) if !alone => Ok(unreachable(url, &failure)),
+                other => other,
+            },
+            Subject::Local(dir) => match target::endpoint(dir) {
+                Some((_, url)) => match ask(&url, context) {
+                    Ok(status) => Ok(status),
+                    Err(failure) if failure.exit == Exit::Auth && alone => Err(failure),
+                    Err(failure) => Ok(silent(dir, Some(&url), &failure.message)),
+                },
+                None if dir.is_in_use() => Ok(silent(dir, None, "it does not listen yet")),
+                None => Ok(crate::node::stopped_status(dir)),
+            },
+        })
+        .collect()
+}
+
+/// The object that a running node gives.
+pub(crate) fn ask(url: &Url, context: &Context) -> Result<Value, Failure> {
+    let mut client = Client::new(url.clone(), target::options(context));
+    let deadline = Instant::now() + context.timeout.unwrap_or(ANSWER_TIMEOUT);
+    let response = client.send(&Request::get("/status"), deadline).map_err(Failure::of_read)?;
+    if !response.is_success() {
+        return Err(response.into());
+    }
+    let status = response.data().and_then(|data| serde_json::from_str(data).ok());
+    status.filter(|status: &Value| status["type"] == "status").ok_or_else(|| Failure::bad_answer(url))
+}
+
+/// The status of the node that the context or a name means.
+pub(crate) fn of(node: Option<&str>, context: &Context) -> Result<(Target, Value), Failure> {
+    let target = match node {
+        Some(node) => target::named(context, node)?,
+        None => target::node(context)?,
+    };
+    let status = ask(&target.url, context)?;
+    Ok((target, status))
+}
+
+/// A process holds the directory and does not answer.
+fn silent(dir: &DataDir, url: Option<&Url>, why: &str) -> Value {
+    let mut status = crate::node::stopped_status(dir);
+    let pid = dir.read_endpoint().ok().flatten().map(|endpoint| endpoint.pid);
+    status["state"] = "recovering".into();
+    status["http"] = url.map(ToString::to_string).into();
+    status["pid"] = pid.into();
+    status["unreachable"] = why.into();
+    status
+}
+
+fn unreachable(url: &Url, failure: &Failure) -> Value {
+    serde_json::json!({
+        "type": "status", "name": null, "node_id": null, "cluster_id": null, "role": null, "state": "stopped",
+        "epoch": null, "owner": null, "log": null, "applied": null, "http": url.to_string(), "pid": null,
+        "uptime_s": null, "replication": null, "peers": [], "can_promote": false, "service": null, "rescued": 0,
+        "rig": null, "unreachable": failure.message,
+    })
+}
+
+/// What `--check` makes of one node.
+fn health(status: &Value) -> Exit {
+    if status.get("unreachable").is_some() {
+        return Exit::Unreachable;
+    }
+    match status["state"].as_str().unwrap_or_default() {
+        "serving" | "in_sync" => Exit::Ok,
+        "diverged" | "split_brain" | "failed" => Exit::Corrupt,
+        "stopped" => Exit::Unreachable,
+        _ => Exit::Degraded,
+    }
+}
+
+/// The worst of several nodes decides.
+fn severity(exit: &Exit) -> u8 {
+    match exit {
+        Exit::Ok => 0,
+        Exit::Degraded => 1,
+        Exit::Unreachable => 2,
+        _ => 3,
+    }
+}
+
+fn show(statuses: &[Value], context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    if out.is_json() {
+        return statuses.iter().try_for_each(|status| out.object(status));
+    }
+    match statuses {
+        [] => {
+            out.note("no node is known here: make one with `rig init`");
+            Ok(())
+        }
+        [status] => out.text(&paragraph(status, out)),
+        _ => out.table(&table(statuses)),
+    }
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn look(state: &str) -> Look {
+    match state {
+        "serving" | "in_sync" => Look::Good,
+        "failed" | "diverged" | "split_brain" => Look::Bad,
+        "stopped" => Look::Faint,
+        _ => Look::Warn,
+    }
+}
+
+fn table(statuses: &[Value]) -> Table {
+    let header = ["NODE", "ROLE", "STATE", "EPOCH", "COMMITTED", "APPLIED", "LAG", "MODE", "ADDRESS"];
+    let mut table = Table::new(&header, &[3, 4, 5]);
+    for status in statuses {
+        let state = word(&status["state"]);
+        let committed = &status["log"]["committed"];
+        let lag = match (committed.as_u64(), status["applied"].as_u64()) {
+            (Some(committed), Some(applied)) => format!("{} ops", committed.saturating_sub(applied)),
+            _ => "-".to_owned(),
+        };
+        let cells = [
+            word(&status["name"]),
+            word(&status["role"]),
+            state.clone(),
+            word(&status["epoch"]),
+            word(committed),
+            word(&status["applied"]),
+            lag,
+            word(&status["replication"]["mode"]),
+            word(&status["http"]),
+        ];
+        let mut styled = cells.map(|cell| (None, cell));
+        styled[2].0 = Some(look(&state));
+        table.styled(styled);
+    }
+    table
+}
+
+/// One node in a few lines; what is as it should be is not spelled out.
+fn paragraph(status: &Value, out: &Output) -> String {
+    let state = word(&status["state"]);
+    let mut text = format!(
+        "{}  {}  {}  epoch {}\n",
+        out.look(Look::Strong, word(&status["name"])),
+        word(&status["role"]),
+        out.look(look(&state), &state),
+        word(&status["epoch"]),
+    );
+    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<12}{value}\n"));
+    if let Some(why) = status.get("unreachable") {
+        line("no answer", word(why));
+    }
+    let log = &status["log"];
+    if log["durable"].as_u64().is_some() {
+        let (oldest, durable) = (word(&log["oldest"]), word(&log["durable"]));
+        line(
+            "log",
+            format!("{oldest}..{durable}  committed {}  applied {}", word(&log["committed"]), word(&status["applied"])),
+        );
+    }
+    if !status["http"].is_null() {
+        let up = status["uptime_s"].as_u64().map(|s| format!("  up {}", values::show_duration(Duration::from_secs(s))));
+        line("http", format!("{}  pid {}{}", word(&status["http"]), word(&status["pid"]), up.unwrap_or_default()));
+    }
+    let replication = &status["replication"];
+    if !replication.is_null() {
+        let in_sync: Vec<_> = replication["in_sync"].as_array().into_iter().flatten().map(word).collect();
+        line("mode", format!("{}  in sync: {}", word(&replication["mode"]), in_sync.join(" ")));
+        for (name, label) in [("degraded_since", "degraded"), ("blocked_since", "blocked")] {
+            if !replication[name].is_null() {
+                line(label, format!("since {}", super::ls::second(&word(&replication[name]))));
+            }
+        }
+    }
+    for peer in status["peers"].as_array().into_iter().flatten() {
+        let connected = if peer["connected"] == true { "connected" } else { "not connected" };
+        let in_sync = if peer["in_sync"] == true { "in sync" } else { "behind" };
+        let lag = format!("{} ops", word(&peer["lag_ops"]));
+        line("peer", format!("{}  {}  {connected}  {in_sync}  {lag}", word(&peer["name"]), word(&peer["url"])));
+    }
+    if status["role"] == "replica" {
+        line("can promote", if status["can_promote"] == true { "yes".into() } else { "no".into() });
+    }
+    let service = &status["service"];
+    if !service.is_null() {
+        let healthy = if service["healthy"] == true { "healthy" } else { "not healthy" };
+        line("service", format!("{}  {healthy}", word(&service["kind"])));
+    }
+    if let Some(rescued) = status["rescued"].as_u64().filter(|rescued| *rescued > 0) {
+        line("rescued", format!("{rescued} records set aside in rescue/"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::Color;
+
+    #[test]
+    fn a_check_is_as_bad_as_its_worst_node() {
+        let node = |state: &str| serde_json::json!({ "state": state });
+        let table = [
+            ("serving", Exit::Ok),
+            ("in_sync", Exit::Ok),
+            ("degraded", Exit::Degraded),
+            ("blocked", Exit::Degraded),
+            ("recovering", Exit::Degraded),
+            ("catching_up", Exit::Degraded),
+            ("outdated", Exit::Degraded),
+            ("fenced", Exit::Degraded),
+            ("diverged", Exit::Corrupt),
+            ("split_brain", Exit::Corrupt),
+            ("failed", Exit::Corrupt),
+            ("stopped", Exit::Unreachable),
+        ];
+        for (state, exit) in table {
+            assert_eq!(health(&node(state)), exit, "{state}");
+        }
+        assert_eq!(table.len(), crate::types::NodeState::ALL.len());
+        let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
+        assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
+        assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));
+    }
+
+    #[test]
+    fn one_node_is_a_paragraph() {
+        let status = serde_json::json!({
+            "type": "status", "name": "n1", "role": "primary", "state": "serving", "epoch": 3,
+            "log": { "oldest": 1, "durable": 1043, "committed": 1043 }, "applied": 1043,
+            "http": "http://127.0.0.1:7440", "pid": 42, "uptime_s": 812,
+            "replication": { "mode": "semi-sync", "in_sync": ["n1"], "degraded_since": null, "blocked_since": null },
+            "peers": [], "service": { "kind": "documents", "healthy": true }, "rescued": 0,
+        });
+        let out = Output::new(false, false, Color::Never);
+        assert_eq!(
+            paragraph(&status, &out),
+            "n1  primary  serving  epoch 3\n  \
+               log         1..1043  committed 1043  applied 1043\n  \
+               http        http://127.0.0.1:7440  pid 42  up 13m32s\n  \
+               mode        semi-sync  in sync: n1\n  \
+               service     documents  healthy\n"
+        );
+    }
+}

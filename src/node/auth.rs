@@ -1,0 +1,136 @@
+//! Tokens: who may do what, and under which name it is recorded.
+//!
+//! A file of lines `NAME ROLE TOKEN` (role: read, write or admin; `#` begins a comment). The name becomes the
+//! record's actor; an admin's own client may name its user instead, in `X-Rig-Actor`. Only digests are kept,
+//! and compared without an early end, so that neither memory nor time tells a token.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::NodeError;
+use crate::error::{Code, Problem};
+use crate::limits::ACTOR_BYTES_MAX;
+
+/// What a token allows; each allows what the one before it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// Everything that changes nothing.
+    Read,
+    /// Operations too.
+    Write,
+    /// Everything.
+    Admin,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// The name of the token; empty where no tokens are asked for.
+    pub(super) name: Box<str>,
+    pub(super) scope: Scope,
+}
+
+/// All tokens of a node; none means that nobody is asked.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    entries: Vec<([u8; 32], Caller)>,
+}
+
+impl Tokens {
+    /// Reads the file, which only its owner may read.
+    pub(super) fn load(path: &Path) -> Result<Self, NodeError> {
+        let bad = |reason: String| NodeError::Tokens { path: path.to_owned(), reason };
+        let metadata = fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return Err(bad("others than the owner can read it".into()));
+        }
+        let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let mut entries = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                [] => {}
+                [name, scope, token] if name.len() <= ACTOR_BYTES_MAX => {
+                    let scope =
+                        scope_of(scope).ok_or_else(|| bad(format!("line {}: `{scope}` is no role", index + 1)))?;
+                    entries.push((Sha256::digest(token).into(), Caller { name: name.into(), scope }));
+                }
+                _ => return Err(bad(format!("line {}: expected NAME ROLE TOKEN", index + 1))),
+            }
+        }
+        if entries.is_empty() {
+            return Err(bad("there is no token in it".into()));
+        }
+        Ok(Self { entries })
+    }
+
+    /// Who presents this, from `Authorization` or `X-Api-Key`.
+    pub(super) fn caller(&self, authorization: Option<&str>, api_key: Option<&str>) -> Result<Caller, Problem> {
+        if self.entries.is_empty() {
+            return Ok(Caller { name: "".into(), scope: Scope::Admin });
+        }
+        let bearer = authorization
+            .and_then(|value| value.split_once(' '))
+            .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+        let Some(token) = bearer.map(|(_, token)| token.trim()).or(api_key) else {
+            return Err(Problem::new(Code::Auth, "this node asks for a token").hint("--token-file FILE, or RIG_TOKEN"));
+        };
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let mut found = None;
+        for (known, caller) in &self.entries {
+            if differing_bits(known, &digest) == 0 {
+                found = Some(caller);
+            }
+        }
+        found.cloned().ok_or_else(|| Problem::new(Code::Auth, "the token is not known here"))
+    }
+}
+
+fn scope_of(word: &str) -> Option<Scope> {
+    match word {
+        "read" => Some(Scope::Read),
+        "write" => Some(Scope::Write),
+        "admin" => Some(Scope::Admin),
+        _ => None,
+    }
+}
+
+fn differing_bits(a: &[u8; 32], b: &[u8; 32]) -> u8 {
+    std::hint::black_box(a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str, mode: u32) -> Result<Tokens, NodeError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        Tokens::load(&path)
+    }
+
+    #[test]
+    fn a_token_is_taken_from_either_header_and_names_its_owner() {
+        let tokens = file("# people\nalice write s3cret\nops admin 0ther # night shift\n", 0o600).unwrap();
+        let alice = Caller { name: "alice".into(), scope: Scope::Write };
+        assert_eq!(tokens.caller(Some("Bearer s3cret"), None), Ok(alice.clone()));
+        assert_eq!(tokens.caller(None, Some("s3cret")), Ok(alice));
+        for (authorization, key) in [(None, None), (Some("Bearer s3cre"), None), (Some("Basic s3cret"), None)] {
+            assert_eq!(tokens.caller(authorization, key).unwrap_err().status, 401);
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_that_says_nothing_is_refused() {
+        assert!(file("a write t", 0o640).unwrap_err().to_string().contains("others"));
+        assert!(file("# nothing", 0o600).unwrap_err().to_string().contains("no token"));
+        assert!(file("a wrte t", 0o600).unwrap_err().to_string().contains("line 1"));
+        assert!(file("a write", 0o600).unwrap_err().to_string().contains("line 1"));
+    }
+}

@@ -1,0 +1,216 @@
+//! One client's connection: a socket, the requests read from it, and their answers in the same order.
+//!
+//! ```text
+//!   socket ─► http::Connection ─► request n, n+1, ...      one slot each, answered in any order
+//!   socket ◄─ out ◄───────────── front slot when it is done
+//! ```
+//!
+//! # Invariants
+//! 1. Answers leave in the order of their requests; what is done early waits in its slot.
+//! 2. A connection whose client does not read is not read from either, beyond a bound.
+//!
+//! # Not here
+//! What a request means (`node::routes`).
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use mio::net::TcpStream;
+
+use super::streams::LogStream;
+use crate::http::{self, Reply};
+use crate::limits::{PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
+use crate::service::Listing;
+
+/// What an answer needs to know of its request, apart from its content.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    pub(super) reply: Reply,
+    pub(super) id: Box<str>,
+}
+
+/// A request that was read and whose answer has not left for `out`.
+pub(super) enum Slot {
+    /// The whole answer.
+    Done(Vec<u8>),
+    /// One operation is on its way.
+    Operation(Exchange),
+    /// Many are.
+    Batch(Batch),
+    /// Somebody else will hand in the answer.
+    Elsewhere(Exchange),
+    /// The answer comes piece by piece as soon as it is this one's turn.
+    Log(Box<LogStream>),
+    /// The same for documents.
+    Documents(Box<DocumentStream>),
+}
+
+/// The answers to a batch, in the order of its lines.
+pub(super) struct Batch {
+    pub(super) exchange: Exchange,
+    pub(super) lines: Vec<Option<Box<str>>>,
+    pub(super) missing: usize,
+}
+
+/// A long list at one version.
+pub(super) struct DocumentStream {
+    pub(super) listing: Listing,
+    pub(super) filters: Vec<(String, String)>,
+    pub(super) after: Option<Box<str>>,
+    pub(super) exchange: Exchange,
+    pub(super) begun: Option<http::Stream>,
+    pub(super) first: bool,
+}
+
+/// The connection.
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    pub(super) http: http::Connection,
+    pub(super) out: Vec<u8>,
+    sent: usize,
+    /// Number of the request at the front of `slots`. Numbers begin at a different place for each connection, so
+    /// that an answer to one that is gone finds nobody.
+    front: u64,
+    pub(super) slots: VecDeque<Slot>,
+    pub(super) readable: bool,
+    /// No request is taken any more; close when everything is written.
+    pub(super) ending: bool,
+    stuck_since: Option<Instant>,
+}
+
+/// What a read or write came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Go on.
+    Open,
+    /// The connection is over.
+    Closed,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, serial: u64, now: Instant) -> Self {
+        Self {
+            socket,
+            http: http::Connection::new(now),
+            out: Vec::new(),
+            sent: 0,
+            front: serial << 32,
+            slots: VecDeque::new(),
+            readable: true,
+            ending: false,
+            stuck_since: None,
+        }
+    }
+
+    /// The number of the next request.
+    pub(super) fn next_request(&self) -> u64 {
+        self.front + self.slots.len() as u64
+    }
+
+    /// The slot of a request that is not answered yet.
+    pub(super) fn slot(&mut self, request: u64) -> Option<&mut Slot> {
+        let index = usize::try_from(request.checked_sub(self.front)?).ok()?;
+        self.slots.get_mut(index)
+    }
+
+    /// Whether another request may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.len() < PIPELINE_MAX && self.unsent() < UNSENT_BYTES_MAX && !self.ending
+    }
+
+    /// Bytes that wait for the client to read.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Moves finished answers to the way out.
+    pub(super) fn settle(&mut self) {
+        while let Some(Slot::Done(bytes)) = self.slots.front_mut() {
+            if self.out.is_empty() {
+                self.out = std::mem::take(bytes);
+            } else {
+                self.out.extend_from_slice(bytes);
+            }
+            self.pop_front();
+        }
+    }
+
+    /// The front request has been answered into `out`.
+    pub(super) fn pop_front(&mut self) {
+        self.slots.pop_front();
+        self.front += 1;
+    }
+
+    /// Whether an answer for this request may go straight to `out`.
+    pub(super) fn is_front(&self, request: u64) -> bool {
+        request == self.front
+    }
+
+    /// Reads what is there, once. Edge-triggered: a read that does not fill its room has emptied the socket.
+    pub(super) fn read(&mut self, now: Instant) -> Flow {
+        let room = self.http.space();
+        if room.is_empty() {
+            return Flow::Open;
+        }
+        let size = room.len();
+        match self.socket.read(room) {
+            Ok(0) => {
+                self.readable = false;
+                self.http.closed_by_peer();
+                Flow::Open
+            }
+            Ok(n) => {
+                self.readable = n == size;
+                self.http.filled(n, now);
+                Flow::Open
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Flow::Open
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Flow::Open,
+            Err(_) => Flow::Closed,
+        }
+    }
+
+    /// Writes as much as the socket takes.
+    pub(super) fn write(&mut self, now: Instant) -> Flow {
+        while self.sent < self.out.len() {
+            match self.socket.write(&self.out[self.sent..]) {
+                Ok(0) => return Flow::Closed,
+                Ok(n) => {
+                    self.sent += n;
+                    self.stuck_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stuck_since.get_or_insert(now);
+                    self.compact();
+                    return Flow::Open;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flow::Closed,
+            }
+        }
+        self.sent = 0;
+        if self.out.capacity() > 1 << 20 {
+            self.out = Vec::new();
+        }
+        self.out.clear();
+        self.stuck_since = None;
+        if self.ending && self.slots.is_empty() { Flow::Closed } else { Flow::Open }
+    }
+
+    /// Gives back the memory of what was sent, when that is most of it.
+    fn compact(&mut self) {
+        if self.sent > self.out.len() / 2 {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Whether the client has not read a byte for too long.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.stuck_since.is_some_and(|since| now.duration_since(since) > WRITE_TIMEOUT)
+    }
+}

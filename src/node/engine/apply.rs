@@ -1,0 +1,326 @@
+//! The second half of a write: apply, answer, release; and the ways in which a write ends without it.
+
+use std::time::Instant;
+
+use super::pending::{Applied, Pending, ReplyTo, Stage};
+use super::{Answer, Counters, Engine, Now, ToRecord, disk_full};
+use crate::error::{Code, Problem};
+use crate::log::Batch;
+use crate::node::keys::{self, Base, Frozen};
+use crate::node::locks::Ticket;
+use crate::replication::{ClusterConfig, Input, Replication};
+use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
+use crate::types::{Kind, Position, Record, Version};
+
+/// Entries that the service gets in one call.
+const APPLY_ENTRIES_MAX: usize = 1024;
+
+impl Engine {
+    /// Gives everything up to `version` to the service and answers those who wait for it.
+    pub(super) fn commit(&mut self, version: Version) -> Result<(), ServiceError> {
+        while self.applied.version < version {
+            let behind = usize::try_from(version - self.applied.version).expect("the queue is in memory");
+            let entries: Vec<Entry<'_>> =
+                self.queue.iter().take(behind.min(APPLY_ENTRIES_MAX)).map(|queued| entry(&queued.record)).collect();
+            assert!(entries.first().is_some_and(|entry| entry.version == self.applied.version + 1));
+            let outcomes = self.service.apply(&entries)?;
+            assert_eq!(outcomes.len(), entries.len(), "one outcome for each entry");
+            for outcome in outcomes {
+                let queued = self.queue.pop_front().expect("it was just applied");
+                self.applied_one(queued.record, queued.ticket, outcome);
+            }
+            assert_eq!(self.service.version(), self.applied.version, "the service applies what it is given");
+        }
+        self.core.step(Input::Applied(version), &mut self.outputs);
+        Ok(())
+    }
+
+    fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
+        self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
+        note(&record, &outcome, &mut self.keys, &mut self.applied_config);
+        let Some(ticket) = ticket else { return };
+        self.counters.applied += 1;
+        let answer = Applied {
+            version: record.version,
+            epoch: record.epoch.number,
+            hash: record.hash,
+            status: outcome.status,
+            result: Some(outcome.result),
+            replayed: false,
+        };
+        let pending = self.release(ticket);
+        self.laws += u64::from(pending.alone);
+        for (reply, _) in pending.followers {
+            self.counters.replayed += 1;
+            self.answers.push(Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) });
+        }
+        if !matches!(pending.stage, Stage::GivenUp { .. }) {
+            self.answers.push(Answer { reply: pending.submission.reply, outcome: Ok(answer) });
+        }
+    }
+
+    /// Ends a request: its resources, its key and its place are free again.
+    fn release(&mut self, ticket: Ticket) -> Pending {
+        let pending = self.pending.remove(ticket);
+        self.locks.leave(ticket, &mut self.granted);
+        if let Some(key) = &pending.submission.key {
+            self.by_key.remove(key);
+        }
+        let submission = &pending.submission;
+        self.in_flight_bytes -= match pending.stage {
+            Stage::Waiting { .. } => submission.operation.data.len(),
+            Stage::Sealed { .. } | Stage::GivenUp { .. } => submission.data_bytes,
+        };
+        pending
+    }
+
+    /// Ends a request with the same answer for all who wait for it.
+    pub(super) fn end(&mut self, ticket: Ticket, answer: impl Fn(ReplyTo) -> Answer) {
+        let pending = self.release(ticket);
+        if !matches!(pending.stage, Stage::GivenUp { .. }) {
+            self.answers.push(answer(pending.submission.reply));
+        }
+        self.answers.extend(pending.followers.iter().map(|(reply, _)| answer(*reply)));
+    }
+
+    /// Nothing of what is not durable was written: all of it is refused, and the log ends where it did.
+    pub(in crate::node) fn not_written(&mut self, now: Now) -> Result<(), ServiceError> {
+        self.full_since.get_or_insert(now.instant);
+        self.next_probe = Some(now.instant + super::ROOM_PROBE);
+        self.batches.clear();
+        self.sealer.rewind(self.durable);
+        while self.queue.back().is_some_and(|queued| queued.record.version > self.durable.version) {
+            let Some(queued) = self.queue.pop_back() else { break };
+            if let Some(ticket) = queued.ticket {
+                self.counters.refused += 1;
+                self.end(ticket, |reply| Answer::refused(reply, disk_full("the disk of the log is full".into())));
+            }
+        }
+        self.tell(Input::NotWritten { last: self.durable.version }, now)
+    }
+
+    /// The epoch's own record had no room at start: it is tried again.
+    pub(in crate::node) fn retry_opening(&mut self, now: Now) -> Result<(), ServiceError> {
+        if !self.opened && self.full_since.is_some() && self.next_probe.is_some_and(|probe| now.instant >= probe) {
+            self.next_probe = Some(now.instant + super::ROOM_PROBE);
+            let epoch = self.core.epoch();
+            self.tell(Input::EpochRecorded(epoch), now)?;
+        }
+        Ok(())
+    }
+
+    /// The log has failed for good: who is in it is told so, who is not is refused.
+    pub(in crate::node) fn storage_failed(&mut self) {
+        self.core.step(Input::StorageFailed, &mut self.outputs);
+        self.outputs.clear();
+        let tickets: Vec<Ticket> = self.pending.iter_mut().map(|(ticket, _)| ticket).collect();
+        for ticket in tickets {
+            let pending = self.pending.get_mut(ticket);
+            let problem = match pending.stage {
+                Stage::Waiting { .. } => Problem::new(Code::Recovering, "the log has failed; nothing was logged"),
+                Stage::Sealed { version } | Stage::GivenUp { version } => {
+                    unknown(version, pending.submission.key.as_deref(), "the log failed while this was being synced")
+                }
+            };
+            self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+    }
+
+    /// Answers those whose time is over.
+    pub(in crate::node) fn expire(&mut self, now: Now) -> Result<(), ServiceError> {
+        let mut late = Vec::new();
+        for (ticket, pending) in self.pending.iter_mut() {
+            match pending.stage {
+                Stage::Waiting { until } if until <= now.instant => late.push(ticket),
+                Stage::Sealed { version } if pending.submission.deadline <= now.instant => {
+                    pending.stage = Stage::GivenUp { version };
+                    self.counters.unknown += 1;
+                    let key = pending.submission.key.as_deref();
+                    let problem = unknown(version, key, "it is in the log, and was not committed in time");
+                    self.answers.push(Answer::refused(pending.submission.reply, problem));
+                }
+                _ => {}
+            }
+            let key = pending.submission.key.as_deref();
+            let (answers, counters) = (&mut self.answers, &mut self.counters);
+            pending.followers.retain(|(reply, deadline)| {
+                follow_until(*reply, *deadline, pending.stage, key, now.instant, answers, counters)
+            });
+        }
+        for ticket in late {
+            self.counters.refused += 1;
+            let detail = "another operation held a resource of this one all the time; nothing was logged";
+            let problem = Problem::new(Code::ResourceBusy, detail).hint("send again after Retry-After");
+            self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+        let (gone, parked) = self.parked.drain(..).partition(|submission| submission.deadline <= now.instant);
+        self.parked = parked;
+        for submission in gone {
+            let detail = "the keys of earlier requests are still being read; this request was not logged";
+            self.refuse(submission, Problem::new(Code::Recovering, detail));
+        }
+        self.run_granted(now)
+    }
+
+    /// Whether anything waits for its deadline.
+    pub(in crate::node) fn is_busy(&self) -> bool {
+        self.pending.len() > 0 || !self.parked.is_empty()
+    }
+
+    /// Whether everything that was taken is durable and applied.
+    pub(in crate::node) fn is_idle(&self) -> bool {
+        self.pending.len() == 0 && self.queue.is_empty()
+    }
+
+    /// The oldest batch that is not with the log thread.
+    pub(in crate::node) fn take_batch(&mut self) -> Option<Batch> {
+        if self.batches.front().is_none_or(|batch| batch.is_empty()) { None } else { self.batches.pop_front() }
+    }
+
+    pub(super) fn recycle(&mut self, mut batch: Batch) {
+        if self.spare.len() < 2 {
+            batch.clear();
+            self.spare.push(batch);
+        }
+    }
+
+    /// The answers so far; `into` keeps its memory from call to call.
+    pub(in crate::node) fn take_answers(&mut self, into: &mut Vec<Answer>) {
+        into.append(&mut self.answers);
+    }
+
+    /// What must be durable in `state/` before the core goes on.
+    pub(in crate::node) fn take_to_record(&mut self) -> Option<ToRecord> {
+        self.to_record.take()
+    }
+
+    /// Freezes everything that a snapshot holds, at the applied version. `None` while one is being written.
+    pub(in crate::node) fn freeze(&mut self) -> Option<(Box<dyn Snapshot>, Frozen, Position, ClusterConfig)> {
+        let config = self.applied_config.clone()?;
+        let keys = self.keys.freeze()?;
+        Some((self.service.snapshot(), keys, self.applied, config))
+    }
+
+    /// Ends what [`Engine::freeze`] began.
+    pub(in crate::node) fn thaw(&mut self, merged: Option<std::sync::Arc<Base>>) -> keys::Leftover {
+        self.keys.thaw(merged)
+    }
+
+    /// What became of a key: `Some` when its operation is in the log, applied or on its way.
+    pub(in crate::node) fn outcome(&mut self, key: &str) -> Option<Known> {
+        if let Some(ticket) = self.by_key.get(key) {
+            return Some(Known::Pending(match self.pending.get_mut(*ticket).stage {
+                Stage::Waiting { .. } => None,
+                Stage::Sealed { version } | Stage::GivenUp { version } => Some(version),
+            }));
+        }
+        if let Some(queued) = self.queue.iter().find(|queued| queued.record.key.as_deref() == Some(key)) {
+            return Some(Known::Pending(Some(queued.record.version)));
+        }
+        self.keys.get(&keys::digest(key)).map(Known::Committed)
+    }
+
+    pub(in crate::node) fn core(&self) -> &Replication {
+        &self.core
+    }
+
+    pub(in crate::node) fn service(&self) -> &dyn Service {
+        &*self.service
+    }
+
+    pub(in crate::node) fn applied(&self) -> Position {
+        self.applied
+    }
+
+    pub(in crate::node) fn is_open(&self) -> bool {
+        self.opened
+    }
+
+    pub(in crate::node) fn keys_len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(in crate::node) fn keys_complete(&self) -> bool {
+        self.keys.is_complete()
+    }
+
+    pub(in crate::node) fn in_flight(&self) -> (usize, usize) {
+        (self.pending.len(), self.in_flight_bytes)
+    }
+
+    pub(in crate::node) fn waiting_for_resources(&self) -> usize {
+        self.locks.waiting()
+    }
+
+    pub(in crate::node) fn is_disk_full(&self) -> bool {
+        self.full_since.is_some()
+    }
+
+    pub(in crate::node) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// What is known of a key.
+pub(in crate::node) enum Known {
+    /// In flight: not sealed yet, or in the log as this version.
+    Pending(Option<Version>),
+    /// Done.
+    Committed(keys::Remembered),
+}
+
+/// The record as the service sees it.
+pub(in crate::node) fn entry(record: &Record) -> Entry<'_> {
+    let operation = (record.kind == Kind::Operation).then_some(&record.operation);
+    Entry { version: record.version, time: record.time, operation }
+}
+
+/// What Rig itself remembers of an applied record; the same at a start and while serving.
+pub(in crate::node) fn note(
+    record: &Record,
+    outcome: &Outcome,
+    keys: &mut keys::Keys,
+    config: &mut Option<ClusterConfig>,
+) {
+    match (&record.key, record.kind) {
+        (_, Kind::Control) => {
+            keys.saw(record.time);
+            if let Some(newer) = ClusterConfig::from_json(&record.operation.data) {
+                *config = Some(newer);
+            }
+        }
+        (Some(key), Kind::Operation) => keys.insert(keys::digest(key), record, outcome.status, &outcome.result),
+        (None, Kind::Operation) => keys.saw(record.time),
+    }
+}
+
+fn unknown(version: Version, key: Option<&str>, why: &str) -> Problem {
+    let problem = Problem::new(Code::OutcomeUnknown, format!("version {version}: {why}"))
+        .hint("send again with the same key, or ask GET /outcome/{key}")
+        .with("version", version);
+    match key {
+        Some(key) => problem.with("key", key),
+        None => problem.with("key", serde_json::Value::Null),
+    }
+}
+
+fn follow_until(
+    reply: ReplyTo,
+    deadline: Instant,
+    stage: Stage,
+    key: Option<&str>,
+    now: Instant,
+    answers: &mut Vec<Answer>,
+    counters: &mut Counters,
+) -> bool {
+    if deadline > now {
+        return true;
+    }
+    counters.unknown += 1;
+    let version = match stage {
+        Stage::Waiting { .. } => 0,
+        Stage::Sealed { version } | Stage::GivenUp { version } => version,
+    };
+    answers.push(Answer::refused(reply, unknown(version, key, "the first request with this key is still in flight")));
+    false
+}

@@ -1,0 +1,465 @@
+//! The write path, from an admitted request to its answer; it owns all state that a write can change.
+//!
+//! ```text
+//!   submit ─► key known? ─► locks ─► validate ─► Propose ─► sealed into a batch ─► (log thread)
+//!                │             ▲                                                       │
+//!             answer           └── released ◄── answer ◄── apply ◄── Commit ◄── synced ◄┘
+//! ```
+//!
+//! One thread calls it, so nothing here is locked in the sense of a mutex. It knows no socket, file or clock:
+//! answers, batches and what the core wants recorded are collected, and the event loop takes them away.
+//!
+//! # Invariants
+//! 1. Every submission is answered exactly once; one that is in the log after its deadline is answered 504.
+//! 2. A refusal means that nothing was sealed for this submission.
+//! 3. `queue` holds exactly the records behind the applied version, in version order, without gaps.
+//! 4. The sealer, the core and the queue agree about the end of the log at all times.
+//!
+//! # Not here
+//! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
+
+mod apply;
+mod pending;
+#[cfg(test)]
+mod tests;
+
+pub(super) use apply::{Known, entry, note};
+pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use pending::{Pending, Slab, Stage};
+use uuid::Uuid;
+
+use super::keys::{self, Keys};
+use super::locks::{Locks, Ticket};
+use crate::error::{Code, Problem};
+use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
+use crate::log::{Batch, Sealer};
+use crate::replication::{ClusterConfig, Control, Input, Output, Outputs, Refusal, Replication, Slot};
+use crate::service::{Context, Resources, Service, ServiceError};
+use crate::types::{Durable, Epoch, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
+
+/// How often a full disk is tried again.
+const ROOM_PROBE: Duration = Duration::from_secs(1);
+
+/// Both clocks, read once for many decisions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// For deadlines.
+    pub(super) instant: Instant,
+    /// For records.
+    pub(super) micros: Micros,
+}
+
+/// What the core wants recorded before it goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToRecord {
+    pub(super) epoch: Epoch,
+    pub(super) role: Role,
+}
+
+/// The write path's state.
+pub(super) struct Engine {
+    core: Replication,
+    outputs: Outputs,
+    sealer: Sealer,
+    /// Sealed and not yet with the log thread; the last one is being filled.
+    batches: VecDeque<Batch>,
+    /// Emptied batches, for their memory.
+    spare: Vec<Batch>,
+    service: Box<dyn Service>,
+    keys: Keys,
+    locks: Locks,
+    granted: Vec<Ticket>,
+    pending: Slab,
+    by_key: HashMap<Box<str>, Ticket>,
+    /// Keyed submissions that must wait until all keys, or the epoch, are known.
+    parked: VecDeque<Submission>,
+    queue: VecDeque<Queued>,
+    in_flight_bytes: usize,
+    /// Operations that ran alone: they may have changed which resources others need.
+    laws: u64,
+    last_time: Micros,
+    durable: Position,
+    applied: Position,
+    applied_config: Option<ClusterConfig>,
+    opened: bool,
+    full_since: Option<Instant>,
+    next_probe: Option<Instant>,
+    to_record: Option<ToRecord>,
+    answers: Vec<Answer>,
+    counters: Counters,
+}
+
+/// A sealed record that is not applied yet.
+struct Queued {
+    record: Record,
+    ticket: Option<Ticket>,
+}
+
+/// What happened so far, for `/metrics`.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Counters {
+    pub(super) applied: u64,
+    pub(super) rejected: u64,
+    pub(super) refused: u64,
+    pub(super) unknown: u64,
+    pub(super) replayed: u64,
+}
+
+/// What a start hands over.
+pub(super) struct Parts {
+    pub(super) core: Replication,
+    pub(super) outputs: Outputs,
+    pub(super) sealer: Sealer,
+    pub(super) service: Box<dyn Service>,
+    pub(super) keys: Keys,
+    /// Durable records behind the applied version: not known to be decided yet.
+    pub(super) tail: Vec<Record>,
+    pub(super) durable: Position,
+    pub(super) applied: Position,
+    pub(super) applied_config: Option<ClusterConfig>,
+    pub(super) last_time: Micros,
+}
+
+impl Engine {
+    /// Takes over from a start, and does what the core asks for first.
+    pub(super) fn new(parts: Parts, now: Now) -> Result<Self, ServiceError> {
+        let mut engine = Self {
+            core: parts.core,
+            outputs: parts.outputs,
+            sealer: parts.sealer,
+            batches: VecDeque::from([Batch::default()]),
+            spare: Vec::new(),
+            service: parts.service,
+            keys: parts.keys,
+            locks: Locks::default(),
+            granted: Vec::new(),
+            pending: Slab::default(),
+            by_key: HashMap::new(),
+            parked: VecDeque::new(),
+            queue: parts.tail.into_iter().map(|record| Queued { record, ticket: None }).collect(),
+            in_flight_bytes: 0,
+            laws: 0,
+            last_time: parts.last_time,
+            durable: parts.durable,
+            applied: parts.applied,
+            applied_config: parts.applied_config,
+            opened: false,
+            full_since: None,
+            next_probe: None,
+            to_record: None,
+            answers: Vec::new(),
+            counters: Counters::default(),
+        };
+        engine.perform(now)?;
+        Ok(engine)
+    }
+
+    /// Takes a request; its answer appears in [`Engine::take_answers`], now or later.
+    pub(super) fn submit(&mut self, submission: Submission, now: Now) -> Result<(), ServiceError> {
+        if let Some(problem) = self.admit(&submission) {
+            self.refuse(submission, problem);
+            return Ok(());
+        }
+        let Some(submission) = self.answer_known(submission) else { return Ok(()) };
+        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) {
+            self.parked.push_back(submission);
+            return Ok(());
+        }
+        if let Some(problem) = self.refusal(&submission, now) {
+            self.refuse(submission, problem);
+            return Ok(());
+        }
+        let resources = match self.service.resources(&submission.operation) {
+            Ok(resources) => resources,
+            Err(problem) => {
+                self.counters.rejected += 1;
+                self.answers.push(Answer::refused(submission.reply, problem));
+                return Ok(());
+            }
+        };
+        self.enter(submission, resources, now);
+        self.run_granted(now)
+    }
+
+    /// What is refused whatever the state.
+    fn admit(&self, submission: &Submission) -> Option<Problem> {
+        if submission.operation.is_control() {
+            let detail = format!("methods that begin with rig_ are Rig's own, `{}` too", submission.operation.method);
+            return Some(Problem::new(Code::Invalid, detail));
+        }
+        if submission.operation.data.len() > DATA_BYTES_MAX {
+            let size = submission.operation.data.len();
+            let detail = format!("data has {size} bytes, the limit of one operation is {DATA_BYTES_MAX}");
+            return Some(Problem::new(Code::TooLarge, detail));
+        }
+        None
+    }
+
+    /// Answers what is in flight or remembered under the same key; gives the submission back when it is new.
+    fn answer_known(&mut self, submission: Submission) -> Option<Submission> {
+        let Some(key) = &submission.key else { return Some(submission) };
+        if let Some(ticket) = self.by_key.get(key) {
+            let pending = self.pending.get_mut(*ticket);
+            if pending.submission.request_hash == submission.request_hash {
+                pending.followers.push((submission.reply, submission.deadline));
+            } else {
+                let problem = key_reused(key, None);
+                self.refuse(submission, problem);
+            }
+            return None;
+        }
+        let Some(found) = self.keys.get(&keys::digest(key)) else { return Some(submission) };
+        let request = keys::half(&submission.request_hash.unwrap_or_default().0);
+        if found.request != request {
+            let problem = key_reused(key, Some(found.version));
+            self.refuse(submission, problem);
+        } else if !self.opened {
+            // No answer before the epoch is open, not even to a retry of an old operation.
+            self.parked.push_back(submission);
+        } else {
+            self.counters.replayed += 1;
+            self.answers.push(Answer::replayed(submission.reply, found));
+        }
+        None
+    }
+
+    /// Why a new operation is not taken now. Every one of these means: not logged.
+    fn refusal(&mut self, submission: &Submission, now: Now) -> Option<Problem> {
+        if let Some(refusal) = self.core.refusal(None) {
+            return Some(self.explain(refusal));
+        }
+        if let Some(since) = self.full_since {
+            if self.next_probe.is_some_and(|probe| now.instant < probe) {
+                let seconds = now.instant.duration_since(since).as_secs();
+                return Some(disk_full(format!("the disk of the log has been full for {seconds} s")));
+            }
+            self.next_probe = Some(now.instant + ROOM_PROBE);
+        }
+        let bytes = self.in_flight_bytes + submission.operation.data.len();
+        if self.pending.len() >= IN_FLIGHT_OPS_MAX || bytes > IN_FLIGHT_BYTES_MAX {
+            let detail = format!(
+                "{} operations with {} bytes are in flight; the limits are {IN_FLIGHT_OPS_MAX} and {IN_FLIGHT_BYTES_MAX}",
+                self.pending.len(),
+                self.in_flight_bytes
+            );
+            return Some(Problem::new(Code::Overloaded, detail).hint("send again after Retry-After"));
+        }
+        None
+    }
+
+    fn enter(&mut self, submission: Submission, resources: Resources, now: Now) {
+        self.in_flight_bytes += submission.operation.data.len();
+        let alone = resources == Resources::Alone;
+        let lock_until = submission.deadline.min(now.instant + LOCK_TIMEOUT);
+        let key = submission.key.clone();
+        let stage = Stage::Waiting { until: lock_until };
+        let ticket = self.pending.insert(Pending { submission, followers: Vec::new(), stage, alone, laws: self.laws });
+        if let Some(key) = key {
+            self.by_key.insert(key, ticket);
+        }
+        self.locks.enter(ticket, resources, &mut self.granted);
+    }
+
+    /// Validates, sequences and seals everything that holds its resources.
+    fn run_granted(&mut self, now: Now) -> Result<(), ServiceError> {
+        let mut granted = std::mem::take(&mut self.granted);
+        while !granted.is_empty() {
+            for ticket in granted.drain(..) {
+                self.run(ticket, now);
+            }
+            std::mem::swap(&mut granted, &mut self.granted);
+        }
+        self.granted = granted;
+        self.perform(now)
+    }
+
+    fn run(&mut self, ticket: Ticket, now: Now) {
+        let pending = self.pending.get_mut(ticket);
+        if pending.laws != self.laws {
+            // What ran alone meanwhile (a schema) may have changed what this one must hold.
+            pending.laws = self.laws;
+            match self.service.resources(&pending.submission.operation) {
+                Ok(resources) => {
+                    pending.alone = resources == Resources::Alone;
+                    self.locks.leave(ticket, &mut self.granted);
+                    self.locks.enter(ticket, resources, &mut self.granted);
+                }
+                Err(problem) => self.reject(ticket, problem),
+            }
+            return;
+        }
+        let context = Context { now: now.micros, fresh_id: &Uuid::now_v7 };
+        match self.service.validate(&pending.submission.operation, &context) {
+            Err(problem) => self.reject(ticket, problem),
+            Ok(valid) => {
+                let expect = pending.submission.expect;
+                self.core.step(Input::Propose { expect }, &mut self.outputs);
+                match self.outputs.pop() {
+                    Some(Output::Append { slot, control: None }) => self.seal_operation(ticket, slot, valid.data, now),
+                    Some(Output::Refuse(refusal)) => {
+                        let problem = self.explain(refusal);
+                        self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+                        self.counters.refused += 1;
+                    }
+                    other => unreachable!("a proposal is appended or refused, not {other:?}"),
+                }
+            }
+        }
+    }
+
+    fn reject(&mut self, ticket: Ticket, problem: Problem) {
+        self.counters.rejected += 1;
+        self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+    }
+
+    fn seal_operation(&mut self, ticket: Ticket, slot: Slot, data: Option<Box<str>>, now: Now) {
+        let pending = self.pending.get_mut(ticket);
+        pending.stage = Stage::Sealed { version: slot.version };
+        let submission = &mut pending.submission;
+        let mut operation = std::mem::replace(&mut submission.operation, Operation::new("", ""));
+        // The bytes in flight stay those of the request: what is given back must be what was taken.
+        submission.data_bytes = operation.data.len();
+        if let Some(data) = data {
+            operation.data = data;
+        }
+        let (key, request_hash) = (submission.key.clone(), submission.request_hash);
+        let actor = std::mem::take(&mut submission.actor);
+        self.seal(slot, Kind::Operation, operation, (key, request_hash, actor), Some(ticket), now);
+    }
+
+    fn seal(
+        &mut self,
+        slot: Slot,
+        kind: Kind,
+        operation: Operation,
+        (key, request_hash, actor): (Option<Box<str>>, Option<Hash>, Box<str>),
+        ticket: Option<Ticket>,
+        now: Now,
+    ) {
+        self.last_time = self.last_time.max(now.micros);
+        let mut record = Record {
+            version: slot.version,
+            epoch: slot.epoch,
+            time: self.last_time,
+            commit_upto: slot.commit_upto,
+            kind,
+            key,
+            request_hash,
+            actor,
+            operation,
+            hash: Hash::default(),
+        };
+        if self.batches.back().is_none_or(Batch::is_full) {
+            self.batches.push_back(self.spare.pop().unwrap_or_default());
+        }
+        let batch = self.batches.back_mut().expect("one was just made");
+        self.sealer.seal(&mut record, batch);
+        self.queue.push_back(Queued { record, ticket });
+    }
+
+    /// Carries out what the core asked for.
+    fn perform(&mut self, now: Now) -> Result<(), ServiceError> {
+        while !self.outputs.is_empty() {
+            for output in std::mem::take(&mut self.outputs) {
+                match output {
+                    Output::RecordEpoch { epoch, role } => self.to_record = Some(ToRecord { epoch, role }),
+                    Output::Append { slot, control: Some(Control { method, data }) } => {
+                        let operation = Operation::new(method, data);
+                        self.seal(slot, Kind::Control, operation, (None, None, "".into()), None, now);
+                    }
+                    Output::Append { control: None, .. } | Output::Refuse(_) => {
+                        unreachable!("answers to a proposal are taken where it is made")
+                    }
+                    Output::Commit(version) => self.commit(version)?,
+                    Output::Opened(_) => {
+                        self.opened = true;
+                        self.unpark(now)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something happened that only the core can judge.
+    pub(super) fn tell(&mut self, input: Input, now: Now) -> Result<(), ServiceError> {
+        self.core.step(input, &mut self.outputs);
+        self.perform(now)?;
+        self.run_granted(now)
+    }
+
+    /// The log thread has synced a batch.
+    pub(super) fn synced(&mut self, durable: Durable, batch: Batch, now: Now) -> Result<(), ServiceError> {
+        self.recycle(batch);
+        self.full_since = None;
+        self.next_probe = None;
+        let index = usize::try_from(durable.version() - self.applied.version).expect("the queue is in memory");
+        if let Some(last) = index.checked_sub(1).and_then(|index| self.queue.get(index)) {
+            let record = &last.record;
+            assert_eq!(record.version, durable.version(), "the queue is without gaps");
+            self.durable = Position { epoch: record.epoch, version: record.version, hash: record.hash };
+        }
+        self.tell(Input::Synced(durable), now)
+    }
+
+    /// All keys are known from now on.
+    pub(super) fn keys_loaded(&mut self, base: std::sync::Arc<keys::Base>, now: Now) -> Result<(), ServiceError> {
+        self.keys.base_loaded(base);
+        self.unpark(now)
+    }
+
+    fn unpark(&mut self, now: Now) -> Result<(), ServiceError> {
+        if self.opened && self.keys.is_complete() {
+            for submission in std::mem::take(&mut self.parked) {
+                self.submit(submission, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, submission: Submission, problem: Problem) {
+        self.counters.refused += 1;
+        self.answers.push(Answer::refused(submission.reply, problem));
+    }
+
+    /// A refusal of the core in the contract's words.
+    fn explain(&self, refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::Recovering => Problem::new(Code::Recovering, "the epoch is not open yet; nothing was logged")
+                .hint("wait for /readyz, or send again after Retry-After"),
+            Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
+                .hint("send again when it is back"),
+            Refusal::Failed => Problem::new(Code::Recovering, "the log has failed; nothing was logged")
+                .hint("read the node's log for the reason"),
+            Refusal::NotEnoughReplicas { wanted, present } => {
+                let detail = format!("mode sync wants {wanted} replicas in sync, {present} are; nothing was logged");
+                Problem::new(Code::NotEnoughReplicas, detail)
+                    .hint("start a replica, or serve with --replication semi-sync")
+            }
+            Refusal::VersionConflict { next } => {
+                Problem::new(Code::VersionConflict, format!("the next version is {next}; nothing was logged"))
+                    .hint("read what is new, then send again with the version that is next")
+                    .with("next_version", next)
+            }
+        }
+    }
+}
+
+fn key_reused(key: &str, version: Option<Version>) -> Problem {
+    let place = version.map_or_else(|| "in flight".to_owned(), |version| format!("version {version}"));
+    let problem = Problem::new(Code::KeyReused, format!("key `{key}` came with another request before ({place})"))
+        .hint("a key belongs to one request: take a new one");
+    match version {
+        Some(version) => problem.with("version", version),
+        None => problem,
+    }
+}
+
+fn disk_full(detail: String) -> Problem {
+    Problem::new(Code::DiskFull, format!("{detail}; nothing was logged, reads go on"))
+        .hint("make room on the disk of the data directory; writes go on by themselves then")
+}

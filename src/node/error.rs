@@ -1,0 +1,172 @@
+//! Why a node does not start, or stops.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::dir::DirError;
+use crate::error::Exit;
+use crate::log::LogError;
+use crate::service::ServiceError;
+
+/// What ends a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data directory.
+    Dir(DirError),
+    /// The log cannot be opened, or its storage has failed while serving.
+    Log(LogError),
+    /// The built-in service could not be brought to the log's state.
+    Service(ServiceError),
+    /// The address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// An address beyond loopback without what it needs.
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// The file of tokens.
+    Tokens {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it, with its line.
+        reason: String,
+    },
+    /// A snapshot says more than the log holds.
+    AheadOfLog {
+        /// The snapshot.
+        path: PathBuf,
+        /// The snapshot's version.
+        snapshot: u64,
+        /// Where the log ends.
+        head: u64,
+    },
+    /// The log names other members or another owner: this version of Rig opens only logs of one node.
+    NotAlone {
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The operating system refused `op`.
+    Io {
+        /// What was tried.
+        op: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// A thread of the node has panicked: a bug.
+    Panicked(&'static str),
+}
+
+impl NodeError {
+    /// What the command ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Dir(error) => match error {
+                DirError::NotInitialised { .. } => Exit::NotFound,
+                DirError::AlreadyInitialised { .. } => Exit::Conflict,
+                DirError::Foreign { .. } | DirError::NotADirectory { .. } => Exit::Usage,
+                DirError::InUse { .. } => Exit::InUse,
+                DirError::BadMeta { .. } | DirError::Format { .. } | DirError::Io { .. } => Exit::Failure,
+            },
+            Self::Log(error) if error.is_damage() => Exit::Corrupt,
+            Self::AheadOfLog { .. } => Exit::Corrupt,
+            Self::Exposed { .. } | Self::Tokens { .. } => Exit::Usage,
+            Self::NotAlone { .. } => Exit::Conflict,
+            Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
+                Exit::Failure
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Dir(DirError::NotInitialised { path, beside }) => match beside {
+                Some(beside) => format!("rig serve -D {}", beside.display()),
+                None => format!("rig init {}", path.display()),
+            },
+            Self::Dir(DirError::InUse { .. }) => "stop the other process, or serve another directory".into(),
+            Self::Dir(_) => "look at the directory with ls -la".into(),
+            Self::Log(error) => error.what_now().hint().into(),
+            Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
+            Self::Listen { .. } => "choose another port with --listen, or port 0 for any free one".into(),
+            Self::Exposed { .. } => "give --tokens FILE and, on a trusted network, --insecure-plaintext".into(),
+            Self::Tokens { .. } => {
+                "each line is: NAME ROLE TOKEN, where ROLE is read, write or admin; mode 0600".into()
+            }
+            Self::AheadOfLog { .. } => {
+                "the log has lost records or belongs to another time: restore it, or move the snapshot away".into()
+            }
+            Self::NotAlone { .. } => "start this directory with the version of Rig that wrote it".into(),
+            Self::Io { .. } => "look at permissions and free space there".into(),
+            Self::Panicked(_) => {
+                "this is a bug: keep the node's log and report it; the data is as of the last sync".into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dir(error) => error.fmt(f),
+            Self::Log(error) => error.fmt(f),
+            Self::Service(error) => error.fmt(f),
+            Self::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "listen on {address}: the address is in use")
+            }
+            Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
+            Self::Exposed { address, missing } => {
+                write!(f, "listen on {address}: an address beyond loopback needs {missing}")
+            }
+            Self::Tokens { path, reason } => write!(f, "read tokens {}: {reason}", path.display()),
+            Self::AheadOfLog { path, snapshot, head } => {
+                write!(f, "{} is of version {snapshot}, but the log ends at {head}", path.display())
+            }
+            Self::NotAlone { reason } => f.write_str(reason),
+            Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
+            Self::Panicked(thread) => write!(f, "the {thread} thread has panicked"),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Dir(error) => Some(error),
+            Self::Log(error) => Some(error),
+            Self::Service(error) => Some(error),
+            Self::Listen { source, .. } | Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<DirError> for NodeError {
+    fn from(error: DirError) -> Self {
+        Self::Dir(error)
+    }
+}
+
+impl From<LogError> for NodeError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<ServiceError> for NodeError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}

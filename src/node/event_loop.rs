@@ -1,0 +1,399 @@
+//! The event loop: one thread that owns every socket and all state.
+//!
+//! ```text
+//!   poll ─► what the log thread and the pool have done ─► requests ─► batch to the log thread ─► answers ─► write
+//! ```
+//!
+//! A batch goes to the log thread as soon as the one before is durable, before its answers are built: the disk
+//! works while this thread does.
+//!
+//! # Not here
+//! What a request means (`node::routes`), what a write goes through (`node::engine`).
+
+mod connections;
+mod housekeeping;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::auth::Tokens;
+use super::connection::Connection;
+use super::dir::{DataDir, DirLock, Endpoint};
+use super::engine::{Answer, Engine, Now, ReplyTo};
+use super::keys::Base;
+use super::metrics::Metrics;
+use super::pool::Pool;
+use super::routes::{Desk, Later};
+use super::state::{EpochFile, Recorded};
+use super::status::Facts;
+use super::streams::Piece;
+use super::writer::{Done, LogThread};
+use super::{Config, NodeError, Ready, start};
+use crate::http;
+use crate::limits::CONNECTIONS_MAX;
+use crate::log::{self, LogError, Reader};
+use crate::replication::Input;
+use crate::types::{ClusterId, Hash, NodeState, Record, Version, format_time};
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+/// Threads for what blocks.
+const POOL_THREADS: usize = 2;
+/// How long a failing node tries to deliver its last answers.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What a route wants done on the pool for one request.
+pub(super) enum Task {
+    Record(Version),
+    Hash(Version),
+}
+
+/// What the pool has done.
+enum PoolDone {
+    Piece { to: ReplyTo, piece: Result<Piece, LogError> },
+    Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
+    Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
+    Snapshot { version: Version, written: io::Result<(Arc<Base>, u64)> },
+    Keys(Result<Arc<Base>, NodeError>),
+    Spare(Result<log::Spare, LogError>),
+    Nothing,
+}
+
+/// A node that is ready to run.
+pub struct Node {
+    poll: Poll,
+    waker: Arc<Waker>,
+    listener: mio::net::TcpListener,
+    config: Config,
+    dir: DataDir,
+    _lock: DirLock,
+    url: String,
+    begin: Instant,
+    settings: http::Settings,
+    tokens: Tokens,
+    cluster: ClusterId,
+    oldest: Version,
+    replayed: u64,
+    engine: Engine,
+    reader: Reader,
+    log_thread: LogThread,
+    epoch_file: EpochFile,
+    pool: Pool<PoolDone>,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    serial: u64,
+    /// Connections to look at in this turn.
+    touched: BTreeSet<usize>,
+    /// Connections whose front is a stream.
+    streaming: BTreeSet<usize>,
+    followers: usize,
+    later: Vec<Later>,
+    answers: Vec<Answer>,
+    common: Vec<u8>,
+    common_of: (Version, u64),
+    request_prefix: String,
+    request_count: u64,
+    metrics: Metrics,
+    stop: Arc<AtomicBool>,
+    draining_until: Option<Instant>,
+    blocked_since: Option<String>,
+    accept_again: bool,
+    next_expiry: Instant,
+    next_tick: Instant,
+    snapshot: Version,
+    snapshot_running: bool,
+    bytes_since_spare: u64,
+}
+
+/// Asks a node to stop, from any thread or signal handler.
+#[derive(Clone)]
+pub struct Stopper {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Takes no new operation, finishes those that are in, then ends.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Err(error) = self.waker.wake() {
+            ::log::error!("wake the event loop: {error}");
+        }
+    }
+}
+
+impl Node {
+    /// Opens directory, address, log and state. Nothing is answered before [`Node::run`].
+    ///
+    /// # Errors
+    /// Everything that keeps a node from starting; the directory is then as it was, but for a torn tail that
+    /// was set aside.
+    pub fn start(config: Config) -> Result<Self, NodeError> {
+        let begin = Instant::now();
+        let tokens = check_exposure(&config)?;
+        let mut dir = DataDir::open(&config.data_dir)?;
+        let lock = dir.lock()?;
+        let (listener, address) = listen(config.listen)?;
+        let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+        let settings = match &config.advertise {
+            Some(url) => http::Settings::new(address).advertise(url),
+            None => http::Settings::new(address),
+        };
+        let started = start::start(&mut dir, &config, &url, now())?;
+
+        let failed = |op: &'static str| {
+            let path = dir.path().to_owned();
+            move |source| NodeError::Io { op, path, source }
+        };
+        let poll = Poll::new().map_err(failed("poll for"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed("wake"))?);
+        let mut listener = mio::net::TcpListener::from_std(listener);
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(failed("listen for"))?;
+        let reader = started.writer.reader();
+        let log_thread =
+            LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
+        let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
+        let mut node = Self {
+            poll,
+            waker,
+            listener,
+            url,
+            begin,
+            settings,
+            tokens,
+            cluster: started.cluster,
+            oldest: started.oldest,
+            replayed: started.replayed,
+            engine: started.engine,
+            reader,
+            log_thread,
+            epoch_file: started.epoch_file,
+            pool,
+            connections: Vec::new(),
+            free: Vec::new(),
+            serial: 0,
+            touched: BTreeSet::new(),
+            streaming: BTreeSet::new(),
+            followers: 0,
+            later: Vec::new(),
+            answers: Vec::new(),
+            common: Vec::new(),
+            common_of: (Version::MAX, 0),
+            request_prefix: uuid::Uuid::now_v7().simple().to_string()[..16].to_owned(),
+            request_count: 0,
+            metrics: Metrics::default(),
+            stop: Arc::new(AtomicBool::new(false)),
+            draining_until: None,
+            blocked_since: None,
+            accept_again: false,
+            next_expiry: begin,
+            next_tick: begin,
+            snapshot: started.snapshot,
+            snapshot_running: false,
+            bytes_since_spare: 0,
+            config,
+            dir,
+            _lock: lock,
+        };
+        if let Some(snapshot) = started.keys_to_load {
+            node.load_keys(snapshot);
+        }
+        node.prepare_spare();
+        Ok(node)
+    }
+
+    /// What stops it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
+    }
+
+    /// Runs until it is stopped; `on_ready` is called once, when the epoch is open.
+    ///
+    /// # Errors
+    /// A storage error, or a bug on another thread. What was answered with 200 is durable all the same.
+    pub fn run(mut self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
+        let mut on_ready = Some(on_ready);
+        let mut events = Events::with_capacity(1024);
+        let outcome = loop {
+            if let Err(error) = self.turn(&mut events) {
+                break Err(error);
+            }
+            if self.engine.is_open()
+                && let Some(on_ready) = on_ready.take()
+            {
+                match self.announce() {
+                    Ok(()) => on_ready(&self.ready()),
+                    Err(error) => break Err(error),
+                }
+            }
+            if self.is_drained() {
+                break Ok(());
+            }
+        };
+        self.end(outcome)
+    }
+
+    fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
+        match self.poll.poll(events, Some(self.patience())) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
+        }
+        let now = now();
+        let mut accept = self.accept_again;
+        let mut woken = false;
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => accept = true,
+                WAKER => woken = true,
+                Token(index) => {
+                    if let Some(Some(connection)) = self.connections.get_mut(index) {
+                        connection.readable |= event.is_readable() || event.is_read_closed();
+                        self.touched.insert(index);
+                    }
+                }
+            }
+        }
+        if woken {
+            self.take_log_done(now)?;
+            self.take_pool_done(now)?;
+        }
+        if accept {
+            self.accept(now);
+        }
+        self.serve_touched(now)?;
+        self.record_epoch(now)?;
+        self.housekeeping(now)?;
+        self.dispatch();
+        self.deliver(now)?;
+        Ok(())
+    }
+
+    /// The next batch goes to the log thread if it is free.
+    fn dispatch(&mut self) {
+        if !self.log_thread.is_busy()
+            && let Some(batch) = self.engine.take_batch()
+        {
+            // Alone, what is durable is decided; with others the core's commit position would stand here.
+            self.log_thread.write(batch, Version::MAX);
+        }
+    }
+
+    fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
+        for done in self.log_thread.take_done() {
+            match done {
+                Done::Synced { durable, batch, took } => {
+                    self.dispatch();
+                    self.metrics.synced(batch.len(), batch.bytes(), took);
+                    self.bytes_since_spare += batch.bytes() as u64;
+                    self.engine.synced(durable, batch, now)?;
+                }
+                Done::NoRoom => {
+                    ::log::error!(
+                        "the disk of {} is full: writes are refused until there is room",
+                        self.dir.path().display()
+                    );
+                    self.engine.not_written(now)?;
+                }
+                Done::Failed(error) => return Err(error.into()),
+                Done::Panicked => return Err(NodeError::Panicked("log")),
+            }
+        }
+        if self.engine.is_open() && self.engine.core().state() == NodeState::Blocked && self.blocked_since.is_none() {
+            self.blocked_since = Some(format_time(now.micros));
+        }
+        self.touched.extend(self.streaming.iter().copied());
+        Ok(())
+    }
+
+    /// The epoch becomes durable before its first record is appended. Only at a start: this may block.
+    fn record_epoch(&mut self, now: Now) -> Result<(), NodeError> {
+        if let Some(wanted) = self.engine.take_to_record() {
+            let recorded = Recorded { epoch: wanted.epoch, role: wanted.role };
+            self.epoch_file.record(recorded).map_err(|source| NodeError::Io {
+                op: "record the epoch in",
+                path: self.dir.state(),
+                source,
+            })?;
+            self.engine.tell(Input::EpochRecorded(wanted.epoch), now)?;
+        }
+        Ok(())
+    }
+
+    fn announce(&self) -> Result<(), NodeError> {
+        let endpoint = Endpoint {
+            pid: std::process::id(),
+            http: self.url.clone(),
+            role: self.engine.core().role(),
+            started: format_time(start::wall_clock()),
+        };
+        Ok(self.dir.write_endpoint(&endpoint)?)
+    }
+
+    fn ready(&self) -> Ready {
+        let core = self.engine.core();
+        Ready {
+            name: self.dir.meta().name.clone(),
+            role: core.role(),
+            epoch: core.epoch().number,
+            version: core.applied(),
+            http: self.url.clone(),
+            data_dir: self.dir.path().to_owned(),
+            oldest: self.oldest,
+            replayed: self.replayed,
+            took: self.begin.elapsed(),
+        }
+    }
+
+    /// The orderly end, or the last answers of a disorderly one.
+    fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
+        if outcome.is_err() {
+            self.engine.storage_failed();
+            let until = Instant::now() + LAST_WORDS;
+            while Instant::now() < until && (self.deliver(now()).is_ok() && self.has_unsent()) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        } else {
+            self.last_snapshot();
+        }
+        self.log_thread.stop();
+        self.pool.stop();
+        if let Err(error) = self.dir.remove_endpoint() {
+            ::log::warn!("{error}");
+        }
+        outcome
+    }
+}
+
+/// Both clocks.
+fn now() -> Now {
+    Now { instant: Instant::now(), micros: start::wall_clock() }
+}
+
+/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
+fn check_exposure(config: &Config) -> Result<Tokens, NodeError> {
+    let address = config.listen;
+    if !address.ip().is_loopback() {
+        if config.tokens.is_none() {
+            return Err(NodeError::Exposed { address, missing: "--tokens FILE" });
+        }
+        if !config.insecure_plaintext {
+            return Err(NodeError::Exposed { address, missing: "TLS, or --insecure-plaintext" });
+        }
+    }
+    config.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
+}
+
+fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), NodeError> {
+    let failed = |source| NodeError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

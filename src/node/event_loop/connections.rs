@@ -1,0 +1,594 @@
+//! Sockets in, answers out.
+
+use mio::{Interest, Token};
+
+use super::*;
+use crate::error::{Code, Problem};
+use crate::http::{Expired, Next, Reply};
+use crate::limits::FOLLOW_HEARTBEAT;
+use crate::node::connection::{Exchange, Flow, Slot};
+use crate::node::engine::Applied;
+use crate::node::routes::{self, Body, Handled, RouteError};
+
+/// Above this a stream waits for its client.
+const STREAM_BYTES: usize = 512 << 10;
+/// Documents of one piece of a list.
+const PIECE_DOCUMENTS: usize = 500;
+
+/// What one step over a connection's bytes came to, free of borrows.
+enum Step {
+    Handled(Result<Handled, RouteError>, Exchange),
+    Refused(Problem),
+    Continue,
+    More,
+    End,
+}
+
+impl Node {
+    pub(super) fn accept(&mut self, now: Now) {
+        self.accept_again = false;
+        loop {
+            match self.listener.accept() {
+                Ok((socket, _)) => self.admit(socket, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors, most likely: those who wait are taken when there is one again.
+                    ::log::warn!("accept a connection: {error}");
+                    self.accept_again = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, mut socket: mio::net::TcpStream, now: Now) {
+        self.metrics.accepted += 1;
+        let open = self.connections.len() - self.free.len();
+        if open >= CONNECTIONS_MAX || self.draining_until.is_some() {
+            self.metrics.refused_connections += 1;
+            let problem = if self.draining_until.is_some() {
+                Problem::new(Code::Draining, "the node is stopping")
+            } else {
+                Problem::new(Code::Overloaded, format!("{open} connections are open, that is the limit"))
+            };
+            let mut out = Vec::new();
+            http::Answer::new(&mut out, Reply::CLOSE, problem.status).problem(&problem, &self.request_prefix);
+            // Best effort: the client sees the end of the connection in any case.
+            drop(io::Write::write(&mut socket, &out));
+            return;
+        }
+        if let Err(error) = socket.set_nodelay(true) {
+            ::log::debug!("set TCP_NODELAY: {error}");
+        }
+        let index = self.free.pop().unwrap_or(self.connections.len());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(index), interest) {
+            ::log::warn!("watch a connection: {error}");
+            self.free.push(index);
+            return;
+        }
+        self.serial = (self.serial + 1) & 0x7fff_ffff;
+        let connection = Some(Box::new(Connection::new(socket, self.serial, now.instant)));
+        if index == self.connections.len() {
+            self.connections.push(connection);
+        } else {
+            self.connections[index] = connection;
+        }
+        self.metrics.connections += 1;
+        self.touched.insert(index);
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        if let Some(connection) = self.connections[index].take() {
+            let streams = connection.slots.iter();
+            self.followers -= streams.filter(|slot| matches!(slot, Slot::Log(stream) if stream.follow)).count();
+            self.free.push(index);
+            self.streaming.remove(&index);
+            self.metrics.connections -= 1;
+        }
+    }
+
+    /// Reads and takes in whatever the touched connections have sent.
+    pub(super) fn serve_touched(&mut self, now: Now) -> Result<(), NodeError> {
+        for index in std::mem::take(&mut self.touched) {
+            let Some(mut connection) = self.connections[index].take() else { continue };
+            let outcome = self.serve(&mut connection, index, now);
+            self.connections[index] = Some(connection);
+            match outcome? {
+                Flow::Open => _ = self.touched.insert(index),
+                Flow::Closed => self.close(index),
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, connection: &mut Connection, index: usize, now: Now) -> Result<Flow, NodeError> {
+        loop {
+            while connection.has_room() {
+                let to = ReplyTo { connection: index, request: connection.next_request(), line: 0 };
+                match self.step(connection, to, now) {
+                    Step::More => break,
+                    Step::End => connection.ending = true,
+                    Step::Continue => {
+                        let mut bytes = Vec::new();
+                        http::write_continue(&mut bytes);
+                        connection.slots.push_back(Slot::Done(bytes));
+                    }
+                    Step::Refused(problem) => {
+                        let id = self.next_id();
+                        let exchange = Exchange { reply: Reply::CLOSE, id };
+                        let bytes = self.problem(&exchange, &problem);
+                        connection.slots.push_back(Slot::Done(bytes));
+                        connection.ending = true;
+                    }
+                    Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
+                }
+            }
+            if !connection.readable || !connection.has_room() {
+                return Ok(Flow::Open);
+            }
+            if connection.read(now.instant) == Flow::Closed {
+                return Ok(Flow::Closed);
+            }
+        }
+    }
+
+    fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {
+        let mut tasks = Vec::new();
+        let step = match connection.http.next(&self.settings, now.instant) {
+            Next::More => Step::More,
+            Next::End => Step::End,
+            Next::Continue => Step::Continue,
+            Next::Refuse(problem) => Step::Refused(problem),
+            // A body that is too large was refused by its length; everything else is judged when it is whole.
+            Next::Head(_) => return self.step(connection, to, now),
+            Next::Request(request) => {
+                self.request_count += 1;
+                let id = request_id(&request, &self.request_prefix, self.request_count);
+                let exchange = Exchange { reply: request.reply(), id };
+                let facts = Facts {
+                    name: &self.dir.meta().name,
+                    cluster: self.cluster,
+                    oldest: self.oldest,
+                    http: &self.url,
+                    uptime_s: self.begin.elapsed().as_secs(),
+                    draining: self.draining_until.is_some(),
+                    blocked_since: self.blocked_since.as_deref(),
+                };
+                let mut desk = Desk {
+                    engine: &mut self.engine,
+                    tokens: &self.tokens,
+                    now,
+                    request_timeout: self.config.request_timeout,
+                    draining: self.draining_until.is_some(),
+                    followers: self.followers,
+                    facts: &facts,
+                    metrics: &self.metrics,
+                    tasks: &mut tasks,
+                    later: &mut self.later,
+                };
+                Step::Handled(routes::handle(&mut desk, &request, to, &exchange.id), exchange)
+            }
+        };
+        for (to, task) in tasks {
+            self.run_task(to, task);
+        }
+        step
+    }
+
+    fn take_in(
+        &mut self,
+        connection: &mut Connection,
+        handled: Result<Handled, RouteError>,
+        exchange: &Exchange,
+    ) -> Result<(), NodeError> {
+        let slot = match handled {
+            Ok(Handled::Slot(slot)) => slot,
+            Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
+            Err(RouteError::Problem(problem)) => Slot::Done(self.problem(exchange, &problem)),
+            Err(RouteError::Service(error)) => return Err(error.into()),
+        };
+        self.followers += usize::from(matches!(&slot, Slot::Log(stream) if stream.follow));
+        let slot = match slot {
+            Slot::Batch(batch) if batch.missing == 0 => Slot::Done(self.batch(&batch)),
+            slot => slot,
+        };
+        connection.slots.push_back(slot);
+        connection.ending |= !exchange.reply.keep_alive;
+        Ok(())
+    }
+
+    /// Hands out the engine's answers and writes whatever can be written.
+    pub(super) fn deliver(&mut self, now: Now) -> Result<(), NodeError> {
+        let mut answers = std::mem::take(&mut self.answers);
+        self.engine.take_answers(&mut answers);
+        for answer in answers.drain(..) {
+            self.hand_out(answer);
+        }
+        self.answers = answers;
+        let mut again = BTreeSet::new();
+        for index in std::mem::take(&mut self.touched) {
+            let Some(mut connection) = self.connections[index].take() else { continue };
+            let had_room = connection.has_room();
+            self.advance(&mut connection, index, now);
+            let flow = connection.write(now.instant);
+            let more = !had_room && connection.has_room();
+            self.connections[index] = Some(connection);
+            if flow == Flow::Closed {
+                self.close(index);
+            } else if more {
+                again.insert(index);
+            }
+        }
+        self.touched = again;
+        Ok(())
+    }
+
+    fn hand_out(&mut self, answer: Answer) {
+        let index = answer.reply.connection;
+        let Some(Some(mut connection)) = self.connections.get_mut(index).map(Option::take) else { return };
+        let request = answer.reply.request;
+        if connection.slot(request).is_some() {
+            self.fill(&mut connection, answer);
+            self.touched.insert(index);
+        }
+        self.connections[index] = Some(connection);
+    }
+
+    fn fill(&mut self, connection: &mut Connection, answer: Answer) {
+        let request = answer.reply.request;
+        match connection.slot(request) {
+            Some(Slot::Operation(exchange)) => {
+                let exchange = exchange.clone();
+                if connection.is_front(request) {
+                    self.operation(&exchange, &answer.outcome, &mut connection.out);
+                    connection.pop_front();
+                } else {
+                    let mut bytes = Vec::new();
+                    self.operation(&exchange, &answer.outcome, &mut bytes);
+                    if let Some(slot) = connection.slot(request) {
+                        *slot = Slot::Done(bytes);
+                    }
+                }
+            }
+            Some(Slot::Batch(batch)) => {
+                let line = self.line(&batch.exchange.id, &answer.outcome);
+                if let Some(place @ None) = batch.lines.get_mut(answer.reply.line as usize) {
+                    *place = Some(line);
+                    batch.missing -= 1;
+                }
+                if batch.missing == 0
+                    && let Some(slot) = connection.slot(request)
+                    && let Slot::Batch(batch) = std::mem::replace(slot, Slot::Done(Vec::new()))
+                {
+                    *slot = Slot::Done(self.batch(&batch));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An answer for a request that was handled elsewhere.
+    pub(super) fn answer_elsewhere(
+        &mut self,
+        to: ReplyTo,
+        handled: Result<Handled, RouteError>,
+    ) -> Result<(), NodeError> {
+        let Some(Some(mut connection)) = self.connections.get_mut(to.connection).map(Option::take) else {
+            return Ok(());
+        };
+        if let Some(Slot::Elsewhere(exchange)) = connection.slot(to.request) {
+            let exchange = exchange.clone();
+            let slot = match handled {
+                Ok(Handled::Slot(slot)) => slot,
+                Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
+                Err(RouteError::Problem(problem)) => Slot::Done(self.problem(&exchange, &problem)),
+                Err(RouteError::Service(error)) => return Err(error.into()),
+            };
+            if let Some(place) = connection.slot(to.request) {
+                *place = slot;
+            }
+            self.touched.insert(to.connection);
+        }
+        self.connections[to.connection] = Some(connection);
+        Ok(())
+    }
+
+    pub(super) fn exchange_of(&mut self, to: ReplyTo) -> Option<Exchange> {
+        match self.connections.get_mut(to.connection)?.as_mut()?.slot(to.request)? {
+            Slot::Elsewhere(exchange) => Some(exchange.clone()),
+            _ => None,
+        }
+    }
+
+    /// Moves finished answers out, and streams forward as far as their client takes them.
+    fn advance(&mut self, connection: &mut Connection, index: usize, now: Now) {
+        loop {
+            connection.settle();
+            let ended = match connection.slots.front_mut() {
+                Some(Slot::Log(_)) => self.advance_log(connection, index, now),
+                Some(Slot::Documents(_)) => self.advance_documents(connection),
+                _ => {
+                    self.streaming.remove(&index);
+                    return;
+                }
+            };
+            if !ended {
+                self.streaming.insert(index);
+                return;
+            }
+            connection.pop_front();
+        }
+    }
+
+    fn advance_log(&mut self, connection: &mut Connection, index: usize, now: Now) -> bool {
+        let request = connection.next_request() - connection.slots.len() as u64;
+        let (committed, common) = (self.engine.core().committed(), self.common_lines().to_vec());
+        let Some(Slot::Log(stream)) = connection.slots.front_mut() else { return true };
+        let begun = *stream.begun.get_or_insert_with(|| {
+            let content_type = if stream.sse { "text/event-stream" } else { "application/x-ndjson" };
+            let mut answer = http::Answer::new(&mut connection.out, stream.exchange.reply, 200);
+            answer.lines(&common).header("X-Request-Id", &stream.exchange.id);
+            answer.stream(content_type)
+        });
+        if stream.exchange.reply.head_only || (stream.is_over(committed) && !stream.busy) {
+            begun.end(&mut connection.out);
+            self.followers -= usize::from(stream.follow);
+            connection.ending |= !begun.keep_alive;
+            return true;
+        }
+        if stream.follow && now.instant.duration_since(stream.heard) >= FOLLOW_HEARTBEAT {
+            stream.heard = now.instant;
+            let mut beat = Vec::new();
+            if stream.sse {
+                http::sse_comment(&mut beat);
+            } else {
+                beat = format!("{{\"type\":\"heartbeat\",\"head\":{committed}}}\n").into_bytes();
+            }
+            begun.piece(&mut connection.out, &beat);
+        }
+        let wanted = !stream.busy && stream.next <= committed.min(stream.to);
+        let order = wanted.then(|| stream.order(committed));
+        if let Some(order) = order
+            && connection.unsent() < STREAM_BYTES
+        {
+            if let Some(Slot::Log(stream)) = connection.slots.front_mut() {
+                stream.busy = true;
+            }
+            let reader = self.reader.clone();
+            let to = ReplyTo { connection: index, request, line: 0 };
+            self.pool.run(move || PoolDone::Piece { to, piece: crate::node::streams::read(&reader, &order) });
+        }
+        false
+    }
+
+    /// A piece of the log for a stream.
+    pub(super) fn take_piece(&mut self, to: ReplyTo, piece: Result<Piece, LogError>, now: Now) {
+        let Some(Some(connection)) = self.connections.get_mut(to.connection) else { return };
+        let Some(Slot::Log(stream)) = connection.slot(to.request) else { return };
+        stream.busy = false;
+        match piece {
+            Ok(piece) => {
+                stream.next = piece.next;
+                stream.left = stream.left.saturating_sub(piece.records);
+                if piece.records > 0 {
+                    stream.heard = now.instant;
+                }
+                if let Some(begun) = stream.begun {
+                    begun.piece(&mut connection.out, &piece.bytes);
+                }
+                self.touched.insert(to.connection);
+            }
+            Err(error) => {
+                // Without its end the client sees that the stream was cut.
+                ::log::error!("read the log for a client: {error}");
+                self.close(to.connection);
+            }
+        }
+    }
+
+    fn advance_documents(&mut self, connection: &mut Connection) -> bool {
+        let common = self.common_lines().to_vec();
+        loop {
+            let unsent = connection.unsent();
+            let Some(Slot::Documents(stream)) = connection.slots.front_mut() else { return true };
+            let begun = *stream.begun.get_or_insert_with(|| {
+                let mut answer = http::Answer::new(&mut connection.out, stream.exchange.reply, 200);
+                answer.lines(&common).header("X-Request-Id", &stream.exchange.id);
+                answer.stream("application/json")
+            });
+            if stream.exchange.reply.head_only {
+                return true;
+            }
+            if unsent >= STREAM_BYTES {
+                return false;
+            }
+            let filters: Vec<(&str, &str)> = stream.filters.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let page = stream.listing.page(&filters, stream.after.as_deref(), PIECE_DOCUMENTS);
+            let mut text = String::new();
+            for (index, found) in page.items.iter().enumerate() {
+                text.push_str(match (stream.first, index) {
+                    (true, 0) => "{\"data\":{\"items\":[",
+                    _ => ",",
+                });
+                text.push_str(&found.json());
+            }
+            if stream.first && page.items.is_empty() {
+                text.push_str("{\"data\":{\"items\":[");
+            }
+            stream.first = false;
+            let over = page.next.is_none();
+            stream.after = page.next;
+            if over {
+                text.push_str(&format!("],\"next\":null,\"version\":{}}}}}", page.version));
+            }
+            begun.piece(&mut connection.out, text.as_bytes());
+            if over {
+                begun.end(&mut connection.out);
+                connection.ending |= !begun.keep_alive;
+                return true;
+            }
+        }
+    }
+
+    /// Deadlines of connections.
+    pub(super) fn expire_connections(&mut self, now: Now) {
+        for index in 0..self.connections.len() {
+            let Some(connection) = self.connections[index].as_mut() else { continue };
+            let owes = !connection.slots.is_empty() || connection.unsent() > 0;
+            if connection.is_stuck(now.instant) {
+                self.close(index);
+                continue;
+            }
+            if owes || !connection.has_room() {
+                connection.http.restart_clock(now.instant);
+                if self.streaming.contains(&index) {
+                    self.touched.insert(index);
+                }
+                continue;
+            }
+            match connection.http.expired(now.instant) {
+                None => {}
+                Some(Expired::Close) => self.close(index),
+                Some(Expired::Refuse(problem)) => {
+                    connection.ending = true;
+                    let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+                    let bytes = self.problem(&exchange, &problem);
+                    if let Some(connection) = self.connections[index].as_mut() {
+                        connection.slots.push_back(Slot::Done(bytes));
+                    }
+                    self.touched.insert(index);
+                }
+            }
+        }
+    }
+
+    /// While the node stops: who has nothing open goes.
+    pub(super) fn close_idle(&mut self) {
+        for index in 0..self.connections.len() {
+            if let Some(connection) = self.connections[index].as_mut() {
+                connection.ending = true;
+                let streams_only =
+                    connection.slots.iter().all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_)));
+                if connection.unsent() == 0 && streams_only {
+                    self.close(index);
+                }
+            }
+        }
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.connections.iter().flatten().any(|connection| connection.unsent() > 0 || !connection.slots.is_empty())
+    }
+}
+
+/// Bytes of answers.
+impl Node {
+    /// `Rig-Node` and its like, which are the same until something is applied.
+    fn common_lines(&mut self) -> &[u8] {
+        let core = self.engine.core();
+        let of = (core.applied(), core.epoch().number);
+        if self.common_of != of {
+            self.common_of = of;
+            let (name, role) = (&self.dir.meta().name, core.role());
+            self.common =
+                format!("Rig-Node: {name}\r\nRig-Role: {role}\r\nRig-Epoch: {}\r\nRig-Version: {}\r\n", of.1, of.0)
+                    .into_bytes();
+        }
+        &self.common
+    }
+
+    fn next_id(&mut self) -> Box<str> {
+        self.request_count += 1;
+        format!("{}-{:x}", self.request_prefix, self.request_count).into()
+    }
+
+    fn body(&mut self, exchange: &Exchange, body: &Body) -> Vec<u8> {
+        self.metrics.answered(body.status);
+        let mut out = Vec::with_capacity(body.bytes.len() + 512);
+        let mut answer = http::Answer::new(&mut out, exchange.reply, body.status);
+        answer.lines(self.common_lines()).header("X-Request-Id", &exchange.id);
+        if let Some(etag) = &body.etag {
+            answer.header("ETag", etag);
+        }
+        if body.status == 304 {
+            answer.empty()
+        } else {
+            answer.body(body.content_type, &body.bytes)
+        }
+        out
+    }
+
+    fn problem(&mut self, exchange: &Exchange, problem: &Problem) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        self.problem_into(exchange, problem, &mut out);
+        out
+    }
+
+    fn problem_into(&mut self, exchange: &Exchange, problem: &Problem, out: &mut Vec<u8>) {
+        self.metrics.answered(problem.status);
+        let mut answer = http::Answer::new(out, exchange.reply, problem.status);
+        answer.lines(self.common_lines()).header("X-Request-Id", &exchange.id);
+        answer.problem(problem, &exchange.id);
+    }
+
+    fn operation(&mut self, exchange: &Exchange, outcome: &Result<Applied, Box<Problem>>, out: &mut Vec<u8>) {
+        match outcome {
+            Ok(applied) if applied.status < 400 => {
+                self.metrics.answered(200);
+                self.common_lines();
+                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
+                let mut answer = http::Answer::new(out, exchange.reply, 200);
+                answer.lines(&self.common).header("X-Request-Id", &exchange.id);
+                answer.body_with("application/json", |out| routes::operation_json(applied, durability, name, out));
+            }
+            Ok(applied) => self.problem_into(exchange, &routes::problem_of(applied), out),
+            Err(problem) => self.problem_into(exchange, problem, out),
+        }
+    }
+
+    fn line(&mut self, id: &str, outcome: &Result<Applied, Box<Problem>>) -> Box<str> {
+        let mut bytes = Vec::with_capacity(256);
+        match outcome {
+            Ok(applied) if applied.status < 400 => {
+                bytes.extend_from_slice(b"{\"status\":200,");
+                let start = bytes.len();
+                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
+                routes::operation_json(applied, durability, name, &mut bytes);
+                // The brace that begins the object is the one above.
+                bytes.remove(start);
+            }
+            Ok(applied) => http::problem_json(&routes::problem_of(applied), id, &mut bytes),
+            Err(problem) => http::problem_json(problem, id, &mut bytes),
+        }
+        String::from_utf8_lossy(&bytes).into()
+    }
+
+    fn batch(&mut self, batch: &crate::node::connection::Batch) -> Vec<u8> {
+        self.metrics.answered(200);
+        let size = batch.lines.iter().flatten().map(|line| line.len() + 1).sum::<usize>();
+        let mut out = Vec::with_capacity(size + 512);
+        let mut answer = http::Answer::new(&mut out, batch.exchange.reply, 200);
+        answer.lines(self.common_lines()).header("X-Request-Id", &batch.exchange.id);
+        answer.body_with("application/x-ndjson", |out| {
+            for line in batch.lines.iter().flatten() {
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+        });
+        out
+    }
+}
+
+/// The client's own id for its request, when it is harmless, else one of ours.
+fn request_id(request: &http::Request<'_>, prefix: &str, count: u64) -> Box<str> {
+    let good = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+    };
+    match request.header("X-Request-Id").filter(good) {
+        Some(id) => id.into(),
+        None => format!("{prefix}-{count:x}").into(),
+    }
+}

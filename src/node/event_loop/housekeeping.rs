@@ -1,0 +1,245 @@
+//! What is due from time to time: deadlines, snapshots, spare segments, and the end.
+
+use super::*;
+use crate::error::{Code, Problem};
+use crate::node::routes::{Body, Handled, RouteError, read_data};
+use crate::node::snapshots::{self, Contents, SnapshotFile};
+use crate::types::dump;
+
+/// Operations wait for their deadline with this precision.
+const EXPIRY: Duration = Duration::from_millis(20);
+/// Everything else that is looked at from time to time.
+const TICK: Duration = Duration::from_millis(100);
+/// A snapshot is due after as many records as a quarter of what it holds, so that writing them costs a bounded
+/// share and replaying them at a start a bounded time; but not for fewer than these.
+const SNAPSHOT_RECORDS_MIN: u64 = 20_000;
+/// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
+const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
+
+impl Node {
+    /// How long there is nothing to do unless something happens.
+    pub(super) fn patience(&self) -> Duration {
+        if !self.touched.is_empty() {
+            Duration::ZERO
+        } else if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
+            EXPIRY
+        } else {
+            TICK
+        }
+    }
+
+    pub(super) fn housekeeping(&mut self, now: Now) -> Result<(), NodeError> {
+        self.answer_later(now)?;
+        if now.instant >= self.next_expiry {
+            self.next_expiry = now.instant + EXPIRY;
+            self.engine.expire(now)?;
+        }
+        if self.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
+            self.draining_until = Some(now.instant + self.config.drain);
+            self.engine.tell(Input::Drain, now)?;
+        }
+        if now.instant >= self.next_tick {
+            self.next_tick = now.instant + TICK;
+            self.expire_connections(now);
+            self.engine.retry_opening(now)?;
+            if self.draining_until.is_some() {
+                self.close_idle();
+            }
+        }
+        if !self.snapshot_running && self.records_since_snapshot() >= self.snapshot_interval() {
+            self.begin_snapshot();
+        }
+        if self.bytes_since_spare >= self.config.segment_bytes / 4 {
+            self.prepare_spare();
+        }
+        Ok(())
+    }
+
+    /// Reads that waited for a version.
+    fn answer_later(&mut self, now: Now) -> Result<(), NodeError> {
+        if self.later.is_empty() {
+            return Ok(());
+        }
+        let applied = self.engine.applied().version;
+        let (due, later) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|later: &Later| later.version <= applied || later.deadline <= now.instant);
+        self.later = later;
+        for Later { to, version, read, .. } in due {
+            let Some(exchange) = self.exchange_of(to) else { continue };
+            let handled = match self.engine.service().documents() {
+                Some(documents) if version <= applied => read_data(documents, &read, exchange),
+                _ => {
+                    let detail = format!("version {version} was asked for, {applied} is applied");
+                    Err(RouteError::Problem(Problem::new(Code::Lagging, detail)))
+                }
+            };
+            self.answer_elsewhere(to, handled)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn run_task(&mut self, to: ReplyTo, task: Task) {
+        let reader = self.reader.clone();
+        self.pool.run(move || match task {
+            Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
+            Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
+        });
+    }
+
+    pub(super) fn take_pool_done(&mut self, now: Now) -> Result<(), NodeError> {
+        for done in self.pool.take_done() {
+            match done {
+                PoolDone::Piece { to, piece } => self.take_piece(to, piece, now),
+                PoolDone::Record { to, record } => {
+                    let handled = answer_of(record).map(|record| Handled::Body(record_body(&record)));
+                    self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::Hash { to, version, hash } => {
+                    let handled = answer_of(hash).map(|hash| {
+                        let body = serde_json::json!({ "version": version, "hash": hash.to_string() });
+                        Handled::Body(Body::data(&body))
+                    });
+                    self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
+                PoolDone::Keys(base) => self.engine.keys_loaded(base?, now)?,
+                PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
+                PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
+        let (reader, cluster) = (self.reader.clone(), self.cluster);
+        self.pool.run(move || {
+            PoolDone::Keys(match snapshot.keys() {
+                Ok(base) => Ok(Arc::new(base)),
+                Err(error) => {
+                    ::log::warn!("keys of {}: {error}; they are rebuilt from the log", snapshot.path().display());
+                    start::rebuild_keys(&reader, cluster, snapshot.position.version)
+                }
+            })
+        });
+    }
+
+    pub(super) fn prepare_spare(&mut self) {
+        self.bytes_since_spare = 0;
+        let (dir, config) = (self.dir.path().to_owned(), self.log_config());
+        self.pool.run(move || PoolDone::Spare(log::prepare_spare(&log::DiskVfs, &dir, &config)));
+    }
+
+    fn log_config(&self) -> log::Config {
+        log::Config { cluster: self.cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
+    }
+
+    fn records_since_snapshot(&self) -> u64 {
+        self.engine.applied().version - self.snapshot
+    }
+
+    fn snapshot_interval(&self) -> u64 {
+        let documents = self.engine.service().documents().map_or(0, |documents| documents.len());
+        ((documents + self.engine.keys_len()) as u64 / 4).max(SNAPSHOT_RECORDS_MIN)
+    }
+
+    fn begin_snapshot(&mut self) {
+        let Some((service, keys, position, config)) = self.engine.freeze() else { return };
+        self.snapshot_running = true;
+        let contents = Contents { cluster: self.cluster, position, config, service, keys };
+        let (folder, version) = (self.dir.snapshots(), position.version);
+        self.pool.run(move || {
+            let written = snapshots::write(&folder, contents).and_then(|written| {
+                snapshots::tidy(&folder)?;
+                Ok(written)
+            });
+            PoolDone::Snapshot { version, written }
+        });
+    }
+
+    fn end_snapshot(&mut self, version: Version, written: io::Result<(Arc<Base>, u64)>) {
+        self.snapshot_running = false;
+        // After a failure the next one is due as if this one had been written: a full disk is not filled more.
+        self.snapshot = version;
+        let merged = match written {
+            Ok((base, bytes)) => {
+                self.metrics.snapshots += 1;
+                self.metrics.snapshot_bytes = bytes;
+                Some(base)
+            }
+            Err(error) => {
+                self.metrics.snapshot_failures += 1;
+                ::log::warn!("write the snapshot of version {version}: {error}; the log has everything");
+                None
+            }
+        };
+        let leftover = self.engine.thaw(merged);
+        self.pool.run(move || {
+            drop(leftover);
+            PoolDone::Nothing
+        });
+    }
+
+    /// Whether a stop has nothing to wait for any more.
+    pub(super) fn is_drained(&self) -> bool {
+        self.draining_until.is_some_and(|until| {
+            let done = self.engine.is_idle() && !self.has_unsent();
+            done || Instant::now() >= until
+        })
+    }
+
+    /// The snapshot of an orderly stop, so that the next start replays next to nothing.
+    pub(super) fn last_snapshot(&mut self) {
+        let until = Instant::now() + self.config.drain;
+        while self.snapshot_running && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+            if self.take_pool_done(now()).is_err() {
+                return;
+            }
+        }
+        if self.snapshot_running || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
+            return;
+        }
+        self.begin_snapshot();
+    }
+}
+
+fn answer_of<T>(read: Result<Option<T>, LogError>) -> Result<T, RouteError> {
+    match read {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(RouteError::Problem(Problem::new(Code::NotFound, "there is no such record, or not yet"))),
+        Err(LogError::Compacted { oldest, .. }) => {
+            let detail = format!("versions below {oldest} were compacted into a snapshot");
+            Err(RouteError::Problem(Problem::new(Code::Compacted, detail).with("oldest", oldest)))
+        }
+        Err(error) => {
+            ::log::error!("read the log for a client: {error}");
+            Err(RouteError::Problem(Problem::new(Code::Internal, "the log could not be read there")))
+        }
+    }
+}
+
+fn record_body(record: &Record) -> Body {
+    let mut text = format!("{{\"data\":{{\"version\":{},\"op\":{{\"method\":", record.version);
+    dump::string(&record.operation.method, &mut text);
+    text.push_str(",\"data\":");
+    text.push_str(&record.operation.data);
+    text.push_str(&format!(
+        "}},\"epoch\":{},\"owner\":\"{}\",\"start\":{},\"time\":\"{}\",\"key\":",
+        record.epoch.number,
+        record.epoch.owner,
+        record.epoch.start,
+        format_time(record.time)
+    ));
+    match &record.key {
+        Some(key) => dump::string(key, &mut text),
+        None => text.push_str("null"),
+    }
+    text.push_str(",\"actor\":");
+    match &*record.actor {
+        "" => text.push_str("null"),
+        actor => dump::string(actor, &mut text),
+    }
+    text.push_str(&format!(",\"hash\":\"{}\"}}}}", record.hash));
+    Body::json(text.into())
+}

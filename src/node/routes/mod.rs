@@ -1,0 +1,191 @@
+//! What each path does. One table decides path, method and right; the functions behind it are below and in
+//! [`reads`] and [`writes`].
+
+mod reads;
+mod writes;
+
+pub(super) use reads::{Later, read_data};
+pub(super) use writes::{operation_json, problem_of};
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::auth::{Caller, Scope, Tokens};
+use super::connection::{Batch, DocumentStream, Exchange, Slot};
+use super::engine::{Engine, Now, ReplyTo};
+use super::event_loop::Task;
+use super::metrics::Metrics;
+use super::status::Facts;
+use super::streams::LogStream;
+use crate::error::{Code, Problem};
+use crate::http::{self, Request};
+use crate::limits::REQUEST_TIMEOUT_MAX;
+use crate::service::ServiceError;
+
+/// What a route may look at and change.
+pub(super) struct Desk<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) tokens: &'a Tokens,
+    pub(super) now: Now,
+    pub(super) request_timeout: std::time::Duration,
+    pub(super) draining: bool,
+    pub(super) followers: usize,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) metrics: &'a Metrics,
+    /// What must be done elsewhere, with the request it is for.
+    pub(super) tasks: &'a mut Vec<(ReplyTo, Task)>,
+    pub(super) later: &'a mut Vec<Later>,
+}
+
+/// What a route answers with.
+pub(super) enum Handled {
+    /// A complete body.
+    Body(Body),
+    /// The answer comes later, into this slot.
+    Slot(Slot),
+}
+
+/// A body with its status and fields.
+pub(super) struct Body {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) etag: Option<String>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Body {
+    /// `{"data": ...}` with status 200.
+    pub(super) fn data(value: &impl serde::Serialize) -> Self {
+        let mut bytes = b"{\"data\":".to_vec();
+        serde_json::to_writer(&mut bytes, value).expect("what Rig answers is JSON");
+        bytes.push(b'}');
+        Self::json(bytes)
+    }
+
+    /// A finished text of JSON with status 200.
+    pub(super) fn json(bytes: Vec<u8>) -> Self {
+        Self { status: 200, content_type: "application/json", etag: None, bytes }
+    }
+}
+
+type Outcome = Result<Handled, RouteError>;
+
+/// Why a route did not answer.
+pub(super) enum RouteError {
+    /// The client is told.
+    Problem(Problem),
+    /// The node ends.
+    Service(ServiceError),
+}
+
+impl From<Problem> for RouteError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<ServiceError> for RouteError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+/// Every path, with its methods, for `GET /` and for 405.
+const PATHS: &[(&str, &str, &str)] = &[
+    ("/", "GET, HEAD", "this list"),
+    ("/do", "POST", "append one operation, or a batch of NDJSON lines"),
+    ("/validate", "POST", "ask whether an operation would be taken; nothing is logged"),
+    ("/outcome/{key}", "GET, HEAD", "what became of an idempotency key"),
+    ("/log", "GET, HEAD", "records as NDJSON: from, to, limit, method, type, id, follow"),
+    ("/log/commit", "GET, HEAD", "the newest committed record"),
+    ("/log/prepare", "GET, HEAD", "the newest record that is prepared and not committed"),
+    ("/log/record/{version}", "GET, HEAD", "one record"),
+    ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
+    ("/data/{type}", "GET, HEAD", "list documents: field=value, limit, after"),
+    ("/data/{type}/{id}", "GET, HEAD", "one document"),
+    ("/schema", "GET, HEAD", "all schemas"),
+    ("/schema/{type}", "GET, HEAD", "one schema"),
+    ("/status", "GET, HEAD", "this node, as rig status says it"),
+    ("/healthz", "GET, HEAD", "200 while the process lives"),
+    ("/readyz", "GET, HEAD", "200 when the node can do its work: role, max_lag"),
+    ("/metrics", "GET, HEAD", "Prometheus text"),
+];
+
+/// Answers one request, or takes it in.
+pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, id: &str) -> Outcome {
+    let exchange = Exchange { reply: request.reply(), id: id.into() };
+    let path = request.path;
+    let open = matches!(path, "/healthz" | "/readyz");
+    let caller = match desk.tokens.caller(request.only_header("Authorization")?, request.only_header("X-Api-Key")?) {
+        Ok(caller) => caller,
+        Err(_) if open => Caller { name: "".into(), scope: Scope::Read },
+        Err(problem) => return Err(problem.into()),
+    };
+    http::refuse_origin(request)?;
+    match (request.method, path) {
+        ("POST", "/do") => writes::append(desk, request, to, exchange, &caller),
+        ("POST", "/validate") => writes::validate(desk, request, &caller),
+        ("GET" | "HEAD", _) => reads::read(desk, request, to, exchange),
+        _ => Err(not_served(path).into()),
+    }
+}
+
+/// 405 where the path exists, else 404.
+fn not_served(path: &str) -> Problem {
+    let known = PATHS.iter().find(|(pattern, _, _)| fits(pattern, path));
+    match known {
+        Some((pattern, methods, _)) => {
+            Problem::new(Code::MethodNotAllowed, format!("{pattern} takes {methods}")).with("allow", *methods)
+        }
+        None => Problem::new(Code::NotFound, format!("there is no path {path}")).hint("GET / lists what there is"),
+    }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(found)) if wanted.starts_with('{') && !found.is_empty() || wanted == found => {}
+            _ => return false,
+        }
+    }
+}
+
+fn index() -> Body {
+    let paths: Vec<_> =
+        PATHS.iter().map(|(path, methods, does)| json!({ "path": path, "methods": methods, "does": does })).collect();
+    Body::data(&json!({ "rig": env!("CARGO_PKG_VERSION"), "paths": paths }))
+}
+
+/// When the client stops waiting.
+fn deadline(request: &Request<'_>, desk: &Desk<'_>) -> Result<Instant, Problem> {
+    let wait = match request.only_header("Rig-Timeout-Ms")? {
+        None => desk.request_timeout,
+        Some(text) => {
+            let millis = number(text).ok_or_else(|| {
+                Problem::new(Code::BadRequest, format!("Rig-Timeout-Ms is `{text}`, expected milliseconds"))
+            })?;
+            std::time::Duration::from_millis(millis).min(REQUEST_TIMEOUT_MAX)
+        }
+    };
+    Ok(desk.now.instant + wait)
+}
+
+/// Digits only: what `parse` takes beyond them (`+3`) two readers could understand differently.
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// A number of the query.
+fn query_number(request: &Request<'_>, name: &str) -> Result<Option<u64>, Problem> {
+    match request.query_value(name) {
+        None => Ok(None),
+        Some(text) => match number(&text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Problem::new(Code::BadRequest, format!("{name} is `{text}`, expected a number"))),
+        },
+    }
+}

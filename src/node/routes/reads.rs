@@ -1,0 +1,272 @@
+//! Everything that is asked with GET.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{Body, Desk, DocumentStream, Exchange, Handled, LogStream, Outcome, Request, RouteError, Slot, deadline};
+use super::{PATHS, fits, index, not_served, number, query_number};
+use crate::error::{Code, Problem};
+use crate::limits::{FOLLOWERS_MAX, LIST_ITEMS_MAX};
+use crate::node::engine::{Known, ReplyTo};
+use crate::node::event_loop::Task;
+use crate::node::status;
+use crate::service::Documents;
+use crate::types::{Filter, Role, Version};
+
+/// A read that waits until a version is applied.
+pub(in crate::node) struct Later {
+    pub(in crate::node) to: ReplyTo,
+    pub(in crate::node) version: Version,
+    pub(in crate::node) deadline: Instant,
+    pub(in crate::node) read: DataRead,
+}
+
+/// A read of documents, apart from its request.
+#[derive(Debug, Clone)]
+pub(in crate::node) enum DataRead {
+    /// One document.
+    One { type_name: String, id: String, none_match: Option<String> },
+    /// A page of a list.
+    Page { type_name: String, filters: Vec<(String, String)>, after: Option<String>, limit: usize },
+}
+
+pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let segments: Vec<_> = request.segments().collect();
+    let parts: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
+    match parts[..] {
+        [""] => Ok(Handled::Body(index())),
+        ["outcome", key] if !key.is_empty() => outcome(desk, key),
+        ["log"] => log(desk, request, exchange),
+        ["log", "commit"] => {
+            let version = desk.engine.core().committed();
+            one_record(desk, to, exchange, version, "nothing is committed yet")
+        }
+        ["log", "prepare"] => {
+            let core = desk.engine.core();
+            let version = if core.durable() > core.committed() { core.durable() } else { 0 };
+            one_record(desk, to, exchange, version, "nothing is prepared and not committed")
+        }
+        ["log", "record", version] => {
+            let version = number(version).ok_or_else(|| bad_version(version))?;
+            let committed = desk.engine.core().committed();
+            let version = if version <= committed { version } else { 0 };
+            one_record(desk, to, exchange, version, "there is no such record, or not yet")
+        }
+        ["log", "hash", version] => {
+            let version = number(version).ok_or_else(|| bad_version(version))?;
+            if version > desk.engine.core().committed() {
+                return Err(Problem::new(Code::NotFound, format!("version {version} is not committed yet")).into());
+            }
+            desk.tasks.push((to, Task::Hash(version)));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+        }
+        ["data", type_name] if !type_name.is_empty() => list(desk, request, to, exchange, type_name),
+        ["data", type_name, id] if !type_name.is_empty() && !id.is_empty() => {
+            let none_match = request.header("If-None-Match").map(str::to_owned);
+            let read = DataRead::One { type_name: type_name.into(), id: id.into(), none_match };
+            data(desk, request, to, exchange, read)
+        }
+        ["schema"] => {
+            let schemas = documents(desk)?.schemas();
+            Ok(Handled::Body(Body::json(format!("{{\"data\":[{}]}}", schemas.join(",")).into())))
+        }
+        ["schema", type_name] if !type_name.is_empty() => match documents(desk)?.schema(type_name) {
+            Some(schema) => Ok(Handled::Body(Body::json(format!("{{\"data\":{schema}}}").into()))),
+            None => Err(Problem::new(Code::NotFound, format!("the type `{type_name}` has no schema")).into()),
+        },
+        ["status"] => Ok(Handled::Body(Body::data(&status::status(desk.engine, desk.facts)))),
+        ["healthz"] => Ok(Handled::Body(Body::data(&json!({ "alive": true })))),
+        ["readyz"] => ready(desk, request),
+        ["metrics"] => {
+            let bytes = status::metrics(desk.engine, desk.facts, desk.metrics);
+            let content_type = "text/plain; version=0.0.4; charset=utf-8";
+            Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes }))
+        }
+        _ => {
+            debug_assert!(!PATHS.iter().any(|(path, methods, _)| fits(path, request.path) && methods.contains("GET")));
+            Err(not_served(request.path).into())
+        }
+    }
+}
+
+fn bad_version(text: &str) -> Problem {
+    Problem::new(Code::BadRequest, format!("`{text}` is not a version"))
+}
+
+fn documents<'a>(desk: &'a Desk<'_>) -> Result<&'a Documents, Problem> {
+    let service = desk.engine.service();
+    service.documents().ok_or_else(|| {
+        Problem::new(Code::NotFound, format!("the service `{}` keeps its documents itself", service.kind()))
+    })
+}
+
+fn outcome(desk: &mut Desk<'_>, key: &str) -> Outcome {
+    if !desk.engine.keys_complete() {
+        return Err(Problem::new(Code::Recovering, "the keys of earlier requests are still being read").into());
+    }
+    let body = match desk.engine.outcome(key) {
+        None => json!({ "state": "absent", "key": key }),
+        Some(Known::Pending(version)) => json!({ "state": "pending", "key": key, "version": version }),
+        Some(Known::Committed(found)) => {
+            let result: serde_json::Value =
+                found.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            json!({
+                "state": "committed", "key": key, "version": found.version, "epoch": found.epoch,
+                "hash": found.hash.to_string(), "status": found.status, "result": result,
+            })
+        }
+    };
+    Ok(Handled::Body(Body::data(&body)))
+}
+
+fn one_record(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange, version: Version, absent: &str) -> Outcome {
+    if version == 0 {
+        return Err(Problem::new(Code::NotFound, absent).into());
+    }
+    desk.tasks.push((to, Task::Record(version)));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
+fn log(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchange) -> Outcome {
+    let oldest = desk.facts.oldest;
+    let sse = request.header("Accept").is_some_and(|accept| accept.contains("text/event-stream"));
+    let resumed = request.header("Last-Event-ID").and_then(number).map(|last| last + 1);
+    let from = query_number(request, "from")?.or(resumed);
+    let to = query_number(request, "to")?.unwrap_or(Version::MAX);
+    if from == Some(0) || to == 0 || from.is_some_and(|from| from > to) {
+        return Err(Problem::new(Code::BadRequest, "versions begin at 1, and from is at most to").into());
+    }
+    if from.is_some_and(|from| from < oldest) {
+        let detail = format!("versions below {oldest} were compacted into a snapshot");
+        return Err(Problem::new(Code::Compacted, detail).with("oldest", oldest).into());
+    }
+    let follow = match request.query_value("follow").as_deref() {
+        None | Some("0" | "false") => false,
+        Some("1" | "true" | "") => true,
+        Some(other) => {
+            return Err(Problem::new(Code::BadRequest, format!("follow is `{other}`, expected 1 or 0")).into());
+        }
+    };
+    if follow && desk.followers >= FOLLOWERS_MAX {
+        let detail = format!("{FOLLOWERS_MAX} followers are connected, that is the limit");
+        return Err(Problem::new(Code::Overloaded, detail).into());
+    }
+    let text = |name: &str| request.query_value(name).map(std::borrow::Cow::into_owned);
+    let filter = Filter { method: text("method"), type_name: text("type"), id: text("id"), since: None, until: None };
+    Ok(Handled::Slot(Slot::Log(Box::new(LogStream {
+        exchange,
+        next: from.unwrap_or(oldest),
+        to,
+        left: query_number(request, "limit")?.unwrap_or(u64::MAX),
+        filter,
+        follow,
+        sse,
+        begun: None,
+        busy: false,
+        heard: desk.now.instant,
+    }))))
+}
+
+fn list(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange, type_name: &str) -> Outcome {
+    let limit = query_number(request, "limit")?;
+    let after = request.query_value("after").map(std::borrow::Cow::into_owned);
+    let filters: Vec<(String, String)> = request
+        .query()
+        .filter(|(name, _)| !matches!(&**name, "limit" | "after"))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    if limit.is_some_and(|limit| limit == 0 || limit > LIST_ITEMS_MAX as u64) {
+        let detail = format!("limit must be 1 to {LIST_ITEMS_MAX}; without it all are listed, at one version");
+        return Err(Problem::new(Code::BadRequest, detail).into());
+    }
+    let limit = limit.map_or(0, |limit| usize::try_from(limit).unwrap_or(LIST_ITEMS_MAX));
+    let read = DataRead::Page { type_name: type_name.into(), filters, after, limit };
+    data(desk, request, to, exchange, read)
+}
+
+fn data(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange, read: DataRead) -> Outcome {
+    if let Some(text) = request.only_header("Rig-Min-Version")? {
+        let version = number(text).ok_or_else(|| bad_version(text))?;
+        if version > desk.engine.applied().version {
+            let deadline = deadline(request, desk)?;
+            desk.later.push(Later { to, version, deadline, read });
+            return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
+        }
+    }
+    read_data(documents(desk)?, &read, exchange)
+}
+
+/// Answers a read of documents from the applied state.
+pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchange: Exchange) -> Outcome {
+    match read {
+        DataRead::One { type_name, id, none_match } => {
+            let found = documents.get(type_name, id).ok_or_else(|| {
+                RouteError::from(Problem::new(Code::NotFound, format!("there is no {type_name} `{id}`")))
+            })?;
+            let etag = format!("\"{}\"", found.version());
+            let body = if none_match.as_deref() == Some(&*etag) {
+                Body { status: 304, content_type: "application/json", etag: Some(etag), bytes: Vec::new() }
+            } else {
+                Body { etag: Some(etag), ..Body::json(format!("{{\"data\":{}}}", found.json()).into()) }
+            };
+            Ok(Handled::Body(body))
+        }
+        DataRead::Page { type_name, filters, after, limit: 0 } => {
+            Ok(Handled::Slot(Slot::Documents(Box::new(DocumentStream {
+                listing: documents.listing(type_name),
+                filters: filters.clone(),
+                after: after.as_deref().map(Into::into),
+                exchange,
+                begun: None,
+                first: true,
+            }))))
+        }
+        DataRead::Page { type_name, filters, after, limit } => {
+            let filters: Vec<(&str, &str)> = filters.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let page = documents.list(type_name, &filters, after.as_deref(), *limit);
+            let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
+            let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
+            let body = format!(
+                "{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}",
+                items.join(","),
+                page.version
+            );
+            Ok(Handled::Body(Body::json(body.into())))
+        }
+    }
+}
+
+fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
+    let core = desk.engine.core();
+    let mut failing = Vec::new();
+    let mut check = |good: bool, name: &str, detail: String| {
+        if !good {
+            failing.push(json!({ "check": name, "detail": detail }));
+        }
+    };
+    check(desk.engine.is_open(), "open", "the epoch is not open yet".into());
+    check(!desk.draining, "draining", "the node is stopping".into());
+    check(!desk.engine.is_disk_full(), "disk", "the disk of the log is full".into());
+    let state = core.state();
+    let working = matches!(state, crate::types::NodeState::Serving | crate::types::NodeState::Degraded);
+    check(working || !desk.engine.is_open(), "state", format!("the node is {state}"));
+    if let Some(role) = request.query_value("role") {
+        let wanted: Role =
+            role.parse().map_err(|error| Problem::new(Code::BadRequest, format!("role is `{role}`: {error}")))?;
+        check(wanted == core.role(), "role", format!("the node is {}", core.role()));
+    }
+    if let Some(max) = query_number(request, "max_lag")? {
+        let lag = core.committed() - core.applied();
+        check(lag <= max, "max_lag", format!("{lag} operations are committed and not applied"));
+    }
+    if failing.is_empty() {
+        return Ok(Handled::Body(Body::data(
+            &json!({ "ready": true, "role": core.role().as_str(), "state": state.as_str() }),
+        )));
+    }
+    let names: Vec<&str> = failing.iter().filter_map(|check| check["detail"].as_str()).collect();
+    let code = if desk.draining { Code::Draining } else { Code::Recovering };
+    let problem = Problem::new(code, names.join("; ")).with("checks", failing);
+    Err(problem.into())
+}

@@ -1,0 +1,274 @@
+//! Snapshot files: the service's state, the keys and the configuration at one version.
+//!
+//! ```text
+//!  snapshots/<version, 20 digits>.snap
+//!     0  magic "RIGSNP1\n" 8 | format 2 | zero 6 | cluster 16 | version 8 | epoch number 8 | owner 16 | start 8
+//!        | chain hash 32 | keyed records 8 | newest record time 8 | length and CRC32C of each section: 4 x (8 + 4)
+//!        | zero ... | CRC32C 4 of all before
+//!  4096  configuration (JSON) | service (its own bytes) | entries of the keys | results of the keys
+//! ```
+//!
+//! A snapshot only spares replay: the log is the truth. So a damaged or missing one costs time, nothing else:
+//! the next older one is taken, or the log from its beginning.
+//!
+//! # Invariants
+//! 1. A file with its final name is whole and synced: written under another name, synced, renamed.
+//! 2. A snapshot is believed only when its hash is the one that the log has at that version.
+//! 3. The two newest are kept.
+//!
+//! # Not here
+//! Compaction of the log; it needs a snapshot that was read back, and comes with it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::keys::{Base, Frozen};
+use crate::replication::ClusterConfig;
+use crate::service::{Service, Snapshot};
+use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
+
+const MAGIC: &[u8; 8] = b"RIGSNP1\n";
+const FORMAT: u16 = 1;
+const HEADER: usize = 4096;
+const SECTIONS_AT: usize = 120;
+const CRC_AT: usize = HEADER - 4;
+const KEEP: usize = 2;
+const BUFFER: usize = 1 << 20;
+
+/// What a snapshot is made of.
+pub(super) struct Contents {
+    pub(super) cluster: ClusterId,
+    pub(super) position: Position,
+    pub(super) config: ClusterConfig,
+    pub(super) service: Box<dyn Snapshot>,
+    pub(super) keys: Frozen,
+}
+
+/// A snapshot file whose header is whole.
+#[derive(Debug)]
+pub(super) struct SnapshotFile {
+    path: PathBuf,
+    pub(super) position: Position,
+    /// Keyed records up to there.
+    pub(super) keyed: u64,
+    pub(super) now: Micros,
+    pub(super) config: ClusterConfig,
+    sections: [Section; 4],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Section {
+    length: u64,
+    crc: u32,
+}
+
+const CONFIG: usize = 0;
+const SERVICE: usize = 1;
+const ENTRIES: usize = 2;
+const RESULTS: usize = 3;
+
+/// Writes a snapshot. Gives back the keys as they are in it, and the bytes that were written.
+pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Arc<Base>, u64)> {
+    let path = dir.join(format!("{:020}.snap", contents.position.version));
+    let unfinished = dir.join(format!("{:020}.tmp", contents.position.version));
+    let keys = Arc::new(contents.keys.merge());
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut out = Checked { out: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
+    let mut sections = [Section::default(); 4];
+
+    out.out.write_all(&[0; HEADER])?;
+    out.write_all(contents.config.to_json().as_bytes())?;
+    sections[CONFIG] = out.end();
+    contents.service.write(&mut out)?;
+    sections[SERVICE] = out.end();
+    let (entries, results) = keys.parts();
+    out.write_all(entries)?;
+    sections[ENTRIES] = out.end();
+    out.write_all(results)?;
+    sections[RESULTS] = out.end();
+    out.out.flush()?;
+    drop(out);
+
+    let header = header(contents.cluster, contents.position, contents.keys.count, contents.keys.now, &sections);
+    file.write_all_at(&header, 0)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    File::open(dir)?.sync_all()?;
+    let bytes = HEADER as u64 + sections.iter().map(|section| section.length).sum::<u64>();
+    Ok((keys, bytes))
+}
+
+/// Removes what is older than the two newest, and what was never finished.
+pub(super) fn tidy(dir: &Path) -> io::Result<()> {
+    let (mut whole, unfinished) = names(dir)?;
+    whole.sort();
+    let old = whole.len().saturating_sub(KEEP);
+    for path in whole.drain(..old).chain(unfinished) {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// The snapshots of this cluster whose header is whole, newest first. What cannot be read is logged and left out.
+pub(super) fn list(dir: &Path, cluster: ClusterId) -> io::Result<Vec<SnapshotFile>> {
+    let (mut paths, _) = names(dir)?;
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths.into_iter().rev() {
+        match SnapshotFile::open(&path, cluster) {
+            Ok(snapshot) => found.push(snapshot),
+            Err(error) => log::warn!("snapshot {} is not used: {error}", path.display()),
+        }
+    }
+    Ok(found)
+}
+
+fn names(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut whole, mut unfinished) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("snap") => whole.push(path),
+            Some("tmp") => unfinished.push(path),
+            _ => {}
+        }
+    }
+    Ok((whole, unfinished))
+}
+
+impl SnapshotFile {
+    fn open(path: &Path, cluster: ClusterId) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut header = [0; HEADER];
+        file.read_exact(&mut header)?;
+        let (found, position, keyed, now, sections) =
+            read_header(&header).ok_or_else(|| bad("its header is damaged"))?;
+        if found != cluster {
+            return Err(bad("it belongs to another cluster"));
+        }
+        let length = sections.iter().try_fold(HEADER as u64, |sum, section| sum.checked_add(section.length));
+        if length != Some(file.metadata()?.len()) {
+            return Err(bad("its length is not what its header says"));
+        }
+        let config = read_section(&file, HEADER as u64, sections[CONFIG])?;
+        let config = std::str::from_utf8(&config).ok().and_then(ClusterConfig::from_json);
+        let config = config.ok_or_else(|| bad("its configuration cannot be read"))?;
+        Ok(Self { path: path.to_owned(), position, keyed, now, config, sections })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the service into the state of the snapshot.
+    pub(super) fn restore(&self, service: &mut dyn Service) -> Result<(), crate::service::ServiceError> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.offset(SERVICE)))?;
+        let mut input = BufReader::with_capacity(BUFFER, file.take(self.sections[SERVICE].length));
+        service.restore(self.position.version, &mut input)
+    }
+
+    /// Bytes of the keys in it.
+    pub(super) fn keys_bytes(&self) -> u64 {
+        self.sections[ENTRIES].length + self.sections[RESULTS].length
+    }
+
+    /// Reads the keys.
+    pub(super) fn keys(&self) -> io::Result<Base> {
+        let file = File::open(&self.path)?;
+        let entries = read_section(&file, self.offset(ENTRIES), self.sections[ENTRIES])?;
+        let results = read_section(&file, self.offset(RESULTS), self.sections[RESULTS])?;
+        Base::from_parts(entries, results).ok_or_else(|| bad("its keys do not fit together"))
+    }
+
+    fn offset(&self, section: usize) -> u64 {
+        HEADER as u64 + self.sections[..section].iter().map(|section| section.length).sum::<u64>()
+    }
+}
+
+fn read_section(file: &File, offset: u64, section: Section) -> io::Result<Vec<u8>> {
+    // The file's length was held against the header's, so the word of the header bounds this allocation.
+    let mut bytes = vec![0; usize::try_from(section.length).map_err(|_| bad("a section is too long"))?];
+    file.read_exact_at(&mut bytes, offset)?;
+    if crc32c::crc32c(&bytes) != section.crc {
+        return Err(bad("a section is damaged"));
+    }
+    Ok(bytes)
+}
+
+fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &[Section; 4]) -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&FORMAT.to_le_bytes());
+    header.extend_from_slice(&[0; 6]);
+    header.extend_from_slice(&cluster.0);
+    header.extend_from_slice(&at.version.to_le_bytes());
+    header.extend_from_slice(&at.epoch.number.to_le_bytes());
+    header.extend_from_slice(&at.epoch.owner.0);
+    header.extend_from_slice(&at.epoch.start.to_le_bytes());
+    header.extend_from_slice(&at.hash.0);
+    header.extend_from_slice(&keyed.to_le_bytes());
+    header.extend_from_slice(&now.to_le_bytes());
+    assert_eq!(header.len(), SECTIONS_AT);
+    for section in sections {
+        header.extend_from_slice(&section.length.to_le_bytes());
+        header.extend_from_slice(&section.crc.to_le_bytes());
+    }
+    header.resize(CRC_AT, 0);
+    let crc = crc32c::crc32c(&header);
+    header.extend_from_slice(&crc.to_le_bytes());
+    header
+}
+
+type Header = (ClusterId, Position, u64, Micros, [Section; 4]);
+
+fn read_header(header: &[u8; HEADER]) -> Option<Header> {
+    let crc = u32::from_le_bytes(header[CRC_AT..].try_into().ok()?);
+    let format = u16::from_le_bytes(header[8..10].try_into().ok()?);
+    if &header[..8] != MAGIC || format != FORMAT || crc != crc32c::crc32c(&header[..CRC_AT]) {
+        return None;
+    }
+    let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let version: Version = number(32)?;
+    let epoch = Epoch { number: number(40)?, owner: NodeId(header[48..64].try_into().ok()?), start: number(64)? };
+    let position = Position { epoch, version, hash: Hash(header[72..104].try_into().ok()?) };
+    let mut sections = [Section::default(); 4];
+    for (index, section) in sections.iter_mut().enumerate() {
+        let at = SECTIONS_AT + index * 12;
+        *section = Section { length: number(at)?, crc: u32::from_le_bytes(header[at + 8..at + 12].try_into().ok()?) };
+    }
+    Some((ClusterId(header[16..32].try_into().ok()?), position, number(104)?, number(112)?, sections))
+}
+
+fn bad(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// Counts and checks what goes through.
+struct Checked<W> {
+    out: W,
+    section: Section,
+}
+
+impl<W> Checked<W> {
+    fn end(&mut self) -> Section {
+        std::mem::take(&mut self.section)
+    }
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.section.length += written as u64;
+        self.section.crc = crc32c::crc32c_append(self.section.crc, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

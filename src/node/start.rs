@@ -1,0 +1,221 @@
+//! From a data directory to an engine: open the log, take the newest snapshot, replay the rest.
+//!
+//! ```text
+//!   mark            committed          durable head
+//!    ...snapshot────────┤──────────────────┤
+//!       restore  replay   tail: decided with the epoch's own record, not before
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::dir::DataDir;
+use super::engine::{self, Engine, Now, Parts};
+use super::keys::{Base, Keys};
+use super::snapshots::{self, SnapshotFile};
+use super::state::EpochFile;
+use super::{Config, NodeError};
+use crate::log::{self, DiskVfs, Opened, Reader, Vfs, Writer};
+use crate::replication::{ClusterConfig, Member, Recovered, Replication};
+use crate::service::{Documents, Entry, Service, Settings};
+use crate::types::{ClusterId, Micros, Position, Record, Version};
+
+/// Keys of a snapshot beyond this are read in the background, while reads and unkeyed writes go on.
+const KEYS_AT_ONCE_BYTES: u64 = 4 << 20;
+/// Records that the service gets in one call.
+const REPLAY_RECORDS: usize = 1024;
+
+/// A node before its threads.
+pub(super) struct Started {
+    pub(super) engine: Engine,
+    pub(super) writer: Writer,
+    pub(super) epoch_file: EpochFile,
+    pub(super) cluster: ClusterId,
+    pub(super) oldest: Version,
+    /// A snapshot whose keys are still to be read.
+    pub(super) keys_to_load: Option<SnapshotFile>,
+    /// The version of the snapshot that was taken; 0 for none.
+    pub(super) snapshot: Version,
+    /// The lowest version at which the next snapshot is due, see `node::event_loop`.
+    pub(super) replayed: u64,
+}
+
+/// Opens everything.
+pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
+    let cluster = match dir.meta().cluster_id {
+        Some(cluster) => cluster,
+        None => {
+            // The first primary makes the cluster, before anything is logged in its name.
+            let cluster = ClusterId(*uuid::Uuid::now_v7().as_bytes());
+            dir.set_cluster_id(cluster)?;
+            cluster
+        }
+    };
+    let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
+    let log_config = log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true };
+    let Opened { writer, sealer, report } = log::open(Arc::clone(&vfs), dir.path(), &log_config)?;
+    let epoch_file = io(EpochFile::open(&dir.state()), "open", &dir.state())?;
+    let reader = writer.reader();
+
+    let mut state = State::load(dir, cluster, config, &reader, &report)?;
+    let committed = report.committed.max(state.applied.version);
+    state.replay(&reader, committed)?;
+    let tail = state.tail(&reader, report.head.version)?;
+
+    let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
+    let recorded = epoch_file.last().map(|last| last.epoch).unwrap_or_default();
+    let newest = tail.iter().rev().find_map(control).or_else(|| state.config.clone());
+    let found =
+        Recovered { me: me.id, head: report.head, committed, applied: state.applied.version, config: newest, recorded };
+    let mut outputs = Vec::new();
+    let core = Replication::start_as_primary(&found, me, config.asked, config.peers_expected, &mut outputs);
+    if outputs.is_empty() {
+        let owner = recorded.max(report.head.epoch).owner;
+        let reason = format!("the log names other members, or its last epoch belongs to {owner}");
+        return Err(NodeError::NotAlone { reason });
+    }
+    let parts = Parts {
+        core,
+        outputs,
+        sealer,
+        service: state.service,
+        keys: state.keys,
+        tail,
+        durable: report.head,
+        applied: state.applied,
+        applied_config: state.config,
+        last_time: report.last_time,
+    };
+    Ok(Started {
+        engine: Engine::new(parts, now)?,
+        writer,
+        epoch_file,
+        cluster,
+        oldest: report.oldest,
+        keys_to_load: state.keys_to_load,
+        snapshot: state.snapshot,
+        replayed: state.replayed,
+    })
+}
+
+/// The service and what Rig remembers beside it, on its way to the committed version.
+struct State {
+    service: Box<dyn Service>,
+    keys: Keys,
+    config: Option<ClusterConfig>,
+    applied: Position,
+    keys_to_load: Option<SnapshotFile>,
+    snapshot: Version,
+    replayed: u64,
+}
+
+impl State {
+    fn empty(cluster: ClusterId, memory_max_bytes: u64) -> Self {
+        let start = Position { hash: log::genesis(&cluster), ..Position::default() };
+        Self {
+            service: Box::new(Documents::new(Settings { memory_max_bytes })),
+            keys: Keys::new(),
+            config: None,
+            applied: start,
+            keys_to_load: None,
+            snapshot: 0,
+            replayed: 0,
+        }
+    }
+
+    /// The newest snapshot that can be believed, or nothing.
+    fn load(
+        dir: &DataDir,
+        cluster: ClusterId,
+        config: &Config,
+        reader: &Reader,
+        report: &log::Report,
+    ) -> Result<Self, NodeError> {
+        let folder = dir.snapshots();
+        let head = report.head.version;
+        for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
+            let version = snapshot.position.version;
+            if version > head {
+                return Err(NodeError::AheadOfLog { path: snapshot.path().to_owned(), snapshot: version, head });
+            }
+            match Self::from_snapshot(snapshot, config, reader) {
+                Ok(state) => return Ok(state),
+                Err(reason) => ::log::warn!("snapshot of version {version} is not used: {reason}"),
+            }
+        }
+        Ok(Self::empty(cluster, config.memory_max_bytes))
+    }
+
+    fn from_snapshot(snapshot: SnapshotFile, config: &Config, reader: &Reader) -> Result<Self, String> {
+        let version = snapshot.position.version;
+        let hash = reader.hash(version).map_err(|error| error.to_string())?;
+        if hash != Some(snapshot.position.hash) {
+            return Err("the log has another hash there".into());
+        }
+        let mut service = Documents::new(Settings { memory_max_bytes: config.memory_max_bytes });
+        snapshot.restore(&mut service).map_err(|error| error.to_string())?;
+        let later = snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
+        let base = if later { None } else { Some(Arc::new(snapshot.keys().map_err(|error| error.to_string())?)) };
+        Ok(Self {
+            service: Box::new(service),
+            keys: Keys::restored(snapshot.keyed, snapshot.now, base),
+            config: Some(snapshot.config.clone()),
+            applied: snapshot.position,
+            snapshot: version,
+            keys_to_load: later.then_some(snapshot),
+            replayed: 0,
+        })
+    }
+
+    /// Applies what is decided.
+    fn replay(&mut self, reader: &Reader, upto: Version) -> Result<(), NodeError> {
+        let mut records = Vec::with_capacity(REPLAY_RECORDS);
+        for record in reader.records(self.applied.version + 1, upto) {
+            records.push(record?);
+            if records.len() == REPLAY_RECORDS {
+                self.apply(&records)?;
+                records.clear();
+            }
+        }
+        self.apply(&records)
+    }
+
+    fn apply(&mut self, records: &[Record]) -> Result<(), NodeError> {
+        let Some(last) = records.last() else { return Ok(()) };
+        let entries: Vec<Entry<'_>> = records.iter().map(engine::entry).collect();
+        let outcomes = self.service.apply(&entries)?;
+        for (record, outcome) in records.iter().zip(&outcomes) {
+            engine::note(record, outcome, &mut self.keys, &mut self.config);
+        }
+        self.applied = Position { epoch: last.epoch, version: last.version, hash: last.hash };
+        self.replayed += records.len() as u64;
+        Ok(())
+    }
+
+    /// What is durable and not known to be decided.
+    fn tail(&self, reader: &Reader, head: Version) -> Result<Vec<Record>, NodeError> {
+        reader.records(self.applied.version + 1, head).map(|record| record.map_err(NodeError::from)).collect()
+    }
+}
+
+/// The keys up to a version from the log alone, for a snapshot whose keys are damaged.
+pub(super) fn rebuild_keys(reader: &Reader, cluster: ClusterId, upto: Version) -> Result<Arc<Base>, NodeError> {
+    let mut state = State::empty(cluster, u64::MAX);
+    state.replay(reader, upto)?;
+    let frozen = state.keys.freeze().expect("a table of its own is complete and not being written");
+    Ok(Arc::new(frozen.merge()))
+}
+
+fn control(record: &Record) -> Option<ClusterConfig> {
+    if record.operation.is_control() { ClusterConfig::from_json(&record.operation.data) } else { None }
+}
+
+/// Microseconds since 1970 by the machine's clock.
+pub(super) fn wall_clock() -> Micros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn io<T>(result: std::io::Result<T>, op: &'static str, path: &Path) -> Result<T, NodeError> {
+    result.map_err(|source| NodeError::Io { op, path: path.to_owned(), source })
+}

@@ -1,0 +1,167 @@
+//! `rig status --json`: one node as programs see it.
+
+use serde_json::{Value, json};
+
+use super::dir::DataDir;
+use super::engine::Engine;
+use super::metrics::{Exposition, Metrics};
+use super::state;
+use crate::types::{ClusterId, NodeState, Role, Version};
+
+/// What the event loop adds to what the engine knows.
+pub(super) struct Facts<'a> {
+    pub(super) name: &'a str,
+    pub(super) cluster: ClusterId,
+    pub(super) oldest: Version,
+    pub(super) http: &'a str,
+    pub(super) uptime_s: u64,
+    pub(super) draining: bool,
+    /// Since when the mode keeps this node from writing.
+    pub(super) blocked_since: Option<&'a str>,
+}
+
+/// The object of a running node.
+pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
+    let core = engine.core();
+    let config = core.config();
+    json!({
+        "type": "status",
+        "name": facts.name,
+        "node_id": core.me().to_string(),
+        "cluster_id": facts.cluster.to_string(),
+        "role": core.role().as_str(),
+        "state": core.state().as_str(),
+        "epoch": core.epoch().number,
+        "owner": core.epoch().owner.to_string(),
+        "start": core.epoch().start,
+        "log": { "oldest": facts.oldest, "durable": core.durable(), "committed": core.committed() },
+        "applied": core.applied(),
+        "http": facts.http,
+        "pid": std::process::id(),
+        "uptime_s": facts.uptime_s,
+        "replication": {
+            "mode": config.replication.as_str(),
+            "min_replicas": config.min_replicas,
+            "sync_timeout_ms": config.sync_timeout_ms,
+            "in_sync": [facts.name],
+            "degraded_since": null,
+            "blocked_since": facts.blocked_since,
+            "alone": [],
+        },
+        "peers": [],
+        "can_promote": false,
+        "service": {
+            "kind": engine.service().kind(),
+            "healthy": true,
+            "state": if engine.keys_complete() { "serving" } else { "loading_keys" },
+            "documents": engine.service().documents().map(|documents| documents.len()),
+            "memory_bytes": engine.service().documents().map(|documents| documents.memory_bytes()),
+        },
+        "rescued": 0,
+        "disk_full": engine.is_disk_full(),
+        "draining": facts.draining,
+        "rig": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The same object for a directory whose node does not run, from its files alone.
+pub fn stopped_status(dir: &DataDir) -> Value {
+    let meta = dir.meta();
+    let recorded = state::read(&dir.state());
+    let reader =
+        crate::log::Reader::open(std::sync::Arc::new(crate::log::DiskVfs), dir.path(), crate::log::Held::ByNobody);
+    let log = reader.map_or(
+        Value::Null,
+        |reader| json!({ "oldest": reader.oldest(), "durable": reader.durable(), "committed": reader.committed() }),
+    );
+    json!({
+        "type": "status",
+        "name": meta.name,
+        "node_id": meta.node_id.to_string(),
+        "cluster_id": meta.cluster_id.map(|id| id.to_string()),
+        "role": recorded.map_or(Role::Primary, |recorded| recorded.role).as_str(),
+        "state": "stopped",
+        "epoch": recorded.map_or(0, |recorded| recorded.epoch.number),
+        "owner": recorded.map(|recorded| recorded.epoch.owner.to_string()),
+        "log": log,
+        "applied": null,
+        "http": null,
+        "pid": null,
+        "uptime_s": null,
+        "replication": null,
+        "peers": [],
+        "can_promote": false,
+        "service": null,
+        "rescued": 0,
+        "rig": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The page of `GET /metrics`.
+pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> Vec<u8> {
+    let mut page = Exposition::default();
+    let (core, counters) = (engine.core(), engine.counters());
+    page.labelled("rig_build_info", "gauge", "The program.", "version", &[(env!("CARGO_PKG_VERSION"), 1.0)]);
+    page.labelled("rig_role", "gauge", "1 for the role that this node has.", "role", &[(core.role().as_str(), 1.0)]);
+    page.labelled(
+        "rig_state",
+        "gauge",
+        "1 for the state that this node is in.",
+        "state",
+        &[(core.state().as_str(), 1.0)],
+    );
+    page.gauge("rig_epoch", "Number of the epoch.", core.epoch().number as f64);
+    let versions = [
+        ("oldest", facts.oldest as f64),
+        ("durable", core.durable() as f64),
+        ("committed", core.committed() as f64),
+        ("applied", core.applied() as f64),
+    ];
+    page.labelled("rig_log_version", "gauge", "Versions of the log.", "kind", &versions);
+    page.counter("rig_log_syncs_total", "Syncs of the log.", metrics.fsync_seconds.count());
+    page.counter("rig_log_batches_total", "Batches written to the log.", metrics.batch_ops.count());
+    page.counter("rig_log_records_total", "Records written to the log.", metrics.log_records);
+    page.counter("rig_log_bytes_total", "Bytes written to the log.", metrics.log_bytes);
+    page.histogram("rig_fsync_seconds", "Writing and syncing one batch.", &metrics.fsync_seconds);
+    page.histogram("rig_batch_ops", "Records in one batch.", &metrics.batch_ops);
+    let outcomes = [
+        ("applied", counters.applied as f64),
+        ("rejected", counters.rejected as f64),
+        ("refused", counters.refused as f64),
+        ("unknown", counters.unknown as f64),
+        ("replayed", counters.replayed as f64),
+    ];
+    page.labelled("rig_ops_total", "counter", "Operations by what became of them.", "outcome", &outcomes);
+    let (operations, bytes) = engine.in_flight();
+    page.gauge("rig_in_flight_ops", "Operations between admission and answer.", operations as f64);
+    page.gauge("rig_in_flight_bytes", "Bytes of their data.", bytes as f64);
+    page.gauge("rig_waiting_ops", "Operations that wait for a resource.", engine.waiting_for_resources() as f64);
+    page.gauge("rig_keys", "Idempotency keys that are remembered.", engine.keys_len() as f64);
+    page.gauge("rig_disk_full", "1 while writes are refused for want of room.", f64::from(engine.is_disk_full()));
+    page.gauge("rig_degraded", "1 while answers promise less than was asked for.", degraded(engine));
+    if let Some(documents) = engine.service().documents() {
+        page.gauge("rig_documents", "Documents.", documents.len() as f64);
+        page.gauge(
+            "rig_documents_bytes",
+            "Bytes of documents and indexes, as counted.",
+            documents.memory_bytes() as f64,
+        );
+        page.gauge("rig_documents_max_bytes", "The limit of that.", documents.memory_max_bytes() as f64);
+    }
+    page.counter("rig_snapshots_total", "Snapshots written.", metrics.snapshots);
+    page.counter("rig_snapshot_failures_total", "Snapshots that could not be written.", metrics.snapshot_failures);
+    page.gauge("rig_snapshot_bytes", "Bytes of the newest snapshot.", metrics.snapshot_bytes as f64);
+    page.gauge("rig_http_connections", "Connections.", metrics.connections as f64);
+    page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);
+    page.counter("rig_http_connections_refused_total", "Connections over the limit.", metrics.refused_connections);
+    let answers = metrics.answers.map(|count| count as f64);
+    let answers: Vec<(&str, f64)> =
+        ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(answers).skip(2).collect();
+    page.labelled("rig_http_requests_total", "counter", "Answers by class of status.", "status", &answers);
+    page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.uptime_s as f64);
+    page.finish()
+}
+
+fn degraded(engine: &Engine) -> f64 {
+    f64::from(engine.core().state() == NodeState::Degraded)
+}

@@ -1,0 +1,142 @@
+//! The log thread: writes and syncs whole batches, and does nothing else.
+//!
+//! One batch is with it at a time. What arrives meanwhile gathers in the next one, so the disk itself sets
+//! the size of a batch (group commit without a timer). It hands a batch back with one wake-up.
+//!
+//! # Invariants
+//! 1. A batch comes back as durable only after its sync has succeeded and the mark says so.
+//! 2. After a failure that is not "no room" the thread ends, and the node with it: a sync that failed is
+//!    never tried again.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mio::Waker;
+
+use crate::log::{Batch, LogError, Writer};
+use crate::types::{Durable, Version};
+
+/// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
+struct Job {
+    batch: Batch,
+    committed: Version,
+}
+
+/// What it answers.
+pub(super) enum Done {
+    /// The batch is durable.
+    Synced { durable: Durable, batch: Batch, took: Duration },
+    /// There was no room: nothing of the batch is in the log.
+    NoRoom,
+    /// The log is closed for good.
+    Failed(LogError),
+    /// The thread has panicked: a bug, and the log is closed for good.
+    Panicked,
+}
+
+/// The event loop's end of it.
+pub(super) struct LogThread {
+    jobs: Option<Sender<Job>>,
+    done: Arc<Mutex<Vec<Done>>>,
+    busy: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogThread {
+    /// Starts the thread; `waker` is called whenever something is done.
+    pub(super) fn start(writer: Writer, waker: Arc<Waker>) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let report = Report { done: Arc::clone(&done), waker, ended: false };
+        let thread = std::thread::Builder::new().name("rig-log".into()).spawn(move || run(writer, &inbox, report))?;
+        Ok(Self { jobs: Some(jobs), done, busy: false, thread: Some(thread) })
+    }
+
+    /// Whether a batch is with the thread.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Hands over a batch.
+    pub(super) fn write(&mut self, batch: Batch, committed: Version) {
+        assert!(!self.busy, "one batch at a time");
+        self.busy = true;
+        // The receiver is gone only after a failure, which is on its way to us.
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(Job { batch, committed }));
+        }
+    }
+
+    /// What was done since the last call.
+    pub(super) fn take_done(&mut self) -> Vec<Done> {
+        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        self.busy &= done.is_empty();
+        done
+    }
+
+    /// Ends the thread after everything that it was asked for.
+    pub(super) fn stop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by `Done::Panicked` already.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Tells the event loop, also when the thread unwinds.
+struct Report {
+    done: Arc<Mutex<Vec<Done>>>,
+    waker: Arc<Waker>,
+    ended: bool,
+}
+
+impl Report {
+    fn tell(&self, done: Done) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+        if let Err(error) = self.waker.wake() {
+            log::error!("wake the event loop: {error}");
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.tell(Done::Panicked);
+        }
+    }
+}
+
+fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
+    let mut committed = 0;
+    while let Ok(job) = inbox.recv() {
+        committed = job.committed;
+        match write(&mut writer, job) {
+            Ok(done) => report.tell(done),
+            Err(error) => {
+                report.tell(Done::Failed(error));
+                report.ended = true;
+                return;
+            }
+        }
+    }
+    if let Err(error) = writer.close(committed) {
+        log::error!("close the log: {error}");
+    }
+    report.ended = true;
+}
+
+fn write(writer: &mut Writer, Job { mut batch, committed }: Job) -> Result<Done, LogError> {
+    let begin = Instant::now();
+    match writer.append(&mut batch) {
+        Ok(()) => {}
+        Err(LogError::NoSpace { .. }) => return Ok(Done::NoRoom),
+        Err(error) => return Err(error),
+    }
+    let durable = writer.sync()?;
+    writer.mark(committed.min(durable.version()))?;
+    Ok(Done::Synced { durable, batch, took: begin.elapsed() })
+}

@@ -1,0 +1,161 @@
+//! What a million documents cost, printed. One at a time: memory is that of the process.
+//!
+//! ```text
+//! cargo test --release --lib documents::measure::NAME -- --ignored --nocapture
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{Documents, Settings};
+use crate::service::{Context, Entry, Service};
+use crate::types::Operation;
+
+const DOCUMENTS: u64 = 1_000_000;
+const BATCH: usize = 64;
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn resident_mib() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
+}
+
+/// Every number below the (even) count once, in an order that looks random.
+fn scattered(count: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(move |step| step.wrapping_mul(7_368_787) % count)
+}
+
+/// 256 bytes in all.
+fn body(id: &str, number: u64) -> String {
+    let start = format!(
+        r#"{{"id":"{id}","email":"user{number}@example.org","name":"User {number}","age":{},"note":""#,
+        number % 90
+    );
+    format!("{start}{}\"}}", "x".repeat(254 - start.len()))
+}
+
+#[derive(Default)]
+struct Costs {
+    operations: u32,
+    whole: Duration,
+    worst: Duration,
+}
+
+impl Costs {
+    fn add(&mut self, operations: usize, took: Duration) {
+        self.operations += u32::try_from(operations).unwrap();
+        self.whole += took;
+        self.worst = self.worst.max(took);
+    }
+}
+
+impl std::fmt::Display for Costs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} each (worst batch of {BATCH}: {:?})", self.whole / self.operations, self.worst)
+    }
+}
+
+fn apply(documents: &mut Documents, operations: &[Operation], costs: &mut Costs) {
+    let version = documents.version();
+    let entries: Vec<_> = operations
+        .iter()
+        .zip(version + 1..)
+        .map(|(operation, version)| Entry { version, time: version, operation: Some(operation) })
+        .collect();
+    let start = Instant::now();
+    let outcomes = documents.apply(&entries).unwrap();
+    costs.add(operations.len(), start.elapsed());
+    assert!(outcomes.iter().all(|outcome| outcome.status == 200), "{:?}", outcomes[0]);
+}
+
+fn validate(documents: &Documents, operations: &[Operation], costs: &mut Costs) {
+    let fresh_id = || uuid::Uuid::nil();
+    let context = Context { now: 1, fresh_id: &fresh_id };
+    let start = Instant::now();
+    for operation in operations {
+        documents.resources(operation).unwrap();
+        documents.validate(operation, &context).unwrap();
+    }
+    costs.add(operations.len(), start.elapsed());
+}
+
+fn run(documents: &mut Documents, operations: &[Operation], what: &str) {
+    let mut costs = Costs::default();
+    for batch in operations.chunks(BATCH) {
+        apply(documents, batch, &mut costs);
+    }
+    println!("  {what}: {costs}");
+}
+
+fn measure(name: &str, id: impl Fn(u64) -> String, schema: Option<&str>) {
+    println!("{name}");
+    let mut documents = Documents::new(Settings { memory_max_bytes: u64::MAX });
+    if let Some(schema) = schema {
+        run(&mut documents, &[Operation::new("schema_set", schema)], "schema");
+    }
+    let empty = resident_mib();
+    let made: Vec<u64> = scattered(DOCUMENTS).collect();
+    for (part, numbers) in made.chunks(made.len() / 4).enumerate() {
+        let create = |number: &u64| Operation::new("user_create", body(&id(*number), *number));
+        let (mut validated, mut applied) = (Costs::default(), Costs::default());
+        // In batches, so that what is measured as resident is the documents and not the operations.
+        for numbers in numbers.chunks(BATCH) {
+            let operations: Vec<_> = numbers.iter().map(create).collect();
+            validate(&documents, &operations, &mut validated);
+            apply(&mut documents, &operations, &mut applied);
+        }
+        println!("  quarter {}: resources and validate {validated}; create {applied}", part + 1);
+    }
+    let counted = documents.memory_bytes() as f64 / MIB;
+    let resident = resident_mib() - empty;
+    println!("  resident {resident:.0} MiB more, counted {counted:.0} MiB");
+    assert!(resident < 550.0, "a million documents of 256 bytes take {resident} MiB");
+
+    let update = |number: &u64| Operation::new("user_update", format!(r#"{{"id":"{}","age":91}}"#, id(*number)));
+    let operations: Vec<_> = made.iter().rev().step_by(5).map(update).collect();
+    run(&mut documents, &operations, "update");
+    let start = Instant::now();
+    let frozen = documents.snapshot();
+    println!("  freeze {:?}", start.elapsed());
+    let operations: Vec<_> = made.iter().step_by(5).map(update).collect();
+    run(&mut documents, &operations, "update while frozen");
+    let mut bytes = Vec::new();
+    let start = Instant::now();
+    let version = frozen.version();
+    frozen.write(&mut bytes).unwrap();
+    println!("  write {:.0} MiB {:?} (with the drop)", bytes.len() as f64 / MIB, start.elapsed());
+    let start = Instant::now();
+    let page = documents.list("user", &[("name", "User 999999")], None, 10);
+    println!("  list by a field without index {:?}", start.elapsed());
+    assert_eq!(page.items.len(), 1);
+    drop(documents);
+
+    let mut restored = Documents::new(Settings::default());
+    let start = Instant::now();
+    restored.restore(version, &mut bytes.as_slice()).unwrap();
+    let took = start.elapsed();
+    assert_eq!(restored.len() as u64, DOCUMENTS);
+    println!("  restore {took:?}");
+    assert!(took < Duration::from_secs(5), "a million documents took {took:?} to restore");
+}
+
+#[test]
+#[ignore = "takes half a minute and means something in a release build only"]
+fn a_million_documents_with_names() {
+    measure("ids like user-123, no schema", |number| format!("user-{number}"), None);
+}
+
+#[test]
+#[ignore = "takes half a minute and means something in a release build only"]
+fn a_million_documents_with_uuids() {
+    let id =
+        |number: u64| uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000 << 48 | u128::from(number) << 20).to_string();
+    measure("ids are UUIDs, no schema", id, None);
+}
+
+#[test]
+#[ignore = "takes half a minute and means something in a release build only"]
+fn a_million_documents_with_a_unique_field() {
+    let schema = r#"{"type":"user","unique":["email"],"required":["name"]}"#;
+    measure("ids like user-123, email unique", |number| format!("user-{number}"), Some(schema));
+}
