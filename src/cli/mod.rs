@@ -27,15 +27,19 @@ pub mod values;
 
 mod apply;
 mod batch;
+mod bench;
 mod completions;
+mod demo;
 mod get;
 mod init;
 mod log;
 mod logger;
 mod ls;
 mod man;
+mod node;
 pub(crate) mod pretty;
 mod schema;
+mod scratch;
 mod status;
 mod wait;
 
@@ -82,6 +86,9 @@ enum Command {
     Log(log::Args),
     Status(status::Args),
     Wait(wait::Args),
+    Node(node::Args),
+    Demo(demo::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -89,11 +96,11 @@ enum Command {
 
 /// The commands in the order and groups of `rig --help`.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["init", "serve"]),
+    ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait"]),
-    ("Tooling", &["completions", "man", "help"]),
+    ("Operate", &["status", "wait", "node"]),
+    ("Tooling", &["bench", "completions", "man", "help"]),
 ];
 
 impl Command {
@@ -108,6 +115,9 @@ impl Command {
             Self::Log(args) => log::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Wait(args) => wait::run(args, context),
+            Self::Node(args) => node::run(args, context),
+            Self::Demo(args) => demo::run(args, context),
+            Self::Bench(args) => bench::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(args, context),
             Self::Help(args) => help::run(args, context),

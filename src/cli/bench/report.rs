@@ -1,0 +1,236 @@
+//! What `rig bench` says at the end: a table, or one object for each number of clients.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::Args;
+use super::disk::Disk;
+use super::load::{Tally, histogram};
+use super::meters::{Meters, each};
+use crate::cli::output::Table;
+use crate::cli::values::{show_bytes, show_duration, show_number};
+
+pub(super) const HEADER: &[&str] =
+    &["CLIENTS", "OPS", "OPS/S", "P50 us", "P90 us", "P99 us", "P99.9 us", "MAX us", "OPS/BATCH", "SYNCS/OP", "WHAT"];
+
+/// Latencies in whole microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Spread {
+    ops: u64,
+    ops_per_s: f64,
+    p50_us: u64,
+    p90_us: u64,
+    p99_us: u64,
+    p999_us: u64,
+    max_us: u64,
+}
+
+impl Spread {
+    fn of(ops: u64, seconds: f64, latency: &Histogram<u64>) -> Self {
+        let at = |quantile| micros(latency.value_at_quantile(quantile));
+        Self {
+            ops,
+            ops_per_s: round(ops as f64 / seconds.max(1e-9), 1),
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: micros(latency.max()),
+        }
+    }
+}
+
+fn micros(nanos: u64) -> u64 {
+    (nanos + 500) / 1000
+}
+
+fn round(figure: f64, places: i32) -> f64 {
+    let scale = 10f64.powi(places);
+    (figure * scale).round() / scale
+}
+
+/// The yardstick, and how the node stands beside it.
+#[derive(Debug, Clone, Serialize)]
+struct Beside {
+    record_bytes: usize,
+    syncs_per_s: f64,
+    p50_us: u64,
+    p99_us: u64,
+    /// Operations of the node for each sync of the bare loop.
+    rate_ratio: f64,
+    /// How much longer the node's median operation takes; negative: less long.
+    p50_above_us: i64,
+}
+
+/// One measurement.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    object: Object,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Object {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    node: String,
+    clients: usize,
+    pipeline: u32,
+    batch: u32,
+    size_bytes: u32,
+    reads_percent: u32,
+    /// Null: as fast as answers came.
+    rate: Option<f64>,
+    keys: bool,
+    duration_s: f64,
+    #[serde(flatten)]
+    all: Spread,
+    /// Beside one another only when both were asked for.
+    writes: Option<Spread>,
+    reads: Option<Spread>,
+    refused: BTreeMap<u16, u64>,
+    ops_per_batch: Option<f64>,
+    syncs_per_op: Option<f64>,
+    log_bytes_per_op: Option<f64>,
+    disk: Option<Beside>,
+}
+
+impl Report {
+    pub(super) fn new(
+        args: &Args,
+        clients: usize,
+        node: &str,
+        tally: Tally,
+        counted: Meters,
+        disk: Option<&Disk>,
+    ) -> Self {
+        let seconds = tally.elapsed.as_secs_f64();
+        let mut latency = histogram();
+        latency += &tally.write_latency;
+        latency += &tally.read_latency;
+        let all = Spread::of(tally.done(), seconds, &latency);
+        let mixed = tally.written > 0 && tally.read > 0;
+        let part = |ops, latency| mixed.then(|| Spread::of(ops, seconds, latency));
+        let written = Some(tally.written as f64);
+        let disk = disk.map(|disk| Beside {
+            record_bytes: disk.record_bytes(),
+            syncs_per_s: round(disk.per_s(), 1),
+            p50_us: micros(disk.latency().value_at_quantile(0.5)),
+            p99_us: micros(disk.latency().value_at_quantile(0.99)),
+            rate_ratio: round(tally.written as f64 / seconds.max(1e-9) / disk.per_s().max(1e-9), 3),
+            p50_above_us: signed(micros(tally.write_latency.value_at_quantile(0.5)))
+                - signed(micros(disk.latency().value_at_quantile(0.5))),
+        });
+        let object = Object {
+            kind: "bench",
+            node: node.to_owned(),
+            clients,
+            pipeline: args.pipeline,
+            batch: args.batch,
+            size_bytes: args.size,
+            reads_percent: args.reads,
+            rate: args.rate,
+            keys: !args.no_keys,
+            duration_s: round(seconds, 3),
+            all,
+            writes: part(tally.written, &tally.write_latency),
+            reads: part(tally.read, &tally.read_latency),
+            refused: tally.refused,
+            ops_per_batch: each(counted.records, counted.batches).map(|figure| round(figure, 2)),
+            syncs_per_op: each(counted.syncs, written).map(|figure| round(figure, 4)),
+            log_bytes_per_op: each(counted.bytes, written).map(|figure| round(figure, 1)),
+            disk,
+        };
+        Self { object }
+    }
+
+    pub(super) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The lines of the table that belong to it.
+    pub(super) fn rows(&self, table: &mut Table) {
+        let object = &self.object;
+        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string());
+        let mut row = |spread: &Spread, what: &str, with_log: bool| {
+            let log = |value: Option<f64>| if with_log { figure(value) } else { "-".to_owned() };
+            table.row([
+                object.clients.to_string(),
+                show_number(spread.ops),
+                show_number(spread.ops_per_s as u64),
+                show_number(spread.p50_us),
+                show_number(spread.p90_us),
+                show_number(spread.p99_us),
+                show_number(spread.p999_us),
+                show_number(spread.max_us),
+                log(object.ops_per_batch),
+                log(object.syncs_per_op),
+                what.to_owned(),
+            ]);
+        };
+        match (&object.writes, &object.reads) {
+            (Some(writes), Some(reads)) => {
+                row(writes, "writes", true);
+                row(reads, "reads", false);
+            }
+            _ if object.reads_percent == 100 => row(&object.all, "reads", false),
+            _ => row(&object.all, "writes", true),
+        }
+    }
+}
+
+fn signed(micros: u64) -> i64 {
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
+/// What was measured, in one line.
+pub(super) fn headline(args: &Args, node: &str) -> String {
+    let mut text = format!("{} documents", show_bytes(u64::from(args.size)));
+    if args.batch > 1 {
+        write!(text, ", {} in a request", args.batch).expect("a string takes all text");
+    }
+    if args.pipeline > 1 {
+        write!(text, ", {} requests pipelined", args.pipeline).expect("a string takes all text");
+    }
+    match args.rate {
+        Some(rate) => write!(text, ", open loop at {rate} operations/s"),
+        None => write!(text, ", closed loop"),
+    }
+    .expect("a string takes all text");
+    match args.ops {
+        Some(ops) => write!(text, ", {} operations", show_number(ops)),
+        None => write!(text, ", {}", show_duration(args.duration)),
+    }
+    .expect("a string takes all text");
+    format!("{text}\n{node}\n\n")
+}
+
+/// What does not fit in the table: the yardstick, and what was refused.
+pub(super) fn footer(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for Report { object } in reports {
+        if let Some(disk) = &object.disk {
+            writeln!(
+                text,
+                "\ndisk  append+fdatasync of {} B: {}/s, p50 {} us, p99 {} us\n      \
+                 the node at {} clients: {:.0} % of that rate, p50 {} us above",
+                disk.record_bytes,
+                show_number(disk.syncs_per_s as u64),
+                disk.p50_us,
+                disk.p99_us,
+                object.clients,
+                disk.rate_ratio * 100.0,
+                disk.p50_above_us,
+            )
+            .expect("a string takes all text");
+        }
+        for (status, count) in &object.refused {
+            let count = show_number(*count);
+            writeln!(text, "\nrefused  {count} operations with {status} at {} clients", object.clients)
+                .expect("a string takes all text");
+        }
+    }
+    text
+}
