@@ -1,3 +1,5 @@
 //! What a user sees: the binary, real processes, real files.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod log_format;
