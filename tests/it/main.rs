@@ -7,3 +7,4 @@ mod generated;
 mod malformed;
 mod support;
 mod tidy;
+mod log_format;
