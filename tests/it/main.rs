@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod cli_log;
+mod cli_node;
 mod cli_usage;
 mod generated;
+mod log_format;
 mod malformed;
 mod support;
 mod tidy;
-mod log_format;
