@@ -4,6 +4,7 @@
 
 mod cli_usage;
 mod generated;
+mod http;
 mod log_format;
 mod malformed;
 mod support;
