@@ -90,7 +90,7 @@ mod tests {
         merge(&object(target).unwrap(), &object(patch).unwrap(), 64)
     }
 
-    /// Appendix A of RFC 7396, the cases whose two sides are objects.
+    /// Appendix A of RFC 7396, the cases whose two sides are objects, and a deep one.
     #[test]
     fn the_examples_of_the_standard_come_out_right() {
         let table = [
@@ -102,6 +102,11 @@ mod tests {
             (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
             (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
             (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (
+                r#"{"a":{"b":{"c":{"d":1,"e":2}}}}"#,
+                r#"{"a":{"b":{"c":{"d":null,"x":{"y":null}}}}}"#,
+                r#"{"a":{"b":{"c":{"e":2,"x":{}}}}}"#,
+            ),
             (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
             (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
             (
