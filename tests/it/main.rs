@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod cli_log;
+mod cli_node;
 mod cli_usage;
 mod generated;
 mod http;
