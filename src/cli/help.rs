@@ -181,7 +181,7 @@ Examples:
 
 fn each(command: clap::Command) -> clap::Command {
     const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}";
-    command.mut_subcommands(|command| each(command.help_template(TEMPLATE)))
+    command.disable_help_subcommand(true).mut_subcommands(|command| each(command.help_template(TEMPLATE)))
 }
 
 fn groups(root: &clap::Command) -> String {

@@ -33,6 +33,7 @@ mod demo;
 mod get;
 mod init;
 mod log;
+mod logger;
 mod ls;
 mod man;
 mod node;
@@ -77,6 +78,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Serve(serve::Args),
     Apply(apply::Args),
     Get(get::Args),
     Ls(ls::Args),
@@ -94,7 +96,7 @@ enum Command {
 
 /// The commands in the order and groups of `rig --help`.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["init", "demo"]),
+    ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
     ("Operate", &["status", "wait", "node"]),
@@ -105,6 +107,7 @@ impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Serve(args) => serve::run(args, context),
             Self::Apply(args) => apply::run(args, context),
             Self::Get(args) => get::run(args, context),
             Self::Ls(args) => ls::run(args, context),

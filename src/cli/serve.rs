@@ -2,16 +2,19 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::output::Look;
-use super::{Context, Failure, help, target, values};
+use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
 use crate::error::Exit;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::node::dir::DataDir;
+use crate::node::{self, Node, NodeError};
+use crate::replication::Asked;
 use crate::types::{AckLevel, Mode, Role, Version};
 
 /// Where a node listens when nothing else is said.
@@ -69,6 +72,9 @@ pub struct Args {
     /// Listen beyond loopback although tokens and data travel in the clear
     #[arg(long)]
     insecure_plaintext: bool,
+    /// Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine's]
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
+    memory_max: Option<u64>,
     /// How long requests under way may take at the end
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "10s")]
     drain: Duration,
@@ -108,6 +114,10 @@ pub struct Plan {
     pub request_timeout: Duration,
     /// File with the tokens.
     pub tokens: Option<PathBuf>,
+    /// Listen beyond loopback in the clear.
+    pub insecure_plaintext: bool,
+    /// Nothing: a share of the machine's.
+    pub memory_max_bytes: Option<u64>,
     /// For requests under way at the end.
     pub drain: Duration,
 }
@@ -162,8 +172,78 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
         ack: args.ack.parse().map_err(Failure::usage)?,
         request_timeout: args.request_timeout,
         tokens: args.tokens,
+        insecure_plaintext: args.insecure_plaintext,
+        memory_max_bytes: args.memory_max,
         drain: args.drain,
     })
+}
+
+/// Runs a node until it is told to stop.
+pub fn run(args: Args, context: &Context) -> Outcome {
+    let plan = plan(args, context)?;
+    super::logger::start();
+    let dir = plan.dir.clone();
+    let node = Node::start(config(plan)).map_err(failure_of)?;
+    super::init::remember(&dir, context);
+    stop_on_signals(&node)?;
+    let mut announced = Ok(());
+    node.run(|ready| announced = announce(ready, context)).map_err(failure_of)?;
+    announced.map(|()| Exit::Ok)
+}
+
+fn config(plan: Plan) -> node::Config {
+    node::Config {
+        listen: plan.listen,
+        advertise: plan.advertise.map(|url| url.to_string()),
+        asked: Asked {
+            replication: plan.replication,
+            min_replicas: plan.min_replicas,
+            sync_timeout_ms: plan.sync_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        },
+        request_timeout: plan.request_timeout,
+        drain: plan.drain,
+        tokens: plan.tokens,
+        insecure_plaintext: plan.insecure_plaintext,
+        memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
+        ..node::Config::new(plan.dir.path())
+    }
+}
+
+fn failure_of(error: NodeError) -> Failure {
+    let hint = error.hint();
+    match error {
+        NodeError::Dir(error) => error.into(),
+        error => Failure::new(error.exit(), error.code(), format!("serve: {error}")).hint(hint),
+    }
+}
+
+/// The first signal asks the node to stop, the second one ends the process: both are safe at any time.
+fn stop_on_signals(node: &Node) -> Result<(), Failure> {
+    let (stopper, asked) = (node.stopper(), AtomicBool::new(false));
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        log::info!("stopping: what is under way is finished; once more to end at once");
+        stopper.stop();
+    })
+    .map_err(|error| Failure::new(Exit::Failure, "io", format!("serve: watch for signals: {error}")))
+}
+
+fn announce(ready: &node::Ready, context: &Context) -> Result<(), Failure> {
+    let notes: Vec<String> = ready.notes.clone();
+    Ready {
+        name: &ready.name,
+        role: ready.role,
+        epoch: ready.epoch,
+        version: ready.version,
+        http: &ready.http,
+        data_dir: &ready.data_dir,
+        replication: ready.replication,
+        opened_in: ready.took,
+        notes: &notes,
+    }
+    .announce(context)
 }
 
 fn absent(what: &str, feature: &str) -> Failure {

@@ -5,6 +5,21 @@ use std::time::Duration;
 use crate::limits::METHOD_BYTES_MAX;
 use crate::types::{Micros, Version, format_time, parse_time};
 
+/// A size: a number of bytes, or with `KiB`, `MiB` or `GiB` behind it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("expected a size like 512MiB or 4GiB".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a size like 512MiB or 4GiB")?;
+    number.checked_mul(factor).ok_or_else(|| "too large".into())
+}
+
 /// The longest duration that is believed: a hundred years.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -299,11 +299,12 @@ fn framing(head: &mut ResponseHead, head_only: bool) -> Result<State, ResponseEr
 fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ResponseError> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let end = digits + bytes[digits..].iter().take_while(|byte| matches!(byte, b'\t' | 0x20..=0x7e)).count();
-    if end > CHUNK_LINE_BYTES_MAX {
-        return Err(ResponseError::TooLarge);
-    }
+    // What is wrong from its first bytes comes first: the verdict must not depend on how much has come.
     if digits > 8 || (digits == 0 && !bytes.is_empty()) || (end > digits && bytes[digits] != b';') {
         return Err(ResponseError::Framing);
+    }
+    if end > CHUNK_LINE_BYTES_MAX {
+        return Err(ResponseError::TooLarge);
     }
     match &bytes[end..] {
         [] | [b'\r'] => Ok(None),

@@ -42,8 +42,8 @@ pub enum Fault {
     },
     /// The filling of the payload is not zero.
     Padding,
-    /// A part is not UTF-8 or holds a zero byte.
-    Text(&'static str),
+    /// Method, actor, key or data are not UTF-8, or hold a zero byte.
+    Text,
     /// A record that claims to know itself committed.
     CommitUpto(Version),
     /// A whole record of another version than its place asks for.
@@ -76,7 +76,7 @@ impl Fault {
             Fault::Reserved | Fault::Padding | Fault::NotZero => "padding",
             Fault::Length(_) => "length",
             Fault::PayloadCrc { .. } => "crc",
-            Fault::Text(_) => "text",
+            Fault::Text => "text",
             Fault::CommitUpto(_) => "commit_upto",
             Fault::Version { .. } => "gap",
             Fault::Epoch => "epoch",
@@ -101,7 +101,7 @@ impl fmt::Display for Fault {
                 write!(f, "payload checksum is {found:08x}, its bytes give {expected:08x}")
             }
             Fault::Padding => f.write_str("the filling behind the data is not zero"),
-            Fault::Text(part) => write!(f, "{part} is not UTF-8 text without zero bytes"),
+            Fault::Text => f.write_str("its texts are not UTF-8 without zero bytes"),
             Fault::CommitUpto(upto) => write!(f, "commit_upto {upto} is not below its own version"),
             Fault::Version { found, expected } => write!(f, "holds version {found} where {expected} belongs"),
             Fault::Epoch => f.write_str("its epoch is lower than that of the record before it"),

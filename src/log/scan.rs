@@ -18,8 +18,8 @@ use crate::types::{Position, Version};
 use std::io;
 use std::sync::Arc;
 
-/// Bytes of one read when everything will be read.
-pub(crate) const SEQUENTIAL: usize = 1 << 20;
+/// Bytes of one read when everything will be read: what fits the second cache with room to spare.
+pub(crate) const SEQUENTIAL: usize = 256 << 10;
 /// Bytes of one read when looking for one record.
 pub(crate) const PROBE: usize = 4 << 10;
 /// Bytes of the first read.

@@ -89,6 +89,24 @@ impl NodeError {
         }
     }
 
+    /// One word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dir(_) => "data_dir",
+            Self::Log(error) if error.is_damage() => "corrupt",
+            Self::Log(_) => "storage",
+            Self::Service(_) => "service",
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => "address_in_use",
+            Self::Listen { .. } => "listen",
+            Self::Exposed { .. } => "exposed",
+            Self::Tokens { .. } => "tokens",
+            Self::AheadOfLog { .. } => "ahead_of_log",
+            Self::NotAlone { .. } => "not_alone",
+            Self::Io { .. } => "io",
+            Self::Panicked(_) => "bug",
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {

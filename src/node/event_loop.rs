@@ -79,7 +79,7 @@ pub struct Node {
     tokens: Tokens,
     cluster: ClusterId,
     oldest: Version,
-    replayed: u64,
+    notes: Vec<String>,
     engine: Engine,
     reader: Reader,
     log_thread: LogThread,
@@ -169,7 +169,7 @@ impl Node {
             tokens,
             cluster: started.cluster,
             oldest: started.oldest,
-            replayed: started.replayed,
+            notes: started.notes,
             engine: started.engine,
             reader,
             log_thread,
@@ -345,8 +345,8 @@ impl Node {
             version: core.applied(),
             http: self.url.clone(),
             data_dir: self.dir.path().to_owned(),
-            oldest: self.oldest,
-            replayed: self.replayed,
+            replication: core.config().replication,
+            notes: self.notes.clone(),
             took: self.begin.elapsed(),
         }
     }

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use crate::limits::SEGMENT_BYTES;
 use crate::replication::Asked;
-use crate::types::{Role, Version};
+use crate::types::{Mode, Role, Version};
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ impl Config {
 }
 
 /// Two thirds of the machine's memory: the rest is for the system, its page cache and snapshots.
-fn default_memory_max() -> u64 {
+pub fn default_memory_max() -> u64 {
     const UNKNOWN: u64 = 1 << 30;
     let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return UNKNOWN };
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
@@ -116,10 +116,10 @@ pub struct Ready {
     pub http: String,
     /// Where its data is.
     pub data_dir: PathBuf,
-    /// The oldest version in its log.
-    pub oldest: Version,
-    /// Records that had to be replayed, and how long the start took.
-    pub replayed: u64,
+    /// The mode that the log says.
+    pub replication: Mode,
+    /// What the start found and did, one line each.
+    pub notes: Vec<String>,
     /// How long the start took.
     pub took: Duration,
 }

@@ -36,8 +36,8 @@ pub(super) struct Started {
     pub(super) keys_to_load: Option<SnapshotFile>,
     /// The version of the snapshot that was taken; 0 for none.
     pub(super) snapshot: Version,
-    /// The lowest version at which the next snapshot is due, see `node::event_loop`.
-    pub(super) replayed: u64,
+    /// What the operator should know of it, one line each.
+    pub(super) notes: Vec<String>,
 }
 
 /// Opens everything.
@@ -74,6 +74,19 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         let reason = format!("the log names other members, or its last epoch belongs to {owner}");
         return Err(NodeError::NotAlone { reason });
     }
+    let mut notes = Vec::new();
+    if let Some(cut) = &report.cut {
+        notes.push(format!(
+            "version {} was never whole: {} bytes at the end of {} are now in {}",
+            cut.version,
+            cut.bytes,
+            cut.segment.display(),
+            cut.rescue.display()
+        ));
+    }
+    if state.replayed > 0 {
+        notes.push(format!("{} records replayed behind the snapshot of version {}", state.replayed, state.snapshot));
+    }
     let parts = Parts {
         core,
         outputs,
@@ -94,7 +107,7 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         oldest: report.oldest,
         keys_to_load: state.keys_to_load,
         snapshot: state.snapshot,
-        replayed: state.replayed,
+        notes,
     })
 }
 

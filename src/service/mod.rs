@@ -28,6 +28,7 @@
 
 #![allow(clippy::result_large_err, reason = "a refusal is rare, and its facts are worth their bytes")]
 
+pub mod conformance;
 mod digest;
 mod documents;
 

@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod cli_usage;
+mod generated;
 mod malformed;
+mod support;
+mod tidy;
+mod log_format;

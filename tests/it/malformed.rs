@@ -2,7 +2,7 @@
 //!
 //! [`generate`] makes them, the same for the same seed. Here they go through a connection without sockets and
 //! are judged by a second, smaller reader that was written from the rules and shares nothing with the first;
-//! a test with a node sends the same ones over a real socket.
+//! a test with a node sends the same ones over a real socket, and the fuzz targets use the same judge.
 
 use rig::http::{Connection, Next, Settings};
 use std::time::Instant;
@@ -414,17 +414,23 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
+/// Panics unless the connection, fed whole and in pieces of `step`, judges the bytes as the small reader does.
+pub(crate) fn assert_agreement(bytes: &[u8], step: usize, statuses: &mut Vec<u16>) -> (usize, bool) {
+    let expected = judged_by_rules(bytes);
+    for step in [usize::MAX, step] {
+        let got = judged_by_connection(bytes, step, statuses);
+        assert_eq!(got, expected, "{}", bytes[..bytes.len().min(4000)].escape_ascii());
+    }
+    (expected.taken.len(), expected.refused)
+}
+
 #[test]
 fn a_connection_takes_and_refuses_what_the_rules_say_however_the_bytes_come() {
     let (mut taken, mut refused, mut statuses) = (0, 0, Vec::new());
     for (nth, bytes) in generate(1, 20_000).enumerate() {
-        let expected = judged_by_rules(&bytes);
-        for step in [usize::MAX, 1 + nth % 13] {
-            let got = judged_by_connection(&bytes, step, &mut statuses);
-            assert_eq!(got, expected, "request {nth}: {}", bytes[..bytes.len().min(4000)].escape_ascii());
-        }
-        taken += expected.taken.len();
-        refused += usize::from(expected.refused);
+        let (requests, is_refused) = assert_agreement(&bytes, 1 + nth % 13, &mut statuses);
+        taken += requests;
+        refused += usize::from(is_refused);
     }
     // A generator that makes only good or only hopeless requests would prove nothing.
     assert!(taken > 5_000 && refused > 5_000, "{taken} taken, {refused} refused");

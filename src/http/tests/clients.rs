@@ -97,6 +97,13 @@ fn a_response_that_is_cut_or_unclear_is_an_error() {
         let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
         assert_eq!(cut(bytes.as_bytes()), Some(ResponseError::Framing), "{chunk:?}");
     }
+    // Found by the fuzzer: a long line that is wrong from its first byte was one error whole and another in pieces.
+    for (line, error) in
+        [("T", ResponseError::Framing), ("1x", ResponseError::Framing), ("1;", ResponseError::TooLarge)]
+    {
+        let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{line}{}", "8".repeat(300));
+        assert_eq!(cut(bytes.as_bytes()), Some(error), "{line}");
+    }
     let large = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX));
     assert_eq!(cut(large.as_bytes()), Some(ResponseError::TooLarge));
     assert_eq!(cut("HTTP/1.1 102 Wait\r\n\r\n".repeat(9).as_bytes()), Some(ResponseError::Head));

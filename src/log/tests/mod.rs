@@ -1,6 +1,7 @@
 //! The log as a whole: write, stop in every way there is, open, read.
 
 mod crash;
+mod properties;
 mod reading;
 mod restart;
 

@@ -65,7 +65,6 @@ pub(crate) fn walk(plan: &Plan, piece: &Piece, options: &Options) -> Walked {
     let mut walk = Walk {
         plan,
         part,
-        window: Window::new(part.file.clone(), part.salt, SEQUENTIAL),
         at: piece.start,
         stop: piece.end.unwrap_or(part.len),
         is_last: piece.end.is_none(),
@@ -76,7 +75,8 @@ pub(crate) fn walk(plan: &Plan, piece: &Piece, options: &Options) -> Walked {
         anchors: &options.anchors,
         done: Walked { end: piece.start, ..Walked::default() },
     };
-    if let Err(error) = walk.run(options.fail_fast) {
+    let mut window = Window::new(part.file.clone(), part.salt, SEQUENTIAL);
+    if let Err(error) = walk.run(&mut window, options.fail_fast) {
         walk.fall(walk.at, What::Io(error));
     }
     walk.done
@@ -85,7 +85,6 @@ pub(crate) fn walk(plan: &Plan, piece: &Piece, options: &Options) -> Walked {
 struct Walk<'a> {
     plan: &'a Plan,
     part: &'a Part,
-    window: Window,
     at: u64,
     stop: u64,
     is_last: bool,
@@ -102,14 +101,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run(&mut self, fail_fast: bool) -> io::Result<()> {
-        self.stored = self.hash_before(self.at)?;
+    fn run(&mut self, window: &mut Window, fail_fast: bool) -> io::Result<()> {
+        self.stored = self.hash_before(window, self.at)?;
         while self.at < self.stop {
             if fail_fast && self.done.before_fault.is_some() {
                 return Ok(());
             }
-            // The window is taken out so that a record borrowed from it leaves the rest of the walk free.
-            let mut window = self.take_window();
             let read = match window.record(self.at) {
                 Ok(record) if record.version > self.plan.limit => Ok(false),
                 Ok(record) => {
@@ -118,13 +115,12 @@ impl Walk<'_> {
                 }
                 Err(bad) => Err(bad),
             };
-            self.window = window;
             match read {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Bad::Io(error)) => return Err(error),
                 Err(Bad::Fault(fault)) => {
-                    if self.is_end()? || !self.step_over(fault)? {
+                    if self.is_end(window)? || !self.step_over(window, fault)? {
                         break;
                     }
                 }
@@ -132,11 +128,6 @@ impl Walk<'_> {
         }
         self.done.complete = self.done.fallen.iter().all(|fallen| matches!(fallen.what, What::Time | What::Anchor(_)));
         Ok(())
-    }
-
-    fn take_window(&mut self) -> Window {
-        let empty = Window::new(self.part.file.clone(), self.part.salt, 0);
-        std::mem::replace(&mut self.window, empty)
     }
 
     /// A whole record: its place in the chain.
@@ -198,34 +189,34 @@ impl Walk<'_> {
     }
 
     /// Whether only zeros are left.
-    fn is_end(&mut self) -> io::Result<bool> {
-        Ok(self.is_last && self.window.content_end(self.at, self.part.len)? == self.at)
+    fn is_end(&self, window: &mut Window) -> io::Result<bool> {
+        Ok(self.is_last && window.content_end(self.at, self.part.len)? == self.at)
     }
 
     /// Notes a fault and goes on behind it; false when nothing more can be believed.
-    fn step_over(&mut self, fault: Fault) -> io::Result<bool> {
+    fn step_over(&mut self, window: &mut Window, fault: Fault) -> io::Result<bool> {
         let is_behind = self.part.last.is_some_and(|last| self.next == Some(last + 1));
         if is_behind {
             self.fall(self.at, What::Fault(Fault::NotZero));
             return Ok(false);
         }
         self.fall(self.at, What::Fault(fault));
-        let place = match self.window.header(self.at) {
+        let place = match window.header(self.at) {
             Ok(header) if self.at + header.length as u64 <= self.stop => {
                 self.in_doubt = false;
                 Some(self.at + header.length as u64)
             }
             Ok(_) | Err(Bad::Fault(_)) => {
                 self.in_doubt = true;
-                let found = self.window.next_header(self.at + ALIGN as u64, self.stop, true)?;
+                let found = window.next_header(self.at + ALIGN as u64, self.stop, true)?;
                 found.map(|(place, _)| place)
             }
             Err(Bad::Io(error)) => return Err(error),
         };
         let Some(place) = place.or((!self.is_last).then_some(self.stop)) else { return Ok(false) };
-        self.stored = self.hash_before(place)?;
+        self.stored = self.hash_before(window, place)?;
         self.computed = None;
-        let next = match self.window.header(place) {
+        let next = match window.header(place) {
             Ok(header) => Some(header.version),
             Err(Bad::Fault(_)) => None,
             Err(Bad::Io(error)) => return Err(error),
@@ -243,11 +234,11 @@ impl Walk<'_> {
     }
 
     /// The hash that stands before the record at `at`.
-    fn hash_before(&mut self, at: u64) -> io::Result<Option<Hash>> {
+    fn hash_before(&self, window: &mut Window, at: u64) -> io::Result<Option<Hash>> {
         if at <= SEGMENT_HEADER_BYTES {
             return Ok(self.part.before());
         }
-        let bytes = self.window.bytes(at - HASH_BYTES as u64, HASH_BYTES)?;
+        let bytes = window.bytes(at - HASH_BYTES as u64, HASH_BYTES)?;
         Ok(bytes.first_chunk().map(|&hash| Hash(hash)))
     }
 

@@ -1,0 +1,217 @@
+//! What the tests share: a fresh home, the real binary, a real node.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// No command of a test takes longer; a hang is a failure with a name.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A user who has never used Rig.
+pub(crate) struct Home {
+    dir: tempfile::TempDir,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Where the node lives that needs no `-D`.
+    pub(crate) fn default_dir(&self) -> PathBuf {
+        self.path(".local/share/rig/default")
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The binary, in this home and with nothing of Rig in its environment.
+    pub(crate) fn rig(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rig"));
+        command.args(arguments).current_dir(self.dir.path()).env_clear();
+        for name in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("HOME", self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.rig(arguments), b"")
+    }
+
+    /// Runs it to its end with this on its standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], stdin: &[u8]) -> Ran {
+        run(self.rig(arguments), stdin)
+    }
+
+    /// Runs it, and it must end with 0.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(0), "rig {arguments:?}: {ran:#?}");
+        ran
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(mut command: Command, stdin: &[u8]) -> Ran {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let stdin = stdin.to_vec();
+    // A command that does not read all of its input is no failure of the test.
+    let feeding = std::thread::spawn(move || drop(input.write_all(&stdin)));
+    let out = read(child.stdout.take().unwrap());
+    let err = read(child.stderr.take().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                child.kill().unwrap();
+                panic!("{command:?} did not end within {PATIENCE:?}");
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    feeding.join().unwrap();
+    Ran { code: status.code(), stdout: out.join().unwrap(), stderr: err.join().unwrap() }
+}
+
+fn read(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    })
+}
+
+impl Ran {
+    /// The one object on stdout.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// Each line on stdout as an object.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
+    }
+
+    /// The error object that a command with `--json` ends with.
+    pub(crate) fn error(&self) -> Value {
+        let last = self.stderr.lines().last().unwrap_or_else(|| panic!("no error: {self:#?}"));
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
+    }
+}
+
+/// A node of the real binary on a free port; killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+    /// The ready line.
+    pub(crate) ready: Value,
+}
+
+impl Node {
+    /// Serves an initialised directory and waits until it is ready.
+    pub(crate) fn serve(home: &Home, arguments: &[&str]) -> Self {
+        let line = [&["serve", "--listen", "127.0.0.1:0", "--json"], arguments].concat();
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(home.path("serve.log")).unwrap();
+        let mut command = home.rig(&line);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        let ready: Value = serde_json::from_str(&first).unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(home.path("serve.log")).unwrap_or_default();
+            panic!("{error}: {first:?}; {log}")
+        });
+        assert_eq!(ready["type"], "ready");
+        Self { child, ready }
+    }
+
+    /// Initialises the default directory and serves it.
+    pub(crate) fn new(home: &Home) -> Self {
+        home.ok(&["init"]);
+        Self::serve(home, &[])
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.ready["http"].as_str().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A signal by its name, to this process alone.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None => assert!(Instant::now() < deadline, "the node did not end"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a tool is there. A test without its tool is skipped with a word, and fails where skipping is forbidden.
+pub(crate) fn has(tool: &str, test: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
+        return true;
+    }
+    println!("SKIPPED {test}: needs {tool}");
+    assert!(std::env::var_os("RIG_TEST_NO_SKIP").is_none(), "{test} needs {tool}, and nothing may be skipped");
+    false
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
