@@ -4,7 +4,7 @@
 
 mod cli_usage;
 mod generated;
+mod log_format;
 mod malformed;
 mod support;
 mod tidy;
-mod log_format;
