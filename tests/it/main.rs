@@ -6,6 +6,7 @@ mod cli_log;
 mod cli_node;
 mod cli_usage;
 mod generated;
+mod http;
 mod log_format;
 mod malformed;
 mod support;
