@@ -407,7 +407,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__demo)
-            opts="-D -N -q -v -h --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --keep --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -47,7 +47,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit and re
 complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes are'
 complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
 complete -c rig -n "__fish_rig_needs_command" -f -a "node" -d 'Start, stop and look after nodes of this machine'
-complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Demo'
+complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig does, on a throw-away node'
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual page, or write all of them'
@@ -402,6 +402,7 @@ complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to
 complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand demo" -l keep -d 'Leave the node\'s directory there, and say where'
 complete -c rig -n "__fish_rig_using_subcommand demo" -l json -d 'Print JSON, one object per line'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s q -l quiet -d 'Print only what is essential'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
