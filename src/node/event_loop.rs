@@ -26,7 +26,7 @@ use super::auth::Tokens;
 use super::connection::Connection;
 use super::dir::{DataDir, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
-use super::keys::Base;
+use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::routes::{Desk, Later};
@@ -59,8 +59,8 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
-    Snapshot { version: Version, written: io::Result<(Arc<Base>, u64)> },
-    Keys(Result<Arc<Base>, NodeError>),
+    Snapshot { version: Version, written: io::Result<(Runs, u64)> },
+    Keys(Result<Runs, NodeError>),
     Spare(Result<log::Spare, LogError>),
     Nothing,
 }
