@@ -105,7 +105,8 @@ impl Failure {
         });
         let message = paragraphs.next().unwrap_or_default();
         let message = match error.kind() {
-            clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+            clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | clap::error::ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
             _ => message.strip_prefix("error: ").unwrap_or(&message).to_owned(),
         };
         let rest: Vec<_> = paragraphs.collect();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Context, Failure, Outcome, apply, help, pretty, values};
-use crate::client::Request;
+use crate::client::{GRACE, Request};
 use crate::error::Exit;
 use crate::http::encode;
 use crate::types::Version;
@@ -53,7 +53,7 @@ pub(crate) fn waiting(request: Request, version: Option<Version>, context: &Cont
 /// Asks the node and gives what is under `data`.
 pub(crate) fn read(request: Request, context: &Context) -> Result<String, Failure> {
     let mut client = apply::client_for(context)?;
-    let response = client.get(&request, Instant::now() + context.timeout()).map_err(Failure::of_read)?;
+    let response = client.get(&request, Instant::now() + context.timeout() + GRACE).map_err(Failure::of_read)?;
     if !response.is_success() {
         return Err(response.into());
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::output::Table;
 use super::pretty::Splitter;
 use super::{Context, Failure, Outcome, apply, get, help, values};
-use crate::client::Request;
+use crate::client::{GRACE, Request};
 use crate::error::Exit;
 use crate::http::encode;
 use crate::types::json;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         items.feed(piece, &mut |item| table.add(item))?;
         Ok::<_, Failure>(true)
     };
-    let deadline = Instant::now() + context.timeout();
+    let deadline = Instant::now() + context.timeout() + GRACE;
     match client.stream(&request, deadline, PATIENCE, each).map_err(Failure::of_read)?? {
         None if items.is_complete() => {}
         None => return Err(Failure::bad_answer(client.url())),

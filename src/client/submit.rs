@@ -11,13 +11,10 @@
 use std::time::Instant;
 
 use super::connection::left_until;
-use super::{Client, Error, PAUSE_MAX, PAUSE_MIN, Request, Response};
+use super::{Client, Error, GRACE, PAUSE_MAX, PAUSE_MIN, Request, Response};
 use crate::limits::REQUEST_TIMEOUT_MAX;
 use crate::types::Version;
 use crate::types::json;
-
-/// How long after our own deadline the node's last word may still arrive.
-const GRACE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// One operation to be logged.
 #[derive(Debug, Clone, Copy)]

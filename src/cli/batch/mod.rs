@@ -29,7 +29,7 @@ use serde_json::value::RawValue;
 use super::apply::{self, Answer, Applied};
 use super::progress::Progress;
 use super::{Context, Failure, Outcome};
-use crate::client::{Client, Error, PAUSE_MAX, PAUSE_MIN, Request, is_final, problem_of};
+use crate::client::{Client, Error, GRACE, PAUSE_MAX, PAUSE_MIN, Request, is_final, problem_of};
 use crate::error::{Code, Exit, Problem};
 use crate::limits::REQUEST_TIMEOUT_MAX;
 use input::{Block, Entry, Item};
@@ -37,8 +37,6 @@ use tally::Tally;
 
 /// Requests under way: the node syncs one batch while the next one travels.
 const WINDOW: usize = 4;
-/// The node's last word may come a little after our own deadline.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// An operation under way.
 #[derive(Debug)]

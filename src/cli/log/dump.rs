@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::line::parse;
 use super::source::{self, Source, held, reader, source};
 use crate::cli::ls::second;
 use crate::cli::output::{Look, width};
@@ -16,7 +16,7 @@ use crate::error::Exit;
 use crate::http::encode;
 use crate::node::dir::DataDir;
 use crate::types::dump::{self, RecordState, WithData};
-use crate::types::{Epoch, Filter, Hash, Kind, Micros, NodeId, Operation, Record, Version, format_time, parse_time};
+use crate::types::{Filter, Micros, Record, Version, format_time};
 
 /// How often a directory is looked at for new records.
 const POLL: Duration = Duration::from_millis(100);
@@ -373,69 +373,4 @@ fn newest(client: &mut Client, context: &Context) -> Result<Version, Failure> {
 fn oldest(client: &mut Client, context: &Context) -> Result<Version, Failure> {
     let status = crate::cli::status::ask(client.url(), context)?;
     status["log"]["oldest"].as_u64().ok_or_else(|| Failure::bad_answer(client.url()))
-}
-
-/// Reads a dump line back; nothing for a line that is no record.
-fn parse(line: &str) -> Option<(Record, RecordState)> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        version: Version,
-        epoch: u64,
-        owner: NodeId,
-        start: u64,
-        time: String,
-        method: String,
-        #[serde(borrow)]
-        data: &'a RawValue,
-        key: Option<String>,
-        actor: Option<String>,
-        hash: Hash,
-        state: RecordState,
-    }
-    let line: Line<'_> = serde_json::from_str(line).ok().filter(|line: &Line<'_>| line.kind == "record")?;
-    let kind = if line.method.starts_with("rig_") { Kind::Control } else { Kind::Operation };
-    let record = Record {
-        version: line.version,
-        epoch: Epoch { number: line.epoch, owner: line.owner, start: line.start },
-        time: parse_time(&line.time)?,
-        commit_upto: 0,
-        kind,
-        key: line.key.map(Into::into),
-        request_hash: None,
-        actor: line.actor.unwrap_or_default().into(),
-        operation: Operation::new(line.method, line.data.get()),
-        hash: line.hash,
-    };
-    Some((record, line.state))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_a_node_becomes_the_same_line_again() {
-        let record = Record {
-            version: 7,
-            epoch: Epoch { number: 2, owner: NodeId([3; 16]), start: 1 },
-            time: 1_767_225_600_000_120,
-            commit_upto: 0,
-            kind: Kind::Operation,
-            key: Some("k\u{e9}\"".into()),
-            request_hash: None,
-            actor: "".into(),
-            operation: Operation::new("user_put", "{\"id\":\"a\\u00e9\",\"n\":1.50}"),
-            hash: Hash([9; 32]),
-        };
-        let mut line = String::new();
-        dump::line(&record, RecordState::Committed, WithData::Full, &mut line);
-        let (parsed, state) = parse(line.trim_end()).unwrap();
-        assert_eq!((&parsed, state), (&record, RecordState::Committed));
-        let mut again = String::new();
-        dump::line(&parsed, state, WithData::Full, &mut again);
-        assert_eq!(line, again);
-        assert!(parse("{\"type\":\"heartbeat\",\"head\":7}").is_none() && parse("").is_none());
-    }
 }

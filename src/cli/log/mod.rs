@@ -2,6 +2,7 @@
 
 mod against;
 mod dump;
+mod line;
 mod repair;
 mod source;
 mod verify;
