@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod bench;
 mod cli_usage;
+mod demo;
 mod generated;
 mod log_format;
 mod malformed;
+mod node_manager;
+mod readme;
 mod support;
 mod tidy;
