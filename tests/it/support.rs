@@ -139,7 +139,8 @@ pub(crate) struct Node {
 impl Node {
     /// Serves an initialised directory and waits until it is ready.
     pub(crate) fn serve(home: &Home, arguments: &[&str]) -> Self {
-        let line = [&["serve", "--listen", "127.0.0.1:0", "--json"], arguments].concat();
+        let free_port = if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        let line = [&["serve", "--json"], free_port, arguments].concat();
         let log = std::fs::OpenOptions::new().append(true).create(true).open(home.path("serve.log")).unwrap();
         let mut command = home.rig(&line);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
