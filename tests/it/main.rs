@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod bench;
 mod cli_log;
 mod cli_node;
 mod cli_usage;
+mod demo;
 mod generated;
 mod http;
 mod log_format;
 mod malformed;
+mod node_manager;
+mod readme;
 mod support;
 mod tidy;
