@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod cli_usage;
+mod first_minutes;
 mod generated;
 mod log_format;
 mod malformed;
 mod support;
 mod tidy;
+mod wire;
