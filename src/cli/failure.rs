@@ -104,7 +104,10 @@ impl Failure {
             paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
         });
         let message = paragraphs.next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+        let message = match error.kind() {
+            clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+            _ => message.strip_prefix("error: ").unwrap_or(&message).to_owned(),
+        };
         let rest: Vec<_> = paragraphs.collect();
         let tip =
             rest.iter().find_map(|paragraph| paragraph.strip_prefix("tip: ")).filter(|tip| !tip.starts_with("to pass"));

@@ -26,7 +26,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         _ => {
             let mut command = find(&words)?;
             let help = command.render_long_help();
-            return context.out.text(&format!("{help}\n")).map(|()| Exit::Ok);
+            return context.out.text(&help.to_string()).map(|()| Exit::Ok);
         }
     };
     context.out.text(&text)?;

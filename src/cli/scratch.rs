@@ -92,10 +92,51 @@ pub(crate) fn this_program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::new(Exit::Failure, "io", format!("find this program: {error}")))
 }
 
-/// A child process that serves, killed when it goes out of scope.
+/// A child process, killed when it goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn new(mut command: Command) -> Result<Self, Failure> {
+        let child = command.spawn().map_err(|error| Failure::io("run", Path::new(command.get_program()), &error))?;
+        Ok(Self { child })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its end, if that has come.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        self.child.try_wait().map_err(|error| Failure::new(Exit::Failure, "io", format!("wait for a child: {error}")))
+    }
+
+    /// Waits for its end, however that was brought about; nothing when it takes too long.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>, Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.ended()? {
+                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                ended => return Ok(ended),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, or it ends now; there is nobody to tell about anything else.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A node in a child process.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
+    running: Running,
     log: PathBuf,
 }
 
@@ -109,11 +150,10 @@ impl Server {
     ) -> Result<(Self, Vec<String>), Failure> {
         let file = File::options().append(true).create(true).open(log);
         let file = file.map_err(|error| Failure::io("open", log, &error))?;
-        let program = PathBuf::from(command.get_program());
-        let spawned = command.stdout(Stdio::piped()).stderr(file).spawn();
-        let mut child = spawned.map_err(|error| Failure::io("run", &program, &error))?;
-        let lines = lines_of(child.stdout.take());
-        let mut server = Self { child, log: log.to_owned() };
+        command.stdout(Stdio::piped()).stderr(file);
+        let mut running = Running::new(command)?;
+        let lines = lines_of(running.child.stdout.take());
+        let mut server = Self { running, log: log.to_owned() };
         let (deadline, mut said) = (Instant::now() + patience, Vec::new());
         loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -126,9 +166,9 @@ impl Server {
                 }
                 Err(RecvTimeoutError::Timeout) => return Err(server.not_ready("is not ready in time")),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let how = match server.child.wait() {
-                        Ok(status) => format!("ended before it was ready ({status})"),
-                        Err(error) => format!("was lost: {error}"),
+                    let how = match server.running.wait(STOP_PATIENCE)? {
+                        Some(status) => format!("ended before it was ready ({status})"),
+                        None => "closed its output before it was ready".to_owned(),
                     };
                     return Err(server.not_ready(&how));
                 }
@@ -137,30 +177,21 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.running.pid()
     }
 
     /// Waits for its end, however that was brought about.
-    pub(crate) fn wait(&mut self) -> Result<ExitStatus, Failure> {
-        self.child.wait().map_err(|error| Failure::new(Exit::Failure, "io", format!("wait for the node: {error}")))
+    pub(crate) fn wait(mut self) -> Result<ExitStatus, Failure> {
+        self.running.wait(STOP_PATIENCE)?.ok_or_else(|| self.not_ready("does not end"))
     }
 
     /// SIGTERM, its end, and its exit status.
-    pub(crate) fn stop(mut self) -> Result<ExitStatus, Failure> {
+    pub(crate) fn stop(self) -> Result<ExitStatus, Failure> {
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM).map_err(|error| {
-                Failure::new(Exit::Failure, "io", format!("stop process {}: {error}", self.child.id()))
-            })?;
+            kill_process(pid, Signal::TERM)
+                .map_err(|error| Failure::new(Exit::Failure, "io", format!("stop process {}: {error}", self.pid())))?;
         }
-        let deadline = Instant::now() + STOP_PATIENCE;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                Ok(None) => return Err(self.not_ready("does not end")),
-                Err(error) => return Err(Failure::new(Exit::Failure, "io", format!("wait for the node: {error}"))),
-            }
-        }
+        self.wait()
     }
 
     fn not_ready(&self, how: &str) -> Failure {
@@ -169,14 +200,6 @@ impl Server {
         let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join(" | ");
         let last = if last.is_empty() { "nothing".to_owned() } else { last };
         Failure::new(Exit::Failure, "node_ended", format!("the throw-away node {how}")).hint(format!("it said: {last}"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already, or it ends now; there is nobody to tell about anything else.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

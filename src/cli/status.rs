@@ -186,7 +186,7 @@ fn severity(exit: &Exit) -> u8 {
 fn show(statuses: &[Value], context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     if out.is_json() {
-        return statuses.iter().try_for_each(|status| out.object(status));
+        return statuses.iter().try_for_each(|status| out.object(&InOrder(status)));
     }
     match statuses {
         [] => {
@@ -195,6 +195,39 @@ fn show(statuses: &[Value], context: &Context) -> Result<(), Failure> {
         }
         [status] => out.text(&paragraph(status, out)),
         _ => out.table(&table(statuses)),
+    }
+}
+
+/// The members of a status as people look for them; what is not listed comes behind.
+const ORDER: [&str; 18] = [
+    "type",
+    "name",
+    "node_id",
+    "cluster_id",
+    "role",
+    "state",
+    "epoch",
+    "owner",
+    "log",
+    "applied",
+    "http",
+    "pid",
+    "uptime_s",
+    "replication",
+    "peers",
+    "can_promote",
+    "service",
+    "rescued",
+];
+
+struct InOrder<'a>(&'a Value);
+
+impl serde::Serialize for InOrder<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = self.0.as_object();
+        let first = ORDER.iter().filter_map(|name| Some((*name, self.0.get(name)?)));
+        let rest = members.into_iter().flatten().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+        serializer.collect_map(first.chain(rest.map(|(name, value)| (name.as_str(), value))))
     }
 }
 
@@ -328,6 +361,14 @@ mod tests {
         let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
         assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
         assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));
+    }
+
+    #[test]
+    fn a_status_begins_with_its_name_and_loses_nothing() {
+        let status =
+            serde_json::json!({ "applied": 1, "extra": 2, "name": "n1", "type": "status", "state": "serving" });
+        let text = serde_json::to_string(&InOrder(&status)).unwrap();
+        assert_eq!(text, r#"{"type":"status","name":"n1","state":"serving","applied":1,"extra":2}"#);
     }
 
     #[test]

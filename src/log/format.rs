@@ -50,6 +50,8 @@ pub const HASH_BYTES: usize = 32;
 pub const ALIGN: usize = 8;
 /// A record with one byte of method and one of data.
 pub const RECORD_BYTES_MIN: usize = HEADER_BYTES + ALIGN + HASH_BYTES;
+/// The highest version, so that the next one is always a number; nobody will get there.
+pub const VERSION_MAX: Version = i64::MAX as Version;
 /// What may be in a file and not yet synced: one batch, which may be over its bound by its last record. A whole
 /// record further than this behind a broken one proves that the broken one was once durable.
 pub const UNSYNCED_BYTES_MAX: usize = limits::BATCH_BYTES_MAX + limits::RECORD_BYTES_MAX;
@@ -159,8 +161,8 @@ impl SegmentHeader {
             return Err(Fault::Reserved);
         }
         let base = u64_at(bytes, 32);
-        if base == 0 {
-            return Err(Fault::Version { found: 0, expected: 1 });
+        if !(1..=VERSION_MAX).contains(&base) {
+            return Err(Fault::Version { found: base, expected: 1 });
         }
         Ok(Self { cluster: Self::cluster_of(bytes), base, before: Hash(array_at(bytes, 40)) })
     }
@@ -180,7 +182,7 @@ pub fn segment_name(base: Version) -> String {
 pub fn segment_base(name: &str) -> Option<Version> {
     let digits = name.strip_suffix(".log")?;
     let is_ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_ours { digits.parse().ok().filter(|&base| base > 0) } else { None }
+    if is_ours { digits.parse().ok().filter(|base| (1..=VERSION_MAX).contains(base)) } else { None }
 }
 
 pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -230,10 +232,15 @@ mod tests {
     #[test]
     fn only_twenty_digits_and_dot_log_name_a_segment() {
         assert_eq!(segment_base(&segment_name(1)), Some(1));
-        assert_eq!(segment_base(&segment_name(u64::MAX)), Some(u64::MAX));
-        for other in
-            ["spare", "1.log", "00000000000000000000.log", "0000000000000000001x.log", "99999999999999999999.log"]
-        {
+        assert_eq!(segment_base(&segment_name(VERSION_MAX)), Some(VERSION_MAX));
+        for other in [
+            "spare",
+            "1.log",
+            "00000000000000000000.log",
+            "0000000000000000001x.log",
+            "18446744073709551615.log",
+            "99999999999999999999.log",
+        ] {
             assert_eq!(segment_base(other), None, "{other}");
         }
     }

@@ -146,7 +146,7 @@ impl Reader {
         if version == 0 {
             return Ok(Some(genesis(&self.inner.cluster)));
         }
-        if version + 1 == self.oldest() {
+        if version == self.oldest() - 1 {
             return Ok(Some(self.segment(version + 1)?.before));
         }
         Ok(self.record(version)?.map(|record| record.hash))

@@ -10,7 +10,7 @@
 
 use super::error::Fault;
 use super::format::{
-    ALIGN, FORMAT, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, array_at, chain_hash, u32_at, u64_at,
+    ALIGN, FORMAT, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, VERSION_MAX, array_at, chain_hash, u32_at, u64_at,
 };
 use crate::limits;
 use crate::types::{ClusterId, Epoch, Hash, Kind, Micros, NodeId, Operation, Record, Version};
@@ -76,6 +76,8 @@ impl<'a> RecordRef<'a> {
 pub(crate) struct Header {
     pub(crate) length: usize,
     pub(crate) version: Version,
+    pub(crate) epoch: Epoch,
+    pub(crate) time: Micros,
     pub(crate) commit_upto: Version,
     kind: Kind,
     payload_crc: u32,
@@ -106,6 +108,8 @@ impl Header {
         let header = Self {
             length: length as usize,
             version: u64_at(bytes, 16),
+            epoch: Epoch { number: u64_at(bytes, 24), owner: NodeId(array_at(bytes, 32)), start: u64_at(bytes, 48) },
+            time: u64_at(bytes, 56),
             commit_upto: u64_at(bytes, 64),
             kind,
             payload_crc: u32_at(bytes, 12),
@@ -117,8 +121,8 @@ impl Header {
         if !header.lengths_agree() {
             return Err(Fault::Length(length));
         }
-        if header.version == 0 {
-            return Err(Fault::Version { found: 0, expected: 1 });
+        if !(1..=VERSION_MAX).contains(&header.version) {
+            return Err(Fault::Version { found: header.version, expected: 1 });
         }
         if header.commit_upto >= header.version {
             return Err(Fault::CommitUpto(header.commit_upto));
@@ -144,17 +148,20 @@ impl Header {
             && self.length == HEADER_BYTES + text.next_multiple_of(ALIGN) + HASH_BYTES
     }
 
-    fn text_bytes(&self) -> usize {
-        let request_hash = if self.key > 0 { HASH_BYTES } else { 0 };
-        request_hash + self.method + self.actor + self.key + self.data
+    fn request_hash_bytes(&self) -> usize {
+        if self.key > 0 { HASH_BYTES } else { 0 }
     }
 
-    /// Reads the record that this header begins; `bytes` may end early, or go on behind it.
-    pub(crate) fn record<'a>(&self, bytes: &'a [u8]) -> Result<RecordRef<'a>, Fault> {
+    fn text_bytes(&self) -> usize {
+        self.request_hash_bytes() + self.method + self.actor + self.key + self.data
+    }
+
+    /// Checks the record that this header begins; `bytes` may end early, or go on behind it.
+    pub(crate) fn check<'a>(&self, bytes: &'a [u8]) -> Result<Whole<'a>, Fault> {
         let Some(bytes) = bytes.get(..self.length) else {
             return Err(Fault::Short { have: bytes.len() as u64, need: self.length as u64 });
         };
-        let (payload, hash) = bytes[HEADER_BYTES..].split_at(self.length - HEADER_BYTES - HASH_BYTES);
+        let payload = &bytes[HEADER_BYTES..self.length - HASH_BYTES];
         let expected = crc32c::crc32c(payload);
         if self.payload_crc != expected {
             return Err(Fault::PayloadCrc { found: self.payload_crc, expected });
@@ -163,30 +170,54 @@ impl Header {
         if padding.iter().any(|&byte| byte != 0) {
             return Err(Fault::Padding);
         }
-        let (request_hash, text) = text.split_at(if self.key > 0 { HASH_BYTES } else { 0 });
         // Checked as a whole, which is faster; a part is text if the whole is, and if it is cut between characters.
-        let text = std::str::from_utf8(text).map_err(|_| Fault::Text)?;
+        let text = std::str::from_utf8(&text[self.request_hash_bytes()..]).map_err(|_| Fault::Text)?;
         // Without an early end, which lets the compiler look at many bytes at once.
-        if text.bytes().fold(false, |any, byte| any | (byte == 0)) {
+        let has_zero = text.bytes().fold(false, |any, byte| any | (byte == 0));
+        let cuts = [self.method, self.method + self.actor, self.method + self.actor + self.key];
+        if has_zero || !cuts.iter().all(|&cut| text.is_char_boundary(cut)) {
             return Err(Fault::Text);
         }
-        let (method, text) = text.split_at_checked(self.method).ok_or(Fault::Text)?;
-        let (actor, text) = text.split_at_checked(self.actor).ok_or(Fault::Text)?;
-        let (key, data) = text.split_at_checked(self.key).ok_or(Fault::Text)?;
+        Ok(Whole { bytes, text })
+    }
+
+    /// Reads the record that this header begins; `bytes` may end early, or go on behind it.
+    pub(crate) fn record<'a>(&self, bytes: &'a [u8]) -> Result<RecordRef<'a>, Fault> {
+        let whole = self.check(bytes)?;
+        let (method, text) = whole.text.split_at(self.method);
+        let (actor, text) = text.split_at(self.actor);
+        let (key, data) = text.split_at(self.key);
+        let is_keyed = !key.is_empty();
         Ok(RecordRef {
             version: self.version,
-            epoch: Epoch { number: u64_at(bytes, 24), owner: NodeId(array_at(bytes, 32)), start: u64_at(bytes, 48) },
-            time: u64_at(bytes, 56),
+            epoch: self.epoch,
+            time: self.time,
             commit_upto: self.commit_upto,
             kind: self.kind,
-            key: (!key.is_empty()).then_some(key),
-            request_hash: request_hash.first_chunk().map(|&hash| Hash(hash)),
+            key: is_keyed.then_some(key),
+            request_hash: is_keyed.then(|| Hash(array_at(whole.bytes, HEADER_BYTES))),
             actor,
             method,
             data,
-            hash: Hash(array_at(hash, 0)),
-            bytes,
+            hash: whole.hash(),
+            bytes: whole.bytes,
         })
+    }
+}
+
+/// A record of which everything but its place in the chain was checked.
+pub(crate) struct Whole<'a> {
+    bytes: &'a [u8],
+    text: &'a str,
+}
+
+impl<'a> Whole<'a> {
+    pub(crate) fn hash(&self) -> Hash {
+        Hash(array_at(self.bytes, self.bytes.len() - HASH_BYTES))
+    }
+
+    pub(crate) fn canonical(&self) -> &'a [u8] {
+        &self.bytes[4..self.bytes.len() - HASH_BYTES]
     }
 }
 

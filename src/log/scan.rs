@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::format::{
     ALIGN, HEADER_BYTES, RECORD_BYTES_MIN, SEGMENT_HEADER_BYTES, Salt, ZERO_RUN, chain_hash, leading_zeros,
 };
-use super::record::{Header, RecordRef};
+use super::record::{Header, RecordRef, Whole};
 use super::vfs::File;
 use crate::types::{Position, Version};
 use std::io;
@@ -91,6 +91,12 @@ impl Window {
     pub(crate) fn header(&mut self, at: u64) -> Result<Header, Bad> {
         let salt = self.salt;
         Ok(Header::read(self.bytes(at, HEADER_BYTES)?, salt)?)
+    }
+
+    /// As [`Window::record`], for those who need no part of it.
+    pub(crate) fn whole(&mut self, at: u64) -> Result<(Header, Whole<'_>), Bad> {
+        let header = self.header(at)?;
+        Ok((header, header.check(self.bytes(at, header.length)?)?))
     }
 
     /// The record at `at`, whole and checked but for its place in the chain.

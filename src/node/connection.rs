@@ -74,6 +74,8 @@ pub(super) struct Connection {
     front: u64,
     pub(super) slots: VecDeque<Slot>,
     pub(super) readable: bool,
+    /// Requests are there, or could be read, as soon as there is room for them.
+    pub(super) held_back: bool,
     /// No request is taken any more; close when everything is written.
     pub(super) ending: bool,
     stuck_since: Option<Instant>,
@@ -98,6 +100,7 @@ impl Connection {
             front: serial << 32,
             slots: VecDeque::new(),
             readable: true,
+            held_back: false,
             ending: false,
             stuck_since: None,
         }

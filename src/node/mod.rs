@@ -18,6 +18,7 @@
 
 mod auth;
 mod connection;
+mod deep;
 pub mod dir;
 mod engine;
 mod error;
@@ -34,6 +35,7 @@ mod status;
 mod streams;
 mod writer;
 
+pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
 pub use status::stopped_status;

@@ -42,7 +42,6 @@ fn flags_that_cannot_be_meant_are_usage_errors() {
         &["get", "user"],
         &["ls", "user", "--where", "name"],
         &["ls", "user", "--limit", "0"],
-        &["log"],
         &["log", "dump", "--from", "0"],
         &["log", "dump", "--from", "-1"],
         &["log", "dump", "--from", "3", "--to", "2"],
@@ -78,8 +77,14 @@ fn help_is_data_and_a_missing_command_is_not() {
     assert!(home.ok(&["help", "log", "verify"]).stdout.contains("cannot prove"));
     assert_eq!(home.ok(&["log", "verify", "--help"]).stdout, home.ok(&["help", "log", "verify"]).stdout);
     assert!(home.ok(&["--version"]).stdout.starts_with("rig "));
-    let ran = home.run(&[]);
-    assert_eq!((ran.code, &*ran.stdout), (Some(2), ""));
+    for line in [&[][..], &["log"], &["schema"]] {
+        let ran = home.run(line);
+        assert_eq!((ran.code, &*ran.stdout), (Some(2), ""));
+        assert!(ran.stderr.contains("Usage: rig"), "{ran:#?}");
+        let ran = home.run(&[line, &["--json"]].concat());
+        assert_eq!((ran.code, ran.error()["exit"].as_u64()), (Some(2), Some(2)), "{line:?}");
+        assert_eq!(ran.error()["message"], "a command is missing");
+    }
 }
 
 #[test]

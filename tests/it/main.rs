@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod cli_log;
+mod cli_node;
 mod cli_usage;
 mod first_minutes;
 mod generated;
+mod http;
 mod log_format;
 mod malformed;
 mod support;

@@ -147,7 +147,8 @@ pub(crate) struct Node {
 impl Node {
     /// Serves an initialised directory and waits until it is ready.
     pub(crate) fn serve(home: &Home, arguments: &[&str]) -> Self {
-        Self::spawn(home, home.rig(&[SERVE, arguments].concat()))
+        let free_port = if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        Self::spawn(home, home.rig(&[&["serve", "--json"], free_port, arguments].concat()))
     }
 
     /// The same under a command of the test's own, which ends as the node does: a tracer, another user.

@@ -16,6 +16,7 @@ use crate::cli::{Context, Failure, Outcome, help, target, values};
 use crate::error::Exit;
 use crate::log::verify::{self as audit, Anchor, Finding, Options, Severity, Summary};
 use crate::log::{DiskVfs, Reader};
+use crate::node::{self, dir::DataDir};
 use crate::types::{Hash, Version};
 
 /// Audit the log
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// Append the last version and its hash to this file, if the log is whole
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     write_anchor: Option<PathBuf>,
+    /// Replay the log into a scratch service, and compare its state with every snapshot
+    #[arg(long)]
+    deep: bool,
     /// Stop at the first error
     #[arg(long)]
     fail_fast: bool,
@@ -145,6 +149,9 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
             Err(failure) => return Err(failure),
         }
     }
+    if args.deep {
+        deep(&dir, &mut findings, context)?;
+    }
     let errors = findings.count(Severity::Error);
     if let (Some(file), 0) = (&args.write_anchor, errors) {
         write_anchor(file, &summary)?;
@@ -191,6 +198,26 @@ fn against(
             findings.tell(Severity::Note, "not_compared", None, message);
         }
     }
+    Ok(())
+}
+
+/// What the records make, against what the snapshots say. A log with errors is not replayed: the errors are told.
+fn deep(dir: &DataDir, findings: &mut Findings<'_>, context: &Context) -> Result<(), Failure> {
+    if findings.count(Severity::Error) > 0 {
+        findings.tell(Severity::Note, "not_replayed", None, "not replayed: the log is not whole".to_owned());
+        return Ok(());
+    }
+    let total = reader(dir)?.committed();
+    let progress = Progress::new(&context.out, "replay", "records", Some(total));
+    let deep = node::deep(dir, &|done| progress.set(done))
+        .map_err(|error| Failure::new(error.exit(), "replay", error.to_string()).hint(error.hint()))?;
+    drop(progress);
+    for (version, path, why) in &deep.different {
+        let message = format!("snapshot {}: {why}", path.display());
+        findings.tell(Severity::Error, "state_differs", Some(*version), message);
+    }
+    let message = format!("replayed; {} snapshots agree; digest of the state {}", deep.equal.len(), deep.state);
+    findings.tell(Severity::Note, "replayed", Some(deep.version), message);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Any record, any bytes, any change: read back, or refused, never a panic.
 
-use super::super::format::{Salt, SegmentHeader, genesis};
+use super::super::format::{Salt, SegmentHeader, VERSION_MAX, genesis};
 use super::super::record::{encode, seal_header};
 use super::super::testing::{CLUSTER, DIR, Made, config, record, segment};
 use super::super::*;
@@ -14,7 +14,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     let epoch = epoch.prop_map(|(number, owner, start)| Epoch { number, owner: NodeId(owner), start });
     let key = proptest::option::of(("[^\0]{1,32}", any::<[u8; 32]>()));
     let texts = ("[a-z][a-z0-9_]{0,63}", "[^\0]{0,16}", "[^\0]{1,300}");
-    (1..Version::MAX, epoch, any::<u64>(), any::<u64>(), any::<bool>(), key, texts).prop_map(
+    (1..=VERSION_MAX, epoch, any::<u64>(), any::<u64>(), any::<bool>(), key, texts).prop_map(
         |(version, epoch, time, upto, control, key, (method, actor, data))| Record {
             version,
             epoch,

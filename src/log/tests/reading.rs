@@ -66,6 +66,23 @@ fn the_log_of_a_stopped_node_is_read_to_its_end_and_not_changed() {
 }
 
 #[test]
+fn no_version_that_anyone_asks_for_is_too_high() {
+    let mut made = Made::new(config());
+    made.write(3, 1, record);
+    let reader = made.opened.writer.reader();
+    for version in [4, i64::MAX as u64, u64::MAX] {
+        assert_eq!(reader.hash(version).unwrap(), None);
+        assert_eq!(reader.record(version).unwrap(), None);
+        assert!(reader.records(version, u64::MAX).next().is_none());
+        assert_eq!(versions(reader.backwards(version, 1)), [3, 2, 1]);
+        assert!(matches!(
+            truncate_from(&made.vfs, Path::new(DIR), version.max(5), true),
+            Err(LogError::NotFound { .. })
+        ));
+    }
+}
+
+#[test]
 fn no_log_is_an_empty_one() {
     let reader = Reader::open(Arc::new(MemVfs::new()), Path::new(DIR), Held::ByNobody).unwrap();
     assert_eq!((reader.durable(), reader.oldest()), (0, 1));

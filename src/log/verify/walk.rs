@@ -2,7 +2,7 @@
 
 use super::super::error::Fault;
 use super::super::format::{ALIGN, HASH_BYTES, SEGMENT_HEADER_BYTES, chain_hash};
-use super::super::record::RecordRef;
+use super::super::record::{Header, Whole};
 use super::super::scan::{Bad, SEQUENTIAL, Window};
 use super::plan::{Part, Piece, Plan};
 use super::{Anchor, Options};
@@ -107,10 +107,10 @@ impl Walk<'_> {
             if fail_fast && self.done.before_fault.is_some() {
                 return Ok(());
             }
-            let read = match window.record(self.at) {
-                Ok(record) if record.version > self.plan.limit => Ok(false),
-                Ok(record) => {
-                    self.pass(&record);
+            let read = match window.whole(self.at) {
+                Ok((header, _)) if header.version > self.plan.limit => Ok(false),
+                Ok((header, whole)) => {
+                    self.pass(&header, &whole);
                     Ok(true)
                 }
                 Err(bad) => Err(bad),
@@ -131,8 +131,8 @@ impl Walk<'_> {
     }
 
     /// A whole record: its place in the chain.
-    fn pass(&mut self, record: &RecordRef<'_>) {
-        let at = self.at;
+    fn pass(&mut self, record: &Header, whole: &Whole<'_>) {
+        let (at, hash) = (self.at, whole.hash());
         if let Some(expected) = self.next.filter(|&next| next != record.version) {
             self.fall(at, What::Fault(Fault::Version { found: record.version, expected }));
         }
@@ -145,43 +145,43 @@ impl Walk<'_> {
                 self.fall(at, What::Time);
             }
         }
-        self.chain(record);
-        self.anchor(record);
-        let ends = Ends { version: record.version, epoch: record.epoch, time: record.time, hash: record.hash };
+        self.chain(hash, whole.canonical());
+        self.anchor(record.version, hash);
+        let ends = Ends { version: record.version, epoch: record.epoch, time: record.time, hash };
         self.done.first.get_or_insert(ends);
         self.done.last = Some(ends);
         self.done.records += 1;
         if self.done.before_fault.is_none() {
             self.done.commit_upto = self.done.commit_upto.max(record.commit_upto);
         }
-        self.at += record.size() as u64;
+        self.at += record.length as u64;
         self.done.end = self.at;
-        self.next = record.version.checked_add(1);
+        self.next = Some(record.version + 1);
     }
 
-    fn chain(&mut self, record: &RecordRef<'_>) {
-        let Some(stored) = self.stored.replace(record.hash) else { return };
-        let hash = chain_hash(&stored, record.canonical());
+    fn chain(&mut self, found: Hash, canonical: &[u8]) {
+        let Some(stored) = self.stored.replace(found) else { return };
+        let hash = chain_hash(&stored, canonical);
         let other = self.computed.take();
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        if hash == record.hash || in_doubt {
+        if hash == found || in_doubt {
             return;
         }
         // When the hash before was itself changed, this record continues the computed one: one fault, told once.
-        if other.is_some_and(|other| chain_hash(&other, record.canonical()) == record.hash) {
+        if other.is_some_and(|other| chain_hash(&other, canonical) == found) {
             return;
         }
         self.computed = Some(hash);
-        self.fall(self.at, What::Fault(Fault::Chain { found: record.hash, expected: hash }));
+        self.fall(self.at, What::Fault(Fault::Chain { found, expected: hash }));
     }
 
-    fn anchor(&mut self, record: &RecordRef<'_>) {
-        if self.anchors.first().is_some_and(|anchor| anchor.version < record.version) {
-            let skip = self.anchors.partition_point(|anchor| anchor.version < record.version);
+    fn anchor(&mut self, version: Version, hash: Hash) {
+        if self.anchors.first().is_some_and(|anchor| anchor.version < version) {
+            let skip = self.anchors.partition_point(|anchor| anchor.version < version);
             self.anchors = &self.anchors[skip..];
         }
-        while let Some((anchor, rest)) = self.anchors.split_first().filter(|(a, _)| a.version == record.version) {
-            if anchor.hash != record.hash {
+        while let Some((anchor, rest)) = self.anchors.split_first().filter(|(a, _)| a.version == version) {
+            if anchor.hash != hash {
                 self.fall(self.at, What::Anchor(anchor.hash));
             }
             self.anchors = rest;

@@ -228,6 +228,19 @@ impl Inode {
         self.cached = self.stored.clone();
     }
 
+    /// Writes what is dirty; what an earlier, failed sync has forgotten is not dirty any more, and is not written.
+    fn store(&mut self) {
+        self.stored.resize(self.cached.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            let from = (sector * SECTOR) as usize;
+            let to = (from + SECTOR as usize).min(self.cached.len());
+            if from < to {
+                self.stored[from..to].copy_from_slice(&self.cached[from..to]);
+            }
+        }
+        self.resized = false;
+    }
+
     fn touch(&mut self, from: u64, to: u64) {
         if to > from {
             self.dirty.extend(from / SECTOR..=(to - 1) / SECTOR);
@@ -322,6 +335,10 @@ impl File for MemFile {
         let n = (end - offset) as usize;
         inode.cached[offset as usize..end as usize].copy_from_slice(&buf[..n]);
         inode.touch(offset, end);
+        if n < buf.len() {
+            // The kernel may write back early, and does when room runs out: what was refused can be on the disk.
+            inode.store();
+        }
         disk.room = room.map(|room| room.saturating_sub(end.saturating_sub(len)));
         if n < buf.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
@@ -332,20 +349,11 @@ impl File for MemFile {
         let fails = disk.syncs_left == Some(0);
         disk.syncs_left = disk.syncs_left.and_then(|left| left.checked_sub(1));
         let inode = &mut disk.inodes[self.inode];
-        let dirty = std::mem::take(&mut inode.dirty);
         if fails {
+            inode.dirty.clear();
             return Err(io::Error::other("injected: the disk lost what it was given"));
         }
-        // What an earlier, failed sync has forgotten is not dirty any more, and is not written.
-        inode.stored.resize(inode.cached.len(), 0);
-        for sector in dirty {
-            let from = (sector * SECTOR) as usize;
-            let to = (from + SECTOR as usize).min(inode.cached.len());
-            if from < to {
-                inode.stored[from..to].copy_from_slice(&inode.cached[from..to]);
-            }
-        }
-        inode.resized = false;
+        inode.store();
         Ok(())
     }
 

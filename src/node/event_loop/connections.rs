@@ -125,7 +125,8 @@ impl Node {
                     Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
                 }
             }
-            if !connection.readable || !connection.has_room() {
+            connection.held_back = !connection.has_room() && !connection.ending;
+            if !connection.readable || connection.held_back || connection.ending {
                 return Ok(Flow::Open);
             }
             if connection.read(now.instant) == Flow::Closed {
@@ -210,10 +211,9 @@ impl Node {
         let mut again = BTreeSet::new();
         for index in std::mem::take(&mut self.touched) {
             let Some(mut connection) = self.connections[index].take() else { continue };
-            let had_room = connection.has_room();
             self.advance(&mut connection, index, now);
             let flow = connection.write(now.instant);
-            let more = !had_room && connection.has_room();
+            let more = connection.held_back && connection.has_room();
             self.connections[index] = Some(connection);
             if flow == Flow::Closed {
                 self.close(index);

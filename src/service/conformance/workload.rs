@@ -2,6 +2,8 @@
 
 use crate::types::Operation;
 
+const PLANS: &str = r#"{"type":"plan","references":{"team":{"type":"team","on_delete":"restrict"}}}"#;
+
 /// A small generator (xorshift64*), so that a seed means the same everywhere and for ever.
 struct Dice(u64);
 
@@ -19,6 +21,11 @@ impl Dice {
 pub fn documents_workload(seed: u64, count: usize) -> Vec<Operation> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut operations = vec![
+        // What is deleted while another begins to refer to it.
+        Operation::new("schema_set", PLANS),
+        Operation::new("team_create", r#"{"id":"t9"}"#),
+        Operation::new("team_delete", r#"{"id":"t9"}"#),
+        Operation::new("plan_put", r#"{"id":"p9","team":"t9"}"#),
         Operation::new("schema_set", users("cascade")),
         Operation::new("team_create", r#"{"id":"t0","name":"first"}"#),
     ];
@@ -58,10 +65,7 @@ fn operation(dice: &mut Dice) -> Operation {
         20 => Operation::new("team_delete", format!(r#"{{"id":"{team}"}}"#)),
         21 => Operation::new("plan_put", format!(r#"{{"id":"p{mail}","team":"{team}"}}"#)),
         22 => Operation::new("schema_set", users(["cascade", "restrict", "set_null"][dice.roll(3) as usize])),
-        23 => Operation::new(
-            "schema_set",
-            r#"{"type":"plan","references":{"team":{"type":"team","on_delete":"restrict"}}}"#,
-        ),
+        23 => Operation::new("schema_set", PLANS),
         24 => Operation::new("schema_set", r#"{"type":"plan"}"#),
         _ => mistake(dice),
     }

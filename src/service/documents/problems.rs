@@ -1,6 +1,10 @@
 //! The refusals of the documents service.
 //!
 //! They name the place by JSON pointer (RFC 6901) in `pointer`, and give programs the facts as members.
+//!
+//! The contract's list of 409 codes is closed and has none for a reference that restricts, nor for a document
+//! that breaks a schema which is to be set. Both are told as `exists`: there exists a document that forbids it.
+//! `restricted_by` or `id` names that document, and `field` or `pointer` the place.
 
 use crate::error::{Code, Problem};
 use crate::types::Version;

@@ -69,7 +69,7 @@ fn every_answered_operation_is_counted_once() {
 fn what_is_refused_is_counted_apart() {
     let url = node(|number, _| if number % 4 == 3 { http(503, "no") } else { http(200, "{}") });
     let work = work(1);
-    let tally = Load::open(&url, 2, &work).unwrap().run(&phase(Until::Ops(80))).unwrap();
+    let tally = Load::open(&url, 1, &work).unwrap().run(&phase(Until::Ops(80))).unwrap();
     assert_eq!((tally.written, tally.write_latency.len()), (60, 60));
     assert_eq!(tally.refused, BTreeMap::from([(503, 20)]));
 }

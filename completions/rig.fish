@@ -1,0 +1,472 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_rig_global_optspecs
+    string join \n D/data-dir= N/node= token-file= timeout= json q/quiet v/verbose color= no-input h/help V/version
+end
+
+function __fish_rig_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_rig_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_rig_using_subcommand
+    set -l cmd (__fish_rig_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c rig -n "__fish_rig_needs_command" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_needs_command" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_needs_command" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_needs_command" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_needs_command" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_needs_command" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_needs_command" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_needs_command" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_needs_command" -s V -l version -d 'Print version'
+complete -c rig -n "__fish_rig_needs_command" -f -a "init" -d 'Create a data directory'
+complete -c rig -n "__fish_rig_needs_command" -f -a "serve" -d 'Run a node in the foreground'
+complete -c rig -n "__fish_rig_needs_command" -f -a "apply" -d 'Append one operation, or a batch'
+complete -c rig -n "__fish_rig_needs_command" -f -a "get" -d 'Read a document'
+complete -c rig -n "__fish_rig_needs_command" -f -a "ls" -d 'List documents'
+complete -c rig -n "__fish_rig_needs_command" -f -a "schema" -d 'Set or show what is demanded of the documents of a type'
+complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit and repair the log'
+complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes are'
+complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
+complete -c rig -n "__fish_rig_needs_command" -f -a "node" -d 'Start, stop and look after nodes of this machine'
+complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Demo'
+complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
+complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual page, or write all of them'
+complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment or replication'
+complete -c rig -n "__fish_rig_using_subcommand init" -l name -d 'Name of the node [default: the last component of DIR]' -r
+complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand init" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand init" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand init" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand init" -l exist-ok -d 'Succeed when the directory is initialised already'
+complete -c rig -n "__fish_rig_using_subcommand init" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand init" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand init" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand init" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand serve" -l role -d 'What the node is asked to be [default: as before, at first primary]' -r -f -a "primary\t''
+replica\t''"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l listen -d 'Address to listen on; port 0 picks a free one [default: 127.0.0.1:7440]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l advertise -d 'How others reach this node, when that is not the listen address' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l peer -d 'Another node of the cluster; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l replication -d 'What an answer waits for: sync, semi-sync or async [default: as in the log, at first semi-sync]' -r -f -a "sync\t''
+semi-sync\t''
+async\t''"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l min-replicas -d 'In sync mode, replicas that must hold a write [default: as in the log, at first 1]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l sync-timeout -d 'How long a silent replica is waited for [default: as in the log, at first 2s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied' -r -f -a "durable\t''
+received\t''
+applied\t''"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l tokens -d 'File with the tokens that clients must show' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l insecure-plaintext -d 'Listen beyond loopback although tokens and data travel in the clear'
+complete -c rig -n "__fish_rig_using_subcommand serve" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand serve" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand serve" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand serve" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand apply" -l data -d 'The JSON itself' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -l key -d 'Key of the operation [default: a new one]' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -l expect-version -d 'The version that this operation must get' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -l batch -d 'File with one operation per line, `-` for standard input' -r -F
+complete -c rig -n "__fish_rig_using_subcommand apply" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand apply" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand apply" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand apply" -l dry-run -d 'Ask whether it would be accepted; nothing is logged'
+complete -c rig -n "__fish_rig_using_subcommand apply" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand apply" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand apply" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand apply" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand get" -l min-version -d 'Wait until the node has applied this version' -r
+complete -c rig -n "__fish_rig_using_subcommand get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand get" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand get" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand get" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand get" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand get" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand get" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand ls" -l where -d 'Only those whose field has this value; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -l limit -d 'At most so many, up to 1000' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -l after -d 'Only those behind this id' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -l min-version -d 'Wait until the node has applied this version' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -f -a "set" -d 'Set the schema of a type'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -f -a "get" -d 'Show the schema of a type'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -f -a "ls" -d 'List the types that have a schema'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l unique -d 'A field whose values no two documents share; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l required -d 'A field that must be there and not null; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l references -d 'A field with the id of another document, and what its deletion does: cascade, restrict or set_null' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l json-schema -d 'File with a JSON Schema for the whole document' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l key -d 'Key of the operation [default: a new one]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "dump" -d 'Print records'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "verify" -d 'Audit the log'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "repair" -d 'Cut the log at a version'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l from -d 'First version' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l to -d 'Last version' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s n -l limit -d 'At most so many records' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l since -d 'Not before this time, or so long ago, as 10m' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l until -d 'Not after this time, or so long ago' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l method -d 'Only these methods; * and ? stand for any characters and for one' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l type -d 'Only operations on documents of this type' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l id -d 'Only operations on the document with this id' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l with-data -d 'How much of the data [default: short; with --json full]' -r -f -a "full\t''
+short\t''
+none\t''"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s r -l reverse -d 'The newest first'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s f -l follow -d 'Go on with new records as they come'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l from -d 'First version' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l to -d 'Last version' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l against -d 'Compare with the log of another directory or node, and name the first version that differs' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l anchor -d 'File with versions and hashes that the log must have' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l write-anchor -d 'Append the last version and its hash to this file, if the log is whole' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l deep -d 'Replay the log into a scratch service, and compare its state with every snapshot'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l fail-fast -d 'Stop at the first error'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l truncate-from -d 'The first version that goes' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l confirm -d 'The name of the node, to say that this is meant' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l dry-run -d 'Say what would be done'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand status" -l watch -d 'Again and again, every 2s or as often as given' -r
+complete -c rig -n "__fish_rig_using_subcommand status" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand status" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand status" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand status" -l all -d 'All local nodes, whatever -D and -N say'
+complete -c rig -n "__fish_rig_using_subcommand status" -l check -d 'End with 0 only when all is well: 12 degraded, 9 damaged or split, 4 not running'
+complete -c rig -n "__fish_rig_using_subcommand status" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand status" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand status" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand status" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand wait" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand wait" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand wait" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand wait" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand wait" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand wait" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand wait" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "ls" -d 'List the nodes of this machine'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "start" -d 'Start a node in the background'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "stop" -d 'Stop a node'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "logs" -d 'Show what a node in the background said'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "forget" -d 'Strike a node out of the registry'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l role -d 'What the node is asked to be [default: as before, at first primary]' -r -f -a "primary\t''
+replica\t''"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l listen -d 'Address to listen on; port 0 picks a free one [default: 127.0.0.1:7440]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l advertise -d 'How others reach this node, when that is not the listen address' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l peer -d 'Another node of the cluster; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l replication -d 'What an answer waits for: sync, semi-sync or async [default: as in the log, at first semi-sync]' -r -f -a "sync\t''
+semi-sync\t''
+async\t''"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l min-replicas -d 'In sync mode, replicas that must hold a write [default: as in the log, at first 1]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l sync-timeout -d 'How long a silent replica is waited for [default: as in the log, at first 2s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied' -r -f -a "durable\t''
+received\t''
+applied\t''"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tokens -d 'File with the tokens that clients must show' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l insecure-plaintext -d 'Listen beyond loopback although tokens and data travel in the clear'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l now -d 'Do not wait for requests under way'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on with what is said from now on, until the node ends'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand demo" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand demo" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand demo" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand demo" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l clients -d 'Connections; several numbers are measured one after the other' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l duration -d 'How long to measure' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l ops -d 'Measure so many operations instead' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l warm-up -d 'Load before the measurement begins' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l size -d 'Bytes of a document' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l batch -d 'Operations in one request' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l pipeline -d 'Requests under way on one connection' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l rate -d 'Operations in a second, due at fixed times, on all connections together' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l reads -d 'Of a hundred requests, those that read a document' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l dir -d 'Where the throw-away node has its data [default: the system\'s place for temporary files, on a disk]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand bench" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand bench" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand bench" -l unique -d 'Let the node check that every document\'s e-mail is unique'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l no-keys -d 'Send operations without idempotency keys'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l disk -d 'Measure a bare loop of append and fdatasync beside it'
+complete -c rig -n "__fish_rig_using_subcommand bench" -s y -l yes -d 'Measure a node that runs, and leave the documents in it'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand bench" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand bench" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand completions" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand completions" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand completions" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand completions" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand completions" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand completions" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand completions" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand completions" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand man" -l out -d 'Write the pages of all commands into this directory' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand man" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand man" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand man" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand man" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand man" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand man" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand man" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand man" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand help" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand help" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand help" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand help" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand help" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand help" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand help" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand help" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand help" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,0 +1,180 @@
+//! The audit commands on logs that are whole, damaged, cut, and apart.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Node, Ran};
+
+/// A stopped node with so many users in the directory of this name.
+fn filled(home: &Home, name: &str, count: usize) -> PathBuf {
+    home.ok(&["init", name]);
+    let mut node = Node::serve(home, &["-D", name]);
+    let lines: String =
+        (0..count).map(|n| format!("{{\"method\":\"user_put\",\"data\":{{\"id\":\"u{n}\"}}}}\n")).collect();
+    let ran = home.run_with(&["apply", "--batch", "-", "-q", "-D", name], lines.as_bytes());
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    node.signal("TERM");
+    assert_eq!(node.wait(), Some(0));
+    home.path(name)
+}
+
+fn segment(dir: &Path) -> PathBuf {
+    dir.join("log/00000000000000000001.log")
+}
+
+/// Turns one bit of the data of the record that holds this text.
+fn flip(dir: &Path, text: &str) {
+    let file = segment(dir);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    bytes[at + text.len() / 2] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { assert!(std::fs::copy(&path, &target).is_ok()) }
+    }
+}
+
+fn findings(ran: &Ran) -> Vec<Value> {
+    let mut lines = ran.lines();
+    let summary = lines.pop().unwrap();
+    assert_eq!(summary["type"], "summary");
+    assert!(lines.iter().all(|line| line["type"] == "finding"), "{lines:?}");
+    lines
+}
+
+#[test]
+fn damage_is_found_with_its_version_and_segment_and_all_of_it() {
+    let home = Home::new();
+    let dir = filled(&home, "n1", 300);
+    let whole = home.ok(&["log", "verify", "-D", "n1", "--json"]);
+    let summary = whole.lines().pop().unwrap();
+    assert_eq!(
+        (&summary["result"], &summary["records"], &summary["head"]["version"]),
+        (&json!("pass"), &json!(301), &json!(301))
+    );
+    flip(&dir, "\"u100\"");
+    flip(&dir, "\"u200\"");
+    let ran = home.run(&["log", "verify", "-D", "n1", "--json"]);
+    assert_eq!(ran.code, Some(9));
+    let errors: Vec<_> = findings(&ran).into_iter().filter(|finding| finding["severity"] == "error").collect();
+    for version in [102, 202] {
+        let found = errors.iter().find(|finding| finding["version"] == version).unwrap_or_else(|| panic!("{errors:?}"));
+        assert_eq!(found["segment"], "00000000000000000001.log");
+        assert!(found["offset"].as_u64().unwrap() > 0 && found["code"].is_string());
+    }
+    let fast = home.run(&["log", "verify", "-D", "n1", "--json", "--fail-fast"]);
+    assert_eq!((fast.code, findings(&fast).len()), (Some(9), 1));
+    let people = home.run(&["log", "verify", "-D", "n1"]);
+    assert!(people.stdout.lines().last().unwrap().starts_with("FAIL  "), "{people:#?}");
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--to", "100"]).code, Some(0));
+    // Reading stops where the damage begins, and says so.
+    let dump = home.run(&["log", "dump", "-D", "n1", "--json"]);
+    assert_eq!(dump.code, Some(9));
+    assert_eq!(dump.lines().len(), 101);
+    assert_eq!(home.run(&["serve", "-D", "n1", "--listen", "127.0.0.1:0"]).code, Some(9));
+}
+
+#[test]
+fn two_logs_are_compared_down_to_the_first_version_that_differs() {
+    let home = Home::new();
+    let dir = filled(&home, "n1", 50);
+    copy(&dir, &home.path("copy"));
+    let equal = home.ok(&["log", "verify", "-D", "n1", "--against", "copy", "--json"]);
+    assert_eq!(findings(&equal)[0]["code"], "equal");
+    let more = |name: &str, id: &str| {
+        let mut node = Node::serve(&home, &["-D", name]);
+        home.ok(&["apply", "user_put", "--data", &format!("{{\"id\":\"{id}\"}}"), "-D", name]);
+        node.signal("TERM");
+        assert_eq!(node.wait(), Some(0));
+    };
+    more("n1", "left");
+    let behind = home.ok(&["log", "verify", "-D", "copy", "--against", "n1", "--json"]);
+    assert_eq!(findings(&behind)[0]["code"], "behind");
+    let ahead = home.ok(&["log", "verify", "-D", "n1", "--against", "copy", "--json"]);
+    assert_eq!(findings(&ahead)[0]["code"], "ahead");
+    more("copy", "right");
+    let apart = home.run(&["log", "verify", "-D", "copy", "--against", "n1", "--json"]);
+    assert_eq!(apart.code, Some(9));
+    let found = &findings(&apart)[0];
+    assert_eq!((&found["severity"], &found["code"]), (&json!("error"), &json!("diverged")));
+    // Both began a start of their own behind version 51.
+    assert_eq!(found["version"], 52);
+    let node = Node::serve(&home, &["-D", "n1"]);
+    let apart = home.run(&["log", "verify", "-D", "copy", "--against", node.url(), "--json"]);
+    assert_eq!((apart.code, &findings(&apart)[0]["version"]), (Some(9), &json!(52)));
+    let same = home.ok(&["log", "verify", "-D", "n1", "--against", "n1", "--json"]);
+    assert_eq!(findings(&same)[0]["code"], "equal");
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--against", "nobody"]).code, Some(3));
+}
+
+#[test]
+fn an_anchor_shows_a_log_that_was_cut_or_written_anew() {
+    let home = Home::new();
+    let dir = filled(&home, "n1", 50);
+    home.ok(&["log", "verify", "-D", "n1", "--write-anchor", "anchors"]);
+    let anchors = std::fs::read_to_string(home.path("anchors")).unwrap();
+    assert!(anchors.starts_with("51 ") && anchors.lines().count() == 1, "{anchors}");
+    home.ok(&["log", "verify", "-D", "n1", "--anchor", "anchors", "--write-anchor", "anchors"]);
+    assert_eq!(std::fs::read_to_string(home.path("anchors")).unwrap(), anchors);
+    copy(&dir, &home.path("cut"));
+    home.ok(&["log", "repair", "-D", "cut", "--truncate-from", "40", "--confirm", "n1"]);
+    home.ok(&["log", "verify", "-D", "cut"]);
+    assert_eq!(home.run(&["log", "verify", "-D", "cut", "--anchor", "anchors"]).code, Some(9));
+    home.file("wrong", format!("51 {}\n", "0".repeat(64)));
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--anchor", "wrong"]).code, Some(9));
+    home.file("bad", "fifty-one\n");
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--anchor", "bad"]).code, Some(2));
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--anchor", "absent"]).code, Some(2));
+}
+
+#[test]
+fn the_knife_asks_keeps_what_it_cuts_and_leaves_a_log_that_serves() {
+    let home = Home::new();
+    let dir = filled(&home, "n1", 50);
+    flip(&dir, "\"u45\"");
+    let before = std::fs::read(segment(&dir)).unwrap();
+    let asked = home.run(&["log", "repair", "-D", "n1", "--truncate-from", "47", "--json"]);
+    assert_eq!((asked.code, &asked.error()["code"]), (Some(2), &json!("not_confirmed")));
+    assert_eq!(home.run(&["log", "repair", "-D", "n1", "--truncate-from", "47", "--confirm", "n2"]).code, Some(2));
+    let dry = home.ok(&["log", "repair", "-D", "n1", "--truncate-from", "47", "--dry-run", "--json"]).json();
+    assert_eq!((&dry["head"]["version"], &dry["dry_run"]), (&json!(46), &json!(true)));
+    assert_eq!(std::fs::read(segment(&dir)).unwrap(), before, "nothing was changed");
+    let cut = home.ok(&["log", "repair", "-D", "n1", "--truncate-from", "47", "--confirm", "n1", "--json"]).json();
+    assert_eq!((&cut["type"], &cut["head"]["version"]), (&json!("repaired"), &json!(46)));
+    let kept = cut["rescue"].as_array().unwrap();
+    assert!(!kept.is_empty() && kept.iter().all(|path| Path::new(path.as_str().unwrap()).is_file()), "{cut}");
+    home.ok(&["log", "verify", "-D", "n1"]);
+    let _node = Node::serve(&home, &["-D", "n1"]);
+    assert_eq!(home.ok(&["ls", "user", "--json", "-D", "n1"]).lines().len(), 45);
+    assert_eq!(home.run(&["get", "user", "u45", "-D", "n1"]).code, Some(3));
+}
+
+#[test]
+fn the_deep_audit_replays_and_holds_snapshots_against_it() {
+    let home = Home::new();
+    // So many that a stop finds a snapshot worth its time.
+    let dir = filled(&home, "n1", 1500);
+    let deep = home.ok(&["log", "verify", "-D", "n1", "--deep", "--json"]);
+    let replayed = findings(&deep).into_iter().find(|finding| finding["code"] == "replayed").unwrap();
+    assert_eq!(replayed["version"], 1501);
+    let snapshots: Vec<_> =
+        std::fs::read_dir(dir.join("snapshots")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!snapshots.is_empty(), "a stop leaves a snapshot");
+    assert!(replayed["message"].as_str().unwrap().contains("1 snapshots agree"), "{replayed}");
+    // A snapshot whose bytes say something else is found.
+    let mut bytes = std::fs::read(&snapshots[0]).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"\"u33\"").unwrap();
+    bytes[at + 2] = b'4';
+    std::fs::write(&snapshots[0], bytes).unwrap();
+    let deep = home.run(&["log", "verify", "-D", "n1", "--deep", "--json"]);
+    assert_eq!(deep.code, Some(9), "{deep:#?}");
+    assert!(findings(&deep).iter().any(|finding| finding["code"] == "state_differs"));
+    home.ok(&["log", "verify", "-D", "n1"]);
+}
