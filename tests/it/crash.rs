@@ -116,7 +116,12 @@ fn a_hundred_times_killed_under_eight_clients_nothing_answered_is_lost_and_nothi
         let enough = cycle * 37 % 160;
         let stories: Vec<Story> = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
-                .map(|number| scope.spawn({ let (address, total) = (&address, &total); move || client(address, cycle, number, total) }))
+                .map(|number| {
+                    scope.spawn({
+                        let (address, total) = (&address, &total);
+                        move || client(address, cycle, number, total)
+                    })
+                })
                 .collect();
             let deadline = Instant::now() + Duration::from_secs(20);
             while total.load(Ordering::Relaxed) < enough {
@@ -149,15 +154,17 @@ fn a_hundred_times_killed_under_eight_clients_nothing_answered_is_lost_and_nothi
         expected.read_on(&mut wire);
         home.ok(&["log", "verify"]);
     }
-    println!("{cycles} cycles in {:?}: {} records, {unknown} unknown, {were_there} of them were in the log", begin.elapsed(), expected.checked);
+    println!(
+        "{cycles} cycles in {:?}: {} records, {unknown} unknown, {were_there} of them were in the log",
+        begin.elapsed(),
+        expected.checked
+    );
     assert!(unknown >= cycles, "with {unknown} unknown in {cycles} cycles nothing was interrupted");
 
     let records = home.ok(&["log", "dump", "--json"]).lines();
     assert_eq!(records.len() as u64, expected.checked);
-    let keys: HashMap<&str, u64> = records
-        .iter()
-        .filter_map(|record| Some((record["key"].as_str()?, record["version"].as_u64()?)))
-        .collect();
+    let keys: HashMap<&str, u64> =
+        records.iter().filter_map(|record| Some((record["key"].as_str()?, record["version"].as_u64()?))).collect();
     assert_eq!(keys.len(), expected.by_key.len(), "each operation is in the log exactly once");
     assert!(expected.by_key.iter().all(|(key, version)| keys.get(&**key) == Some(version)));
     assert_eq!(documents(&home), expected.documents);
@@ -309,7 +316,7 @@ fn a_snapshot_that_is_lost_or_damaged_costs_time_and_nothing_else() {
         home.ok(&["log", "verify"]);
         node.kill();
     }
-    let ready = Node::serve(&home, &[]).ready;
+    let ready = Node::serve(&home, &[]).ready.clone();
     let notes = ready["notes"].to_string();
     assert!(notes.contains(WITH_SNAPSHOT), "the whole one is used: {ready}");
 }

@@ -194,9 +194,9 @@ fn a_dump_applied_to_another_node_gives_equal_documents() {
         lines.push_str(&format!("{{\"method\":\"user_put\",\"data\":{{\"id\":\"u{n}\",\"a\":[1,{{}}]}}}}\n"));
         match n % 3 {
             0 => lines.push_str(&format!("{{\"method\":\"team_delete\",\"data\":{{\"id\":\"t{n}\"}}}}\n")),
-            1 => {
-                lines.push_str(&format!("{{\"method\":\"user_update\",\"data\":{{\"id\":\"u{n}\",\"a\":null,\"b\":{n}}}}}\n"))
-            }
+            1 => lines.push_str(&format!(
+                "{{\"method\":\"user_update\",\"data\":{{\"id\":\"u{n}\",\"a\":null,\"b\":{n}}}}}\n"
+            )),
             _ => lines.push_str(&format!("{{\"method\":\"user_delete\",\"data\":{{\"id\":\"u{n}\"}}}}\n")),
         }
     }

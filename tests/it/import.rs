@@ -87,7 +87,8 @@ fn read_by_command(home: &Home, tables: &BTreeMap<&'static str, Table>) {
             assert_eq!(without_marks(home.ok(&["get", kind, id, "--json"]).json()), *row);
         }
     }
-    let wanted: Vec<&Value> = tables["language"].values().filter(|row| row["type"] == "E" && row["scope"] == "I").collect();
+    let wanted: Vec<&Value> =
+        tables["language"].values().filter(|row| row["type"] == "E" && row["scope"] == "I").collect();
     let found = home.ok(&["ls", "language", "--where", "type=E", "--where", "scope=I", "--json"]).lines();
     assert!(wanted.len() > 100, "{}", wanted.len());
     assert!(found.into_iter().map(without_marks).eq(wanted.into_iter().cloned()));
@@ -96,7 +97,9 @@ fn read_by_command(home: &Home, tables: &BTreeMap<&'static str, Table>) {
 fn read_by_http(node: &Node, tables: &BTreeMap<&'static str, Table>) {
     let mut wire = Wire::open(node.address()).unwrap();
     let names = ["Ghotuo", "Norwegian Bokmål", "Lengua de señas guatemalteca", "'Auhelawa", "Sign Language & more"];
-    for name in names.into_iter().chain(tables["language"].values().step_by(997).map(|row| row["name"].as_str().unwrap())) {
+    for name in
+        names.into_iter().chain(tables["language"].values().step_by(997).map(|row| row["name"].as_str().unwrap()))
+    {
         let wanted: Vec<&Value> = tables["language"].values().filter(|row| row["name"] == name).collect();
         let page = wire.get(&format!("/data/language?name={}", encoded(name))).unwrap().data();
         let found = page["items"].as_array().unwrap().iter().cloned().map(without_marks);

@@ -25,7 +25,9 @@ fn golden(version: Version) -> Record {
     let (method, data) = match version {
         1 => ("user_create", r#"{"id":"alice"}"#.to_owned()),
         2 => ("rig_epoch", r#"{"mode":"semi-sync","min_replicas":1}"#.to_owned()),
-        _ => ("user_put", format!(r#"{{"id":"user-{version}","name":"{}"}}"#, "Zo\u{eb} ".repeat(version as usize % 9))),
+        _ => {
+            ("user_put", format!(r#"{{"id":"user-{version}","name":"{}"}}"#, "Zo\u{eb} ".repeat(version as usize % 9)))
+        }
     };
     Record {
         version,

@@ -5,11 +5,15 @@
 mod cli_log;
 mod cli_node;
 mod cli_usage;
+mod crash;
 mod first_minutes;
 mod generated;
+mod hostile;
 mod http;
+mod import;
 mod log_format;
 mod malformed;
+mod storage;
 mod support;
 mod tidy;
 mod wire;

@@ -10,6 +10,9 @@ use serde_json::Value;
 /// No command of a test takes longer; a hang is a failure with a name.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The binary.
+pub(crate) const RIG: &str = env!("CARGO_BIN_EXE_rig");
+
 /// A node of a test: a free port, and the first line for programs.
 pub(crate) const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"];
 
@@ -54,7 +57,12 @@ impl Home {
 
     /// The binary, in this home and with nothing of Rig in its environment.
     pub(crate) fn rig(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rig"));
+        self.command(RIG, arguments)
+    }
+
+    /// Another program, in the same way.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.dir.path()).env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -197,6 +205,11 @@ impl Node {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.
