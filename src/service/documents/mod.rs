@@ -34,8 +34,6 @@ mod state;
 mod store;
 
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod tests;
 
 pub use read::{Found, Listing, Page};

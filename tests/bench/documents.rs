@@ -1,14 +1,15 @@
-//! What a million documents cost, printed. One at a time: memory is that of the process.
+//! What a million documents cost, printed. One kind in one process: memory is that of the process.
 //!
 //! ```text
-//! cargo test --release --lib documents::measure::NAME -- --ignored --nocapture
+//! cargo run --release --example bench_documents -- names|uuids|unique
 //! ```
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that fails may panic")]
 
 use std::time::{Duration, Instant};
 
-use super::{Documents, Settings};
-use crate::service::{Context, Entry, Service};
-use crate::types::Operation;
+use rig::service::{Context, Documents, Entry, Service, Settings};
+use rig::types::Operation;
 
 const DOCUMENTS: u64 = 1_000_000;
 const BATCH: usize = 64;
@@ -139,23 +140,15 @@ fn measure(name: &str, id: impl Fn(u64) -> String, schema: Option<&str>) {
     assert!(took < Duration::from_secs(5), "a million documents took {took:?} to restore");
 }
 
-#[test]
-#[ignore = "takes half a minute and means something in a release build only"]
-fn a_million_documents_with_names() {
-    measure("ids like user-123, no schema", |number| format!("user-{number}"), None);
-}
-
-#[test]
-#[ignore = "takes half a minute and means something in a release build only"]
-fn a_million_documents_with_uuids() {
-    let id =
+fn main() {
+    let uuid =
         |number: u64| uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000 << 48 | u128::from(number) << 20).to_string();
-    measure("ids are UUIDs, no schema", id, None);
-}
-
-#[test]
-#[ignore = "takes half a minute and means something in a release build only"]
-fn a_million_documents_with_a_unique_field() {
+    let name = |number: u64| format!("user-{number}");
     let schema = r#"{"type":"user","unique":["email"],"required":["name"]}"#;
-    measure("ids like user-123, email unique", |number| format!("user-{number}"), Some(schema));
+    match std::env::args().nth(1).as_deref() {
+        Some("names") => measure("ids like user-123, no schema", name, None),
+        Some("uuids") => measure("ids are UUIDs, no schema", uuid, None),
+        Some("unique") => measure("ids like user-123, email unique", name, Some(schema)),
+        _ => eprintln!("names, uuids or unique?"),
+    }
 }
