@@ -254,6 +254,7 @@ impl Node {
                 WAKER => woken = true,
                 Token(index) => {
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
+                        connection.peer_ended |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed();
                         self.touched.insert(index);
                     }
