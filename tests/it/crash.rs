@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::first_minutes::Running;
 use crate::support::{Home, Node, SERVE};
 use crate::wire::Wire;
 
@@ -316,9 +317,9 @@ fn a_snapshot_that_is_lost_or_damaged_costs_time_and_nothing_else() {
         home.ok(&["log", "verify"]);
         node.kill();
     }
-    let ready = Node::serve(&home, &[]).ready.clone();
-    let notes = ready["notes"].to_string();
-    assert!(notes.contains(WITH_SNAPSHOT), "the whole one is used: {ready}");
+    // The whole one is used.
+    let (_node, said) = Running::serve(&home, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains(WITH_SNAPSHOT), "{said}");
 }
 
 #[test]

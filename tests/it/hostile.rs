@@ -20,6 +20,15 @@ const REQUESTS: usize = 10_000;
 /// Memory that a node may keep for buffers of its own.
 const GROWTH_KIB_MAX: u64 = 6 << 10;
 
+/// Stops the good client when the test ends, however it ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What a node must answer to these bytes and the end of the connection behind them: so many requests, and then
 /// perhaps a refusal.
 fn expected(bytes: &[u8], settings: &Settings) -> (usize, Option<u16>) {
@@ -142,6 +151,7 @@ fn ten_thousand_malformed_requests_and_slow_senders_harm_neither_the_node_nor_th
     };
     let address = &address;
     std::thread::scope(|scope| {
+        let stopping = Stop(&stop);
         let good = scope.spawn(|| good_client(address, &stop));
         let heads: Vec<_> = (0..3).map(|_| scope.spawn(|| slow_head(address))).collect();
         let bodies = [("Content-Length: 1000", "{\"method\":"), ("Transfer-Encoding: chunked", "5\r\n{\"me")];
@@ -170,7 +180,7 @@ fn ten_thousand_malformed_requests_and_slow_senders_harm_neither_the_node_nor_th
         for mut wire in silent {
             assert_eq!(wire.get("/healthz").unwrap().status, 200);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         let (longest, served) = good.join().unwrap();
         assert!(served > 1_000 && longest < Duration::from_secs(2), "served {served} times, once after {longest:?}");
     });
