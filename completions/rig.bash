@@ -1236,7 +1236,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__logs)
-            opts="-f -n -D -q -v -h --follow --lines --data-dir --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-f -n -D -N -q -v -h --follow --lines --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1262,6 +1262,14 @@ _rig() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -N)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --token-file)
@@ -1354,7 +1362,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__start)
-            opts="-D -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --tokens --insecure-plaintext --memory-max --drain --data-dir --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --tokens --insecure-plaintext --memory-max --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1437,6 +1445,14 @@ _rig() {
                     fi
                     return 0
                     ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -N)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --token-file)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -1468,7 +1484,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__stop)
-            opts="-D -q -v -h --now --data-dir --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --now --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1486,6 +1502,14 @@ _rig() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -N)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --token-file)

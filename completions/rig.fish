@@ -347,6 +347,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
@@ -359,6 +360,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
@@ -372,6 +374,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'

@@ -43,6 +43,9 @@ pub const BODY_PROGRESS_BYTES: usize = 30 << 10;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A client that does not read its answers.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// After the last answer: for so long what a client still sends is read and dropped, because closing in the face of
+/// bytes that nobody has read makes the client's system throw the answer away.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections of clients and peers together.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Followers of the change feed among them.

@@ -58,6 +58,7 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self { code: Cow::Borrowed("permission_denied"), ..failure }
                 .hint("check the owner and the permissions of the path"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.hint("make room on that disk"),
             _ => failure,
         }
     }

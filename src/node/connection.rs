@@ -14,14 +14,18 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
 use super::streams::LogStream;
 use crate::http::{self, Reply};
-use crate::limits::{PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
+use crate::limits::{LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
 use crate::service::Listing;
+
+/// Reads of what nobody wants, before others have their turn.
+const LINGER_READS: usize = 16;
 
 /// What an answer needs to know of its request, apart from its content.
 #[derive(Debug, Clone)]
@@ -76,9 +80,13 @@ pub(super) struct Connection {
     pub(super) readable: bool,
     /// Requests are there, or could be read, as soon as there is room for them.
     pub(super) held_back: bool,
+    /// The client has said that nothing more will come. That news comes once, perhaps together with its last bytes.
+    pub(super) peer_ended: bool,
     /// No request is taken any more; close when everything is written.
     pub(super) ending: bool,
     stuck_since: Option<Instant>,
+    /// Everything is said: until then we wait for the client to close first.
+    linger_until: Option<Instant>,
 }
 
 /// What a read or write came to.
@@ -101,8 +109,10 @@ impl Connection {
             slots: VecDeque::new(),
             readable: true,
             held_back: false,
+            peer_ended: false,
             ending: false,
             stuck_since: None,
+            linger_until: None,
         }
     }
 
@@ -150,7 +160,8 @@ impl Connection {
         request == self.front
     }
 
-    /// Reads what is there, once. Edge-triggered: a read that does not fill its room has emptied the socket.
+    /// Reads what is there, once. Edge-triggered: a read that does not fill its room has emptied the socket, but for
+    /// the end of the stream, which takes a read of its own.
     pub(super) fn read(&mut self, now: Instant) -> Flow {
         let room = self.http.space();
         if room.is_empty() {
@@ -164,7 +175,7 @@ impl Connection {
                 Flow::Open
             }
             Ok(n) => {
-                self.readable = n == size;
+                self.readable = n == size || self.peer_ended;
                 self.http.filled(n, now);
                 Flow::Open
             }
@@ -201,7 +212,42 @@ impl Connection {
         }
         self.out.clear();
         self.stuck_since = None;
-        if self.ending && self.slots.is_empty() { Flow::Closed } else { Flow::Open }
+        if self.ending && self.slots.is_empty() { self.linger(now) } else { Flow::Open }
+    }
+
+    /// Says that this was all, and drops what still comes until the client has closed too.
+    fn linger(&mut self, now: Instant) -> Flow {
+        if self.linger_until.is_none() {
+            if self.socket.shutdown(Shutdown::Write).is_err() {
+                return Flow::Closed;
+            }
+            self.linger_until = Some(now + LINGER_TIMEOUT);
+        }
+        let mut dropped = [0; 16 << 10];
+        for _ in 0..LINGER_READS {
+            match self.socket.read(&mut dropped) {
+                Ok(0) => return Flow::Closed,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Flow::Open;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flow::Closed,
+            }
+        }
+        self.readable = true;
+        Flow::Open
+    }
+
+    /// Whether there is more to drop, without waiting for news of it.
+    pub(super) fn has_more_to_drop(&self) -> bool {
+        self.linger_until.is_some() && self.readable
+    }
+
+    /// Whether the client has had its time to close.
+    pub(super) fn has_lingered(&self, now: Instant) -> bool {
+        self.linger_until.is_some_and(|until| now >= until)
     }
 
     /// Gives back the memory of what was sent, when that is most of it.

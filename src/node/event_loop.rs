@@ -24,9 +24,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::auth::Tokens;
 use super::connection::Connection;
-use super::dir::{DataDir, DirLock, Endpoint};
+use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
-use super::keys::Base;
+use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::routes::{Desk, Later};
@@ -45,6 +45,8 @@ const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 /// Threads for what blocks.
 const POOL_THREADS: usize = 2;
+/// A full disk has no room for the word where we listen; it is tried again.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a failing node tries to deliver its last answers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -59,8 +61,8 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
-    Snapshot { version: Version, written: io::Result<(Arc<Base>, u64)> },
-    Keys(Result<Arc<Base>, NodeError>),
+    Snapshot { version: Version, written: io::Result<(Runs, u64)> },
+    Keys(Result<Runs, NodeError>),
     Spare(Result<log::Spare, LogError>),
     Nothing,
 }
@@ -219,17 +221,23 @@ impl Node {
     /// A storage error, or a bug on another thread. What was answered with 200 is durable all the same.
     pub fn run(mut self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
         let mut on_ready = Some(on_ready);
+        let mut announce_at = self.begin;
         let mut events = Events::with_capacity(1024);
         let outcome = loop {
             if let Err(error) = self.turn(&mut events) {
                 break Err(error);
             }
-            if self.engine.is_open()
-                && let Some(on_ready) = on_ready.take()
-            {
+            if on_ready.is_some() && self.engine.is_open() && Instant::now() >= announce_at {
                 match self.announce() {
-                    Ok(()) => on_ready(&self.ready()),
-                    Err(error) => break Err(error),
+                    Ok(()) => on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready())),
+                    // The node works; that others cannot find it yet is no reason to end it.
+                    Err(error) if error.is_no_space() => {
+                        if announce_at == self.begin {
+                            ::log::error!("{error}: the node is found by its address only, until there is room");
+                        }
+                        announce_at = Instant::now() + ANNOUNCE_AGAIN;
+                    }
+                    Err(error) => break Err(error.into()),
                 }
             }
             if self.is_drained() {
@@ -254,6 +262,7 @@ impl Node {
                 WAKER => woken = true,
                 Token(index) => {
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
+                        connection.peer_ended |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed();
                         self.touched.insert(index);
                     }
@@ -326,14 +335,14 @@ impl Node {
         Ok(())
     }
 
-    fn announce(&self) -> Result<(), NodeError> {
+    fn announce(&self) -> Result<(), DirError> {
         let endpoint = Endpoint {
             pid: std::process::id(),
             http: self.url.clone(),
             role: self.engine.core().role(),
             started: format_time(start::wall_clock()),
         };
-        Ok(self.dir.write_endpoint(&endpoint)?)
+        self.dir.write_endpoint(&endpoint)
     }
 
     fn ready(&self) -> Ready {

@@ -3,10 +3,15 @@
 //! ```text
 //!  snapshots/<version, 20 digits>.snap
 //!     0  magic "RIGSNP1\n" 8 | format 2 | zero 6 | cluster 16 | version 8 | epoch number 8 | owner 16 | start 8
-//!        | chain hash 32 | keyed records 8 | newest record time 8 | length and CRC32C of each section: 4 x (8 + 4)
+//!        | chain hash 32 | keyed records 8 | newest record time 8 | length and CRC32C of each section: 3 x (8 + 4)
 //!        | zero ... | CRC32C 4 of all before
-//!  4096  configuration (JSON) | service (its own bytes) | entries of the keys | results of the keys
+//!  4096  configuration (JSON) | service (its own bytes) | names of the runs of keys (JSON)
+//!  snapshots/<version, 20 digits>.keys
+//!     0  magic "RIGKEY1\n" 8 | length of the entries 8 | length of the results 8 | CRC32C of both parts 4 | of the head 4
+//!    32  entries | results, as `keys::run` lays them out
 //! ```
+//!
+//! A run of keys is written once and shared by the snapshots that name it, so that a snapshot costs what is new.
 //!
 //! A snapshot only spares replay: the log is the truth. So a damaged or missing one costs time, nothing else:
 //! the next older one is taken, or the log from its beginning.
@@ -25,7 +30,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::{Base, Frozen};
+use super::keys::{Frozen, Run, Runs};
 use crate::replication::ClusterConfig;
 use crate::service::{Service, Snapshot};
 use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
@@ -56,7 +61,9 @@ pub(super) struct SnapshotFile {
     pub(super) keyed: u64,
     pub(super) now: Micros,
     pub(super) config: ClusterConfig,
-    sections: [Section; 4],
+    /// Names of the runs of keys, oldest first.
+    runs: Vec<Version>,
+    sections: [Section; 3],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,54 +74,152 @@ struct Section {
 
 const CONFIG: usize = 0;
 const SERVICE: usize = 1;
-const ENTRIES: usize = 2;
-const RESULTS: usize = 3;
+const RUNS: usize = 2;
+const KEYS_MAGIC: &[u8; 8] = b"RIGKEY1\n";
+const KEYS_HEADER: usize = 32;
 
-/// Writes a snapshot. Gives back the keys as they are in it, and the bytes that were written.
-pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Arc<Base>, u64)> {
-    let path = dir.join(format!("{:020}.snap", contents.position.version));
-    let unfinished = dir.join(format!("{:020}.tmp", contents.position.version));
-    let keys = Arc::new(contents.keys.merge());
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+/// Writes a snapshot. Gives back the runs of keys that are in it, and the bytes that were written.
+pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
+    let version = contents.position.version;
+    let (keyed, now) = (contents.keys.count, contents.keys.now);
+    let runs = contents.keys.merge();
+    let mut names = Vec::with_capacity(runs.len());
+    let mut bytes = 0;
+    for run in &runs {
+        let name = run.name().unwrap_or(version);
+        if run.name().is_none() {
+            bytes += write_run(dir, name, run)?;
+            run.set_name(name);
+        }
+        names.push(name);
+    }
+    let unfinished = dir.join(format!("{version:020}.tmp"));
+    let file = create(&unfinished)?;
     let mut out = Checked { out: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
-    let mut sections = [Section::default(); 4];
-
+    let mut sections = [Section::default(); 3];
     out.out.write_all(&[0; HEADER])?;
     out.write_all(contents.config.to_json().as_bytes())?;
     sections[CONFIG] = out.end();
     contents.service.write(&mut out)?;
     sections[SERVICE] = out.end();
-    let (entries, results) = keys.parts();
-    out.write_all(entries)?;
-    sections[ENTRIES] = out.end();
-    out.write_all(results)?;
-    sections[RESULTS] = out.end();
+    serde_json::to_writer(&mut out, &names)?;
+    sections[RUNS] = out.end();
     out.out.flush()?;
     drop(out);
-
-    let header = header(contents.cluster, contents.position, contents.keys.count, contents.keys.now, &sections);
-    file.write_all_at(&header, 0)?;
+    file.write_all_at(&header(contents.cluster, contents.position, keyed, now, &sections), 0)?;
     file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
+    fs::rename(&unfinished, dir.join(format!("{version:020}.snap")))?;
     File::open(dir)?.sync_all()?;
-    let bytes = HEADER as u64 + sections.iter().map(|section| section.length).sum::<u64>();
-    Ok((keys, bytes))
+    bytes += HEADER as u64 + sections.iter().map(|section| section.length).sum::<u64>();
+    Ok((runs, bytes))
 }
 
-/// Removes what is older than the two newest, and what was never finished.
-pub(super) fn tidy(dir: &Path) -> io::Result<()> {
-    let (mut whole, unfinished) = names(dir)?;
-    whole.sort();
-    let old = whole.len().saturating_sub(KEEP);
-    for path in whole.drain(..old).chain(unfinished) {
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Writes a run; durable, name and all, when the snapshot that names it is.
+fn write_run(dir: &Path, name: Version, run: &Run) -> io::Result<u64> {
+    let (entries, results) = run.parts();
+    let mut header = KEYS_MAGIC.to_vec();
+    header.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+    header.extend_from_slice(&(results.len() as u64).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(entries), results);
+    header.extend_from_slice(&crc.to_le_bytes());
+    let crc = crc32c::crc32c(&header);
+    header.extend_from_slice(&crc.to_le_bytes());
+    assert_eq!(header.len(), KEYS_HEADER);
+    let unfinished = dir.join(format!("{name:020}.keys.tmp"));
+    let mut file = create(&unfinished)?;
+    for part in [&header, entries, results] {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    fs::rename(&unfinished, run_path(dir, name))?;
+    Ok((KEYS_HEADER + entries.len() + results.len()) as u64)
+}
+
+fn run_path(dir: &Path, name: Version) -> PathBuf {
+    dir.join(format!("{name:020}.keys"))
+}
+
+fn read_run(dir: &Path, name: Version) -> io::Result<Run> {
+    let mut file = File::open(run_path(dir, name))?;
+    let mut header = [0; KEYS_HEADER];
+    file.read_exact(&mut header)?;
+    let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let crc = |at: usize| header[at..at + 4].try_into().map(u32::from_le_bytes).unwrap_or_default();
+    let (entries, results) = (number(8), number(16));
+    let length = entries.checked_add(results).and_then(|sum| sum.checked_add(KEYS_HEADER as u64));
+    if &header[..8] != KEYS_MAGIC || crc(28) != crc32c::crc32c(&header[..28]) || length != Some(file.metadata()?.len())
+    {
+        return Err(bad("the head of a run of keys is damaged"));
+    }
+    // The file's length was held against the header's, so the word of the header bounds these allocations.
+    let size = |length: u64| usize::try_from(length).map_err(|_| bad("a run of keys is too long"));
+    let (mut first, mut second) = (vec![0; size(entries)?], vec![0; size(results)?]);
+    file.read_exact(&mut first)?;
+    file.read_exact(&mut second)?;
+    if crc32c::crc32c_append(crc32c::crc32c(&first), &second) != crc(24) {
+        return Err(bad("a run of keys is damaged"));
+    }
+    let run = Run::from_parts(first, second).ok_or_else(|| bad("a run of keys does not fit together"))?;
+    run.set_name(name);
+    Ok(run)
+}
+
+/// Removes what is older than the two newest, the runs that neither of them names, and what was never finished.
+pub(super) fn tidy(dir: &Path, cluster: ClusterId) -> io::Result<()> {
+    let mut found = Names::read(dir)?;
+    found.snapshots.sort();
+    let old = found.snapshots.len().saturating_sub(KEEP);
+    for path in found.snapshots.drain(..old).chain(found.unfinished) {
         fs::remove_file(path)?;
+    }
+    let mut named = Vec::new();
+    for path in &found.snapshots {
+        match SnapshotFile::open(path, cluster) {
+            Ok(snapshot) => named.extend(snapshot.runs),
+            // Not to be believed, so it may name anything: its runs stay until it is gone.
+            Err(_) => return Ok(()),
+        }
+    }
+    for path in found.runs {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Version>().ok());
+        if name.is_some_and(|name| !named.contains(&name)) {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
 }
 
+/// What is in the folder, by kind.
+#[derive(Default)]
+struct Names {
+    snapshots: Vec<PathBuf>,
+    runs: Vec<PathBuf>,
+    unfinished: Vec<PathBuf>,
+}
+
+impl Names {
+    fn read(dir: &Path) -> io::Result<Self> {
+        let mut names = Self::default();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("snap") => names.snapshots.push(path),
+                Some("keys") => names.runs.push(path),
+                Some("tmp") => names.unfinished.push(path),
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+}
+
 /// The snapshots of this cluster whose header is whole, newest first. What cannot be read is logged and left out.
 pub(super) fn list(dir: &Path, cluster: ClusterId) -> io::Result<Vec<SnapshotFile>> {
-    let (mut paths, _) = names(dir)?;
+    let mut paths = Names::read(dir)?.snapshots;
     paths.sort();
     let mut found = Vec::new();
     for path in paths.into_iter().rev() {
@@ -124,19 +229,6 @@ pub(super) fn list(dir: &Path, cluster: ClusterId) -> io::Result<Vec<SnapshotFil
         }
     }
     Ok(found)
-}
-
-fn names(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut whole, mut unfinished) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("snap") => whole.push(path),
-            Some("tmp") => unfinished.push(path),
-            _ => {}
-        }
-    }
-    Ok((whole, unfinished))
 }
 
 impl SnapshotFile {
@@ -156,7 +248,9 @@ impl SnapshotFile {
         let config = read_section(&file, HEADER as u64, sections[CONFIG])?;
         let config = std::str::from_utf8(&config).ok().and_then(ClusterConfig::from_json);
         let config = config.ok_or_else(|| bad("its configuration cannot be read"))?;
-        Ok(Self { path: path.to_owned(), position, keyed, now, config, sections })
+        let runs_at = HEADER as u64 + sections[CONFIG].length + sections[SERVICE].length;
+        let runs = serde_json::from_slice(&read_section(&file, runs_at, sections[RUNS])?)?;
+        Ok(Self { path: path.to_owned(), position, keyed, now, config, runs, sections })
     }
 
     /// Where it is.
@@ -172,17 +266,19 @@ impl SnapshotFile {
         service.restore(self.position.version, &mut input)
     }
 
-    /// Bytes of the keys in it.
+    /// Bytes of the keys in it; 0 for those that are missing.
     pub(super) fn keys_bytes(&self) -> u64 {
-        self.sections[ENTRIES].length + self.sections[RESULTS].length
+        let length = |name: &Version| fs::metadata(run_path(self.folder(), *name)).map_or(0, |found| found.len());
+        self.runs.iter().map(length).sum()
     }
 
     /// Reads the keys.
-    pub(super) fn keys(&self) -> io::Result<Base> {
-        let file = File::open(&self.path)?;
-        let entries = read_section(&file, self.offset(ENTRIES), self.sections[ENTRIES])?;
-        let results = read_section(&file, self.offset(RESULTS), self.sections[RESULTS])?;
-        Base::from_parts(entries, results).ok_or_else(|| bad("its keys do not fit together"))
+    pub(super) fn keys(&self) -> io::Result<Runs> {
+        self.runs.iter().map(|name| read_run(self.folder(), *name).map(Arc::new)).collect()
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn offset(&self, section: usize) -> u64 {
@@ -200,7 +296,7 @@ fn read_section(file: &File, offset: u64, section: Section) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &[Section; 4]) -> Vec<u8> {
+fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &[Section; 3]) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&FORMAT.to_le_bytes());
@@ -224,7 +320,7 @@ fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &
     header
 }
 
-type Header = (ClusterId, Position, u64, Micros, [Section; 4]);
+type Header = (ClusterId, Position, u64, Micros, [Section; 3]);
 
 fn read_header(header: &[u8; HEADER]) -> Option<Header> {
     let crc = u32::from_le_bytes(header[CRC_AT..].try_into().ok()?);
@@ -236,7 +332,7 @@ fn read_header(header: &[u8; HEADER]) -> Option<Header> {
     let version: Version = number(32)?;
     let epoch = Epoch { number: number(40)?, owner: NodeId(header[48..64].try_into().ok()?), start: number(64)? };
     let position = Position { epoch, version, hash: Hash(header[72..104].try_into().ok()?) };
-    let mut sections = [Section::default(); 4];
+    let mut sections = [Section::default(); 3];
     for (index, section) in sections.iter_mut().enumerate() {
         let at = SECTIONS_AT + index * 12;
         *section = Section { length: number(at)?, crc: u32::from_le_bytes(header[at + 8..at + 12].try_into().ok()?) };

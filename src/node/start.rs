@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::dir::DataDir;
 use super::engine::{self, Engine, Now, Parts};
-use super::keys::{Base, Keys};
+use super::keys::{Keys, Runs};
 use super::snapshots::{self, SnapshotFile};
 use super::state::EpochFile;
 use super::{Config, NodeError};
@@ -168,10 +168,10 @@ impl State {
         let mut service = Documents::new(Settings { memory_max_bytes: config.memory_max_bytes });
         snapshot.restore(&mut service).map_err(|error| error.to_string())?;
         let later = snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
-        let base = if later { None } else { Some(Arc::new(snapshot.keys().map_err(|error| error.to_string())?)) };
+        let runs = if later { None } else { Some(snapshot.keys().map_err(|error| error.to_string())?) };
         Ok(Self {
             service: Box::new(service),
-            keys: Keys::restored(snapshot.keyed, snapshot.now, base),
+            keys: Keys::restored(snapshot.keyed, snapshot.now, runs),
             config: Some(snapshot.config.clone()),
             applied: snapshot.position,
             snapshot: version,
@@ -183,8 +183,9 @@ impl State {
     /// Applies what is decided.
     fn replay(&mut self, reader: &Reader, upto: Version) -> Result<(), NodeError> {
         let mut records = Vec::with_capacity(REPLAY_RECORDS);
-        for record in reader.records(self.applied.version + 1, upto) {
-            records.push(record?);
+        let mut replay = reader.replay(self.applied.version + 1, upto);
+        while let Some(record) = replay.next() {
+            records.push(record?.to_record());
             if records.len() == REPLAY_RECORDS {
                 self.apply(&records)?;
                 records.clear();
@@ -212,11 +213,11 @@ impl State {
 }
 
 /// The keys up to a version from the log alone, for a snapshot whose keys are damaged.
-pub(super) fn rebuild_keys(reader: &Reader, cluster: ClusterId, upto: Version) -> Result<Arc<Base>, NodeError> {
+pub(super) fn rebuild_keys(reader: &Reader, cluster: ClusterId, upto: Version) -> Result<Runs, NodeError> {
     let mut state = State::empty(cluster, u64::MAX);
     state.replay(reader, upto)?;
     let frozen = state.keys.freeze().expect("a table of its own is complete and not being written");
-    Ok(Arc::new(frozen.merge()))
+    Ok(frozen.merge())
 }
 
 fn control(record: &Record) -> Option<ClusterConfig> {

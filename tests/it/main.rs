@@ -2,12 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod bench;
 mod cli_log;
 mod cli_node;
 mod cli_usage;
+mod demo;
+mod crash;
+mod first_minutes;
 mod generated;
+mod hostile;
 mod http;
+mod import;
 mod log_format;
 mod malformed;
+mod node_manager;
+mod readme;
+mod storage;
 mod support;
 mod tidy;
+mod wire;

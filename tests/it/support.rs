@@ -10,6 +10,12 @@ use serde_json::Value;
 /// No command of a test takes longer; a hang is a failure with a name.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The binary.
+pub(crate) const RIG: &str = env!("CARGO_BIN_EXE_rig");
+
+/// A node of a test: a free port, and the first line for programs.
+pub(crate) const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"];
+
 /// A user who has never used Rig.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
@@ -44,9 +50,19 @@ impl Home {
         path
     }
 
+    /// What the nodes of this home have said on standard error.
+    pub(crate) fn serve_log(&self) -> String {
+        std::fs::read_to_string(self.path("serve.log")).unwrap_or_default()
+    }
+
     /// The binary, in this home and with nothing of Rig in its environment.
     pub(crate) fn rig(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rig"));
+        self.command(RIG, arguments)
+    }
+
+    /// Another program, in the same way.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.dir.path()).env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -140,18 +156,30 @@ impl Node {
     /// Serves an initialised directory and waits until it is ready.
     pub(crate) fn serve(home: &Home, arguments: &[&str]) -> Self {
         let free_port = if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
-        let line = [&["serve", "--json"], free_port, arguments].concat();
+        Self::spawn(home, home.rig(&[&["serve", "--json"], free_port, arguments].concat()))
+    }
+
+    /// The same under a command of the test's own, which ends as the node does: a tracer, another user.
+    pub(crate) fn spawn(home: &Home, command: Command) -> Self {
+        let mut node = Self::spawn_unready(home, command);
+        node.wait_ready(home);
+        node
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn spawn_unready(home: &Home, mut command: Command) -> Self {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(home.path("serve.log")).unwrap();
-        let mut command = home.rig(&line);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        Self { child, ready: Value::Null }
+    }
+
+    /// Waits for the ready line.
+    pub(crate) fn wait_ready(&mut self, home: &Home) {
         let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-        let ready: Value = serde_json::from_str(&first).unwrap_or_else(|error| {
-            let log = std::fs::read_to_string(home.path("serve.log")).unwrap_or_default();
-            panic!("{error}: {first:?}; {log}")
-        });
-        assert_eq!(ready["type"], "ready");
-        Self { child, ready }
+        BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        self.ready =
+            serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first:?}; {}", home.serve_log()));
+        assert_eq!(self.ready["type"], "ready");
     }
 
     /// Initialises the default directory and serves it.
@@ -164,6 +192,11 @@ impl Node {
         self.ready["http"].as_str().unwrap()
     }
 
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.url().strip_prefix("http://").unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -172,6 +205,11 @@ impl Node {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.
@@ -207,9 +245,20 @@ pub(crate) fn has(tool: &str, test: &str) -> bool {
     if std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
         return true;
     }
-    println!("SKIPPED {test}: needs {tool}");
-    assert!(std::env::var_os("RIG_TEST_NO_SKIP").is_none(), "{test} needs {tool}, and nothing may be skipped");
+    skipped(test, tool)
+}
+
+/// Says that a test cannot be done here, and fails where skipping is forbidden.
+pub(crate) fn skipped(test: &str, needs: &str) -> bool {
+    println!("SKIPPED {test}: needs {needs}");
+    assert!(std::env::var_os("RIG_TEST_NO_SKIP").is_none(), "{test} needs {needs}, and nothing may be skipped");
     false
+}
+
+/// Whether this user may do everything.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|of| of.uid() == 0)
 }
 
 /// The root of the repository.

@@ -185,6 +185,10 @@ fn signed(micros: u64) -> i64 {
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
+fn clients(count: usize) -> String {
+    if count == 1 { "1 client".to_owned() } else { format!("{count} clients") }
+}
+
 /// What was measured, in one line.
 pub(super) fn headline(args: &Args, node: &str) -> String {
     let mut text = format!("{} documents", show_bytes(u64::from(args.size)));
@@ -215,12 +219,12 @@ pub(super) fn footer(reports: &[Report]) -> String {
             writeln!(
                 text,
                 "\ndisk  append+fdatasync of {} B: {}/s, p50 {} us, p99 {} us\n      \
-                 the node at {} clients: {:.0} % of that rate, p50 {} us above",
+                 the node with {}: {:.0} % of that rate, p50 {} us above",
                 disk.record_bytes,
                 show_number(disk.syncs_per_s as u64),
                 disk.p50_us,
                 disk.p99_us,
-                object.clients,
+                clients(object.clients),
                 disk.rate_ratio * 100.0,
                 disk.p50_above_us,
             )
@@ -228,7 +232,7 @@ pub(super) fn footer(reports: &[Report]) -> String {
         }
         for (status, count) in &object.refused {
             let count = show_number(*count);
-            writeln!(text, "\nrefused  {count} operations with {status} at {} clients", object.clients)
+            writeln!(text, "\nrefused  {count} operations with {status}, with {}", clients(object.clients))
                 .expect("a string takes all text");
         }
     }

@@ -26,8 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 )]
 pub(super) struct Args {
     /// A name of the registry, or a data directory
+    // Not `node`: that is the global flag.
     #[arg(value_name = "NAME|DIR")]
-    node: Option<OsString>,
+    which: Option<OsString>,
     /// Go on with what is said from now on, until the node ends
     #[arg(short, long)]
     follow: bool,
@@ -44,7 +45,7 @@ struct Line<'a> {
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
-    let dir = resolve(args.node.as_deref(), context)?;
+    let dir = resolve(args.which.as_deref(), context)?;
     let path = log_path(&dir);
     let file = File::open(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {

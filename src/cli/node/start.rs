@@ -42,8 +42,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 #[group(skip)]
 pub(super) struct Args {
     /// A name of the registry, or a data directory
+    // Not `node`: that is the global flag.
     #[arg(value_name = "NAME|DIR")]
-    node: Option<OsString>,
+    which: Option<OsString>,
     #[command(flatten)]
     pub(super) flags: Flags,
 }
@@ -113,7 +114,7 @@ struct Started<'a> {
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
-    let dir = resolve(args.node.as_deref(), context)?;
+    let dir = resolve(args.which.as_deref(), context)?;
     if dir.is_in_use() {
         return Err(runs_already(&dir, context));
     }
@@ -253,7 +254,9 @@ fn ended_early(dir: &DataDir, status: ExitStatus, log: &Log, context: &Context) 
     let said = log.said();
     let lines: Vec<_> = said.lines().collect();
     if !context.out.is_json() {
-        for line in &lines[lines.len().saturating_sub(SHOWN_LINES)..] {
+        // The error itself becomes ours, below.
+        let ours = |line: &&&str| !["error: ", "  hint: ", "  code: "].iter().any(|begin| line.starts_with(begin));
+        for line in lines[lines.len().saturating_sub(SHOWN_LINES)..].iter().filter(ours) {
             // Who closed stderr does not want to know.
             let _ = writeln!(io::stderr().lock(), "{}: {line}", dir.meta().name);
         }

@@ -32,8 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 )]
 pub(super) struct Args {
     /// A name of the registry, or a data directory
+    // Not `node`: that is the global flag.
     #[arg(value_name = "NAME|DIR")]
-    node: Option<OsString>,
+    which: Option<OsString>,
     /// Do not wait for requests under way
     #[arg(long)]
     now: bool,
@@ -51,7 +52,7 @@ struct Stopped<'a> {
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
-    let dir = resolve(args.node.as_deref(), context)?;
+    let dir = resolve(args.which.as_deref(), context)?;
     let pid = if dir.is_in_use() { stop(&dir, args.now, context)? } else { None };
     let name = &dir.meta().name;
     let object = Stopped { kind: "stopped", name, data_dir: dir.path(), stopped: pid.is_some(), pid };

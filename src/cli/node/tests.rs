@@ -86,6 +86,21 @@ fn the_port_is_the_last_one_when_it_is_free() {
 }
 
 #[test]
+fn a_node_and_the_global_flags_are_given_together() {
+    use clap::Parser;
+    for line in [
+        &["rig", "node", "start", "n1", "--role", "primary", "--json"][..],
+        &["rig", "-D", "/d", "node", "start"],
+        &["rig", "node", "stop", "n1", "--now", "-q"],
+        &["rig", "node", "logs", "-f", "-n", "5", "n1", "--timeout", "5s"],
+        &["rig", "node", "ls", "--json"],
+        &["rig", "node", "forget", "n1"],
+    ] {
+        assert!(crate::cli::Cli::try_parse_from(line).is_ok(), "{line:?}");
+    }
+}
+
+#[test]
 fn flags_of_serve_are_checked_and_handed_on_as_typed() {
     use clap::Parser;
     #[derive(Parser)]

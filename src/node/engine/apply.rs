@@ -6,7 +6,7 @@ use super::pending::{Applied, Pending, ReplyTo, Stage};
 use super::{Answer, Counters, Engine, Now, ToRecord, disk_full};
 use crate::error::{Code, Problem};
 use crate::log::Batch;
-use crate::node::keys::{self, Base, Frozen};
+use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
 use crate::replication::{ClusterConfig, Input, Replication};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
@@ -202,8 +202,8 @@ impl Engine {
     }
 
     /// Ends what [`Engine::freeze`] began.
-    pub(in crate::node) fn thaw(&mut self, merged: Option<std::sync::Arc<Base>>) -> keys::Leftover {
-        self.keys.thaw(merged)
+    pub(in crate::node) fn thaw(&mut self, written: Option<Runs>) -> keys::Leftover {
+        self.keys.thaw(written)
     }
 
     /// What became of a key: `Some` when its operation is in the log, applied or on its way.

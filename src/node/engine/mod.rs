@@ -407,8 +407,8 @@ impl Engine {
     }
 
     /// All keys are known from now on.
-    pub(super) fn keys_loaded(&mut self, base: std::sync::Arc<keys::Base>, now: Now) -> Result<(), ServiceError> {
-        self.keys.base_loaded(base);
+    pub(super) fn keys_loaded(&mut self, runs: keys::Runs, now: Now) -> Result<(), ServiceError> {
+        self.keys.loaded(runs);
         self.unpark(now)
     }
 

@@ -213,7 +213,7 @@ impl Node {
             let Some(mut connection) = self.connections[index].take() else { continue };
             self.advance(&mut connection, index, now);
             let flow = connection.write(now.instant);
-            let more = connection.held_back && connection.has_room();
+            let more = (connection.held_back && connection.has_room()) || connection.has_more_to_drop();
             self.connections[index] = Some(connection);
             if flow == Flow::Closed {
                 self.close(index);
@@ -437,7 +437,7 @@ impl Node {
         for index in 0..self.connections.len() {
             let Some(connection) = self.connections[index].as_mut() else { continue };
             let owes = !connection.slots.is_empty() || connection.unsent() > 0;
-            if connection.is_stuck(now.instant) {
+            if connection.is_stuck(now.instant) || connection.has_lingered(now.instant) {
                 self.close(index);
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::types::dump;
 const EXPIRY: Duration = Duration::from_millis(20);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
-/// A snapshot is due after as many records as a quarter of what it holds, so that writing them costs a bounded
+/// A snapshot is due after as many records as a quarter of its documents, so that writing them costs a bounded
 /// share and replaying them at a start a bounded time; but not for fewer than these.
 const SNAPSHOT_RECORDS_MIN: u64 = 20_000;
 /// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
@@ -103,7 +103,7 @@ impl Node {
                     self.answer_elsewhere(to, handled)?;
                 }
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
-                PoolDone::Keys(base) => self.engine.keys_loaded(base?, now)?,
+                PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
                 PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
                 PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
             }
@@ -115,7 +115,7 @@ impl Node {
         let (reader, cluster) = (self.reader.clone(), self.cluster);
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {
-                Ok(base) => Ok(Arc::new(base)),
+                Ok(runs) => Ok(runs),
                 Err(error) => {
                     ::log::warn!("keys of {}: {error}; they are rebuilt from the log", snapshot.path().display());
                     start::rebuild_keys(&reader, cluster, snapshot.position.version)
@@ -140,32 +140,32 @@ impl Node {
 
     fn snapshot_interval(&self) -> u64 {
         let documents = self.engine.service().documents().map_or(0, |documents| documents.len());
-        ((documents + self.engine.keys_len()) as u64 / 4).max(SNAPSHOT_RECORDS_MIN)
+        (documents as u64 / 4).max(SNAPSHOT_RECORDS_MIN)
     }
 
     fn begin_snapshot(&mut self) {
         let Some((service, keys, position, config)) = self.engine.freeze() else { return };
         self.snapshot_running = true;
         let contents = Contents { cluster: self.cluster, position, config, service, keys };
-        let (folder, version) = (self.dir.snapshots(), position.version);
+        let (folder, version, cluster) = (self.dir.snapshots(), position.version, self.cluster);
         self.pool.run(move || {
             let written = snapshots::write(&folder, contents).and_then(|written| {
-                snapshots::tidy(&folder)?;
+                snapshots::tidy(&folder, cluster)?;
                 Ok(written)
             });
             PoolDone::Snapshot { version, written }
         });
     }
 
-    fn end_snapshot(&mut self, version: Version, written: io::Result<(Arc<Base>, u64)>) {
+    fn end_snapshot(&mut self, version: Version, written: io::Result<(Runs, u64)>) {
         self.snapshot_running = false;
         // After a failure the next one is due as if this one had been written: a full disk is not filled more.
         self.snapshot = version;
-        let merged = match written {
-            Ok((base, bytes)) => {
+        let runs = match written {
+            Ok((runs, bytes)) => {
                 self.metrics.snapshots += 1;
                 self.metrics.snapshot_bytes = bytes;
-                Some(base)
+                Some(runs)
             }
             Err(error) => {
                 self.metrics.snapshot_failures += 1;
@@ -173,7 +173,7 @@ impl Node {
                 None
             }
         };
-        let leftover = self.engine.thaw(merged);
+        let leftover = self.engine.thaw(runs);
         self.pool.run(move || {
             drop(leftover);
             PoolDone::Nothing

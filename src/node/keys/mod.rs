@@ -7,22 +7,25 @@
 //! ```text
 //!   live    ordered map: since the last snapshot began
 //!   frozen  ordered map: being written by the snapshot thread
-//!   base    one sorted block of bytes, as it lies in the snapshot file: loaded as it is, searched by guess
+//!   runs    sorted blocks of bytes, as they lie in their files: loaded as they are, searched by guess
 //! ```
 //!
+//! A snapshot writes what is new as one more run, merged with the newest runs that are not much larger: each
+//! run is at least twice as large as the one after it, so there are few, and an entry is rewritten seldom.
+//!
 //! # Invariants
-//! 1. A key is looked for in `live`, then `frozen`, then `base`; the first that has it is right.
+//! 1. A key is looked for in `live`, then `frozen`, then the runs, newest first; the first that has it is right.
 //! 2. An entry is forgotten by its place among keyed records and by record time, never by the local clock:
 //!    every node forgets the same.
 //!
 //! # Not here
 //! Keys of operations that are still in flight (`node::engine`).
 
-mod base;
+mod run;
 #[cfg(test)]
 mod tests;
 
-pub(super) use base::Base;
+pub(super) use run::Run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,24 +64,28 @@ pub(super) struct Remembered {
 pub(super) struct Keys {
     live: BTreeMap<KeyDigest, Remembered>,
     frozen: Arc<BTreeMap<KeyDigest, Remembered>>,
-    base: Option<Arc<Base>>,
+    /// Oldest first; `None` while they are being read.
+    runs: Option<Runs>,
     /// Keyed records so far.
     count: u64,
     /// Time of the newest record, keyed or not.
     now: Micros,
 }
 
+/// The runs of a table, oldest first.
+pub(super) type Runs = Vec<Arc<Run>>;
+
 /// What a snapshot takes with it: everything up to one version.
 #[derive(Debug, Clone)]
 pub(super) struct Frozen {
-    pub(super) newer: Arc<BTreeMap<KeyDigest, Remembered>>,
-    pub(super) base: Arc<Base>,
+    newer: Arc<BTreeMap<KeyDigest, Remembered>>,
+    runs: Runs,
     pub(super) count: u64,
     pub(super) now: Micros,
 }
 
 /// Layers that are no longer needed.
-pub(super) type Leftover = (Option<Arc<BTreeMap<KeyDigest, Remembered>>>, Option<Arc<Base>>);
+pub(super) type Leftover = (Option<Arc<BTreeMap<KeyDigest, Remembered>>>, Runs);
 
 /// The digest by which a key is remembered.
 pub(super) fn digest(key: &str) -> KeyDigest {
@@ -102,31 +109,31 @@ pub(super) fn half(hash: &[u8; 32]) -> [u8; 16] {
 }
 
 impl Keys {
-    /// A table that starts from a snapshot. The block itself may come later, by [`Keys::base_loaded`].
-    pub(super) fn restored(count: u64, now: Micros, base: Option<Arc<Base>>) -> Self {
-        Self { base, count, now, ..Self::default() }
+    /// A table that starts from a snapshot. The runs themselves may come later, by [`Keys::loaded`].
+    pub(super) fn restored(count: u64, now: Micros, runs: Option<Runs>) -> Self {
+        Self { runs, count, now, ..Self::default() }
     }
 
     /// A table that has seen nothing.
     pub(super) fn new() -> Self {
-        Self::restored(0, 0, Some(Arc::default()))
+        Self::restored(0, 0, Some(Runs::new()))
     }
 
     /// Whether every answer that should be remembered can be found.
     pub(super) fn is_complete(&self) -> bool {
-        self.base.is_some()
+        self.runs.is_some()
     }
 
-    /// The block of the snapshot has been read.
-    pub(super) fn base_loaded(&mut self, base: Arc<Base>) {
-        assert!(self.base.is_none(), "the keys of a snapshot are loaded once");
-        self.base = Some(base);
+    /// The runs of the snapshot have been read.
+    pub(super) fn loaded(&mut self, runs: Runs) {
+        assert!(self.runs.is_none(), "the keys of a snapshot are loaded once");
+        self.runs = Some(runs);
     }
 
     /// What was answered to this key, while it is remembered.
     pub(super) fn get(&self, key: &KeyDigest) -> Option<Remembered> {
         let newer = self.live.get(key).or_else(|| self.frozen.get(key)).cloned();
-        let found = newer.or_else(|| self.base.as_ref().and_then(|base| base.get(key)));
+        let found = newer.or_else(|| self.runs.iter().flatten().rev().find_map(|run| run.get(key)));
         found.filter(|found| self.window().holds(found))
     }
 
@@ -156,31 +163,31 @@ impl Keys {
 
     /// How many entries are held, including those that are forgotten with the next snapshot.
     pub(super) fn len(&self) -> usize {
-        self.live.len() + self.frozen.len() + self.base.as_ref().map_or(0, |base| base.len())
+        self.live.len() + self.frozen.len() + self.runs.iter().flatten().map(|run| run.len()).sum::<usize>()
     }
 
-    /// Begins a snapshot: everything so far, as it is now. `None` while the block is still being read, or an
+    /// Begins a snapshot: everything so far, as it is now. `None` while runs are still being read, or an
     /// earlier snapshot has not ended.
     pub(super) fn freeze(&mut self) -> Option<Frozen> {
-        let base = self.base.clone()?;
+        let runs = self.runs.clone()?;
         if !self.frozen.is_empty() {
             return None;
         }
         self.frozen = Arc::new(std::mem::take(&mut self.live));
-        Some(Frozen { newer: Arc::clone(&self.frozen), base, count: self.count, now: self.now })
+        Some(Frozen { newer: Arc::clone(&self.frozen), runs, count: self.count, now: self.now })
     }
 
-    /// Ends a snapshot: with the merged block, or with nothing when it failed. What it gives back is only to be
-    /// dropped, which takes long enough to do it elsewhere.
-    pub(super) fn thaw(&mut self, merged: Option<Arc<Base>>) -> Leftover {
+    /// Ends a snapshot: with the runs that are in it, or with nothing when it failed. What it gives back is only
+    /// to be dropped, which takes long enough to do it elsewhere.
+    pub(super) fn thaw(&mut self, written: Option<Runs>) -> Leftover {
         let frozen = std::mem::take(&mut self.frozen);
-        match merged {
-            Some(base) => (Some(frozen), self.base.replace(base)),
+        match written {
+            Some(runs) => (Some(frozen), self.runs.replace(runs).unwrap_or_default()),
             None => {
                 let mut all = Arc::unwrap_or_clone(frozen);
                 all.append(&mut self.live);
                 self.live = all;
-                (None, None)
+                (None, Runs::new())
             }
         }
     }
@@ -191,10 +198,20 @@ impl Keys {
 }
 
 impl Frozen {
-    /// The block of a snapshot: the old one and the newer entries in one order, without the forgotten.
-    pub(super) fn merge(&self) -> Base {
+    /// The runs of a snapshot: the old ones, and what is new merged with those at the end that are not twice as
+    /// large. What is forgotten is left out where runs are merged, and with a whole run.
+    pub(super) fn merge(self) -> Runs {
         let window = Window { count: self.count, now: self.now };
-        base::merge(&self.base, &self.newer, |entry| window.holds(entry))
+        let mut runs = self.runs;
+        runs.retain(|run| run.newest().is_some_and(|newest| window.holds(&newest)));
+        let mut merged = run::of_map(&self.newer, |entry| window.holds(entry));
+        while let Some(last) = runs.pop_if(|last| last.len() < 2 * merged.len()) {
+            merged = run::merge(&last, &merged, |entry| window.holds(entry));
+        }
+        if merged.len() > 0 {
+            runs.push(Arc::new(merged));
+        }
+        runs
     }
 }
 

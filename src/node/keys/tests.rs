@@ -28,6 +28,12 @@ fn version(keys: &Keys, n: u64) -> Option<Version> {
     keys.get(&key(n)).map(|found| found.version)
 }
 
+/// What a file does with a run.
+fn reread(run: &Run) -> Run {
+    let (entries, results) = run.parts();
+    Run::from_parts(entries.to_vec(), results.to_vec()).unwrap()
+}
+
 #[test]
 fn what_was_answered_is_found_in_every_layer_and_after_a_reload() {
     let mut keys = Keys::new();
@@ -37,20 +43,41 @@ fn what_was_answered_is_found_in_every_layer_and_after_a_reload() {
     assert!((0..1500).all(|n| version(&keys, n) == Some(n + 1)));
     assert!(keys.freeze().is_none(), "one snapshot at a time");
 
-    let base = Arc::new(frozen.merge());
-    keys.thaw(Some(Arc::clone(&base)));
+    let (count, now) = (frozen.count, frozen.now);
+    let runs = frozen.merge();
+    keys.thaw(Some(runs.clone()));
     assert_eq!(keys.len(), 1500);
     assert!((0..1500).all(|n| version(&keys, n) == Some(n + 1)));
     assert_eq!(version(&keys, 1500), None);
 
-    let (entries, results) = base.parts();
-    let read = Base::from_parts(entries.to_vec(), results.to_vec()).unwrap();
-    let mut restored = Keys::restored(frozen.count, frozen.now, None);
+    let mut restored = Keys::restored(count, now, None);
     assert!(!restored.is_complete());
-    restored.base_loaded(Arc::new(read));
+    restored.loaded(runs.iter().map(|run| Arc::new(reread(run))).collect());
     let found = restored.get(&key(17)).unwrap();
     assert_eq!(found, keys.get(&key(17)).unwrap());
     assert_eq!(found.result.as_deref(), Some("{\"id\":\"17\"}"));
+}
+
+#[test]
+fn runs_are_few_and_the_newest_entry_of_a_key_wins() {
+    let mut keys = Keys::new();
+    for round in 0..40 {
+        // Half of the keys come again, with a newer version.
+        (round * 50..round * 50 + 100).for_each(|n| {
+            let newer = Record { version: round * 10_000 + n, ..record(n, 10) };
+            keys.insert(key(n), &newer, 200, "1");
+        });
+        let runs = keys.freeze().unwrap().merge();
+        for pair in runs.windows(2) {
+            assert!(pair[0].len() >= 2 * pair[1].len());
+        }
+        keys.thaw(Some(runs));
+    }
+    assert!(keys.runs.as_ref().unwrap().len() <= 8);
+    for n in 0..2000 {
+        let last_round = (n / 50).min(39);
+        assert_eq!(version(&keys, n), Some(last_round * 10_000 + n), "{n}");
+    }
 }
 
 #[test]
@@ -73,7 +100,7 @@ fn a_key_is_forgotten_after_a_day_of_record_time_and_never_by_our_clock() {
     assert_eq!(version(&keys, 1), Some(2));
     keys.saw(1001 + day);
     assert_eq!(version(&keys, 1), None);
-    assert_eq!(keys.freeze().unwrap().merge().len(), 0);
+    assert_eq!(keys.freeze().unwrap().merge().len(), 0, "nothing is left to write");
 }
 
 #[test]
@@ -82,8 +109,8 @@ fn a_result_that_is_too_long_is_remembered_without_its_text() {
     let long = format!("\"{}\"", "x".repeat(KEY_RESULT_BYTES_MAX));
     keys.insert(key(1), &record(1, 1), 200, &long);
     insert(&mut keys, 2, 1);
-    let base = Arc::new(keys.freeze().unwrap().merge());
-    keys.thaw(Some(base));
+    let runs = keys.freeze().unwrap().merge();
+    keys.thaw(Some(runs));
     let found = keys.get(&key(1)).unwrap();
     assert_eq!((found.version, found.result), (2, None));
     assert!(keys.get(&key(2)).unwrap().result.is_some());
@@ -93,13 +120,13 @@ fn a_result_that_is_too_long_is_remembered_without_its_text() {
 fn a_block_that_does_not_fit_together_is_refused() {
     let mut keys = Keys::new();
     (0..5).for_each(|n| insert(&mut keys, n, 10));
-    let base = keys.freeze().unwrap().merge();
-    let (entries, results) = base.parts();
-    assert!(Base::from_parts(entries[1..].to_vec(), results.to_vec()).is_none());
-    assert!(Base::from_parts(entries.to_vec(), results[1..].to_vec()).is_none());
+    let runs = keys.freeze().unwrap().merge();
+    let (entries, results) = runs[0].parts();
+    assert!(Run::from_parts(entries[1..].to_vec(), results.to_vec()).is_none());
+    assert!(Run::from_parts(entries.to_vec(), results[1..].to_vec()).is_none());
     let mut swapped = entries.to_vec();
     swapped.rotate_left(104);
-    assert!(Base::from_parts(swapped, results.to_vec()).is_none());
+    assert!(Run::from_parts(swapped, results.to_vec()).is_none());
 }
 
 #[test]

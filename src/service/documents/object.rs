@@ -183,7 +183,7 @@ fn unescape(raw: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The character of `\uXXXX`, of which `rest` begins after the `u`; two of them when it is a pair.
+/// The character of an escape `\u` with four digits, which `rest` begins with; two of them when it is a pair.
 fn unicode(rest: &mut &str) -> char {
     let Some(high) = take_hex(rest) else { return char::REPLACEMENT_CHARACTER };
     if !(0xD800..0xDC00).contains(&high) {

@@ -155,7 +155,7 @@ pub(super) fn unescape_into(raw: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// The character of `uXXXX` or `uXXXX\uXXXX`, and how many bytes that took.
+/// The character of an escape of four digits, or of two such that make a pair, and how many bytes that took.
 fn unicode(text: &str) -> (char, usize) {
     let bytes = text.as_bytes();
     let Some(first) = bytes.get(1..5).and_then(hex4) else { return (char::REPLACEMENT_CHARACTER, 1) };

@@ -1,4 +1,4 @@
-//! The keys of a snapshot as one block of bytes, sorted by digest.
+//! A run: keys as one block of bytes, sorted by digest.
 //!
 //! ```text
 //!   entries  104 bytes each: digest 16 | request 16 | version 8 | ordinal 8 | time 8 | epoch number 8
@@ -10,22 +10,28 @@
 //! Numbers are little endian. A digest is a hash, so its place can be guessed from its first bytes: a look-up
 //! reads three or four entries, whatever the size.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::{KeyDigest, Remembered};
-use crate::types::Hash;
+use crate::types::{Hash, Version};
 
 const ENTRY: usize = 104;
 const END_AT: usize = ENTRY - 4;
 
-/// The block.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Base {
+/// The block, and which of its entries is the newest.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
     entries: Vec<u8>,
     results: Vec<u8>,
+    /// Index and ordinal.
+    newest: Option<(usize, u64)>,
+    /// The version that names its file, once it has one.
+    name: OnceLock<Version>,
 }
 
-impl Base {
+impl Run {
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.entries.len() / ENTRY
@@ -36,20 +42,26 @@ impl Base {
         (&self.entries, &self.results)
     }
 
-    /// The block from the two parts of a file; `None` when they do not belong together.
+    /// The run from the two parts of a file; `None` when they do not belong together.
     pub(crate) fn from_parts(entries: Vec<u8>, results: Vec<u8>) -> Option<Self> {
-        let base = Self { entries, results };
-        let whole = base.entries.len().is_multiple_of(ENTRY);
+        let mut run = Self { entries, results, ..Self::default() };
+        let whole = run.entries.len().is_multiple_of(ENTRY);
         let mut end = 0;
         let mut last: Option<&[u8]> = None;
-        for entry in base.entries.chunks_exact(ENTRY) {
+        let mut newest: Option<(usize, u64)> = None;
+        for (index, entry) in run.entries.chunks_exact(ENTRY).enumerate() {
             let (digest, next) = (&entry[..16], result_end(entry));
-            if next <= end || next > base.results.len() || last.is_some_and(|last| last >= digest) {
+            if next <= end || next > run.results.len() || last.is_some_and(|last| last >= digest) {
                 return None;
             }
             (end, last) = (next, Some(digest));
+            let ordinal = number(entry, 40);
+            if newest.is_none_or(|(_, known)| known <= ordinal) {
+                newest = Some((index, ordinal));
+            }
         }
-        (whole && end == base.results.len()).then_some(base)
+        run.newest = newest;
+        (whole && end == run.results.len()).then_some(run)
     }
 
     /// The entry with this digest.
@@ -63,15 +75,30 @@ impl Base {
             let middle = (low + guess as usize).min(high - 1);
             let digest = self.digest(middle);
             match digest.cmp(key) {
-                std::cmp::Ordering::Equal => return self.entry(middle),
-                std::cmp::Ordering::Less => (low, low_key) = (middle + 1, leading(digest)),
-                std::cmp::Ordering::Greater => (high, high_key) = (middle, leading(digest)),
+                Ordering::Equal => return self.entry(middle),
+                Ordering::Less => (low, low_key) = (middle + 1, leading(digest)),
+                Ordering::Greater => (high, high_key) = (middle, leading(digest)),
             }
             if wanted < low_key || wanted > high_key {
                 return None;
             }
         }
         None
+    }
+
+    /// The version that names its file; `None` as long as it has none.
+    pub(crate) fn name(&self) -> Option<Version> {
+        self.name.get().copied()
+    }
+
+    /// It has a file now, for good.
+    pub(crate) fn set_name(&self, name: Version) {
+        assert_eq!(*self.name.get_or_init(|| name), name, "a run is written once");
+    }
+
+    /// The entry that is forgotten last.
+    pub(crate) fn newest(&self) -> Option<Remembered> {
+        self.newest.and_then(|(index, _)| self.entry(index))
     }
 
     fn digest(&self, index: usize) -> &KeyDigest {
@@ -96,6 +123,9 @@ impl Base {
     }
 
     fn push(&mut self, key: &KeyDigest, entry: &Remembered) {
+        if self.newest.is_none_or(|(_, known)| known <= entry.ordinal) {
+            self.newest = Some((self.len(), entry.ordinal));
+        }
         match &entry.result {
             Some(text) => self.results.extend_from_slice(text.as_bytes()),
             None => self.results.push(0),
@@ -113,28 +143,34 @@ impl Base {
     }
 }
 
-/// Both in one order; where both have a key, the newer wins.
-pub(super) fn merge(old: &Base, newer: &BTreeMap<KeyDigest, Remembered>, keep: impl Fn(&Remembered) -> bool) -> Base {
-    let mut merged = Base::default();
-    merged.entries.reserve_exact((old.len() + newer.len()) * ENTRY);
-    merged.results.reserve_exact(old.results.len() + newer.len() * 48);
-    let mut newer = newer.iter().peekable();
-    for index in 0..old.len() {
-        let key = old.digest(index);
-        while let Some((next, entry)) = newer.next_if(|(next, _)| *next < key) {
-            if keep(entry) {
-                merged.push(next, entry);
-            }
-        }
-        if newer.peek().is_some_and(|(next, _)| *next == key) {
-            continue;
-        }
-        if let Some(entry) = old.entry(index).filter(&keep) {
-            merged.push(key, &entry);
-        }
+/// The entries of a map that are to be kept.
+pub(super) fn of_map(map: &BTreeMap<KeyDigest, Remembered>, keep: impl Fn(&Remembered) -> bool) -> Run {
+    let mut run = Run::default();
+    run.entries.reserve_exact(map.len() * ENTRY);
+    for (key, entry) in map.iter().filter(|(_, entry)| keep(entry)) {
+        run.push(key, entry);
     }
-    for (next, entry) in newer.filter(|(_, entry)| keep(entry)) {
-        merged.push(next, entry);
+    run
+}
+
+/// Both in one order; where both have a key, the newer wins.
+pub(super) fn merge(old: &Run, newer: &Run, keep: impl Fn(&Remembered) -> bool) -> Run {
+    let mut merged = Run::default();
+    merged.entries.reserve_exact(old.entries.len() + newer.entries.len());
+    merged.results.reserve_exact(old.results.len() + newer.results.len());
+    let (mut left, mut right) = (0, 0);
+    while left < old.len() || right < newer.len() {
+        let order = match (left < old.len(), right < newer.len()) {
+            (true, true) => old.digest(left).cmp(newer.digest(right)),
+            (true, false) => Ordering::Less,
+            (false, _) => Ordering::Greater,
+        };
+        let (run, index) = if order == Ordering::Less { (old, left) } else { (newer, right) };
+        if let Some(entry) = run.entry(index).filter(&keep) {
+            merged.push(run.digest(index), &entry);
+        }
+        left += usize::from(order != Ordering::Greater);
+        right += usize::from(order != Ordering::Less);
     }
     merged
 }

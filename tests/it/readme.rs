@@ -1,0 +1,168 @@
+//! The README is run: every line of its shell blocks, in its order, in the home of a user who has never used Rig.
+//!
+//! A line ends with 0, or with what the comment behind it says (`# exit 6`). `rig serve` goes to the background, as
+//! the text asks for; it gets a free port, so that the test does not depend on 7440, and the lines that name that
+//! port are changed alike.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Home, has, root, run};
+
+/// The two lines that build things; CI runs them as they stand.
+const MAIN_JOB: &str = "cargo run --release --locked -- demo";
+const TESTS: &str = "cargo test --locked";
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The lines of every block that is fenced as `sh`.
+fn command_lines(text: &str) -> Vec<String> {
+    let (mut lines, mut inside) = (Vec::new(), false);
+    for line in text.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => lines.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    assert!(!inside, "a block has no end");
+    lines
+}
+
+/// What the line ends with, as the comment behind it says.
+fn expected(line: &str) -> i32 {
+    line.rsplit_once("# exit ").map_or(0, |(_, code)| code.trim().parse().unwrap())
+}
+
+struct Shell<'a> {
+    home: &'a Home,
+    path: String,
+    served: Vec<Child>,
+    address: Option<String>,
+}
+
+impl<'a> Shell<'a> {
+    fn new(home: &'a Home) -> Self {
+        let ours = Path::new(env!("CARGO_BIN_EXE_rig")).parent().unwrap().display().to_string();
+        let path = format!("{ours}:{}", std::env::var("PATH").unwrap());
+        Self { home, path, served: Vec::new(), address: None }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        // The home is that of the other tests: no variable of this user is seen.
+        let rig = self.home.rig(&[]);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(line).current_dir(self.home.path("")).env_clear();
+        command.envs(rig.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", &self.path);
+        command
+    }
+
+    fn serve(&mut self, line: &str) {
+        let mut command = self.command(&format!("exec {line} --listen 127.0.0.1:0"));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        self.served.push(child);
+        for line in lines.map(Result::unwrap) {
+            if let Some(url) = line.trim().strip_prefix("http  http://") {
+                self.address = Some(url.to_owned());
+            }
+            if line == "ready" {
+                return;
+            }
+        }
+        panic!("`{line}` is not ready");
+    }
+
+    fn run(&mut self, line: &str) {
+        if line.starts_with("rig serve") {
+            return self.serve(line);
+        }
+        let here = self.address.as_deref().unwrap_or("127.0.0.1:7440");
+        let ran = run(self.command(&line.replace("127.0.0.1:7440", here)), b"");
+        assert_eq!(ran.code, Some(expected(line)), "`{line}`: {ran:#?}");
+        if line.starts_with("curl") {
+            assert!(ran.stdout.contains("\"data\""), "`{line}`: {ran:#?}");
+        }
+    }
+}
+
+impl Drop for Shell<'_> {
+    fn drop(&mut self) {
+        // Started in the background by a line of the README; stopped by a later one, unless the test failed.
+        let _ = self.home.rig(&["node", "stop", "n2", "--now", "-q"]).output();
+        for child in &mut self.served {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn every_command_line_of_the_readme_works_in_its_order() {
+    if !has("curl", "every_command_line_of_the_readme_works_in_its_order") {
+        return;
+    }
+    let home = Home::new();
+    let mut shell = Shell::new(&home);
+    let lines = command_lines(&readme());
+    let ours: Vec<_> = lines.iter().filter(|line| !line.starts_with("cargo ")).collect();
+    assert!(ours.len() > 20, "{ours:#?}");
+    for line in ours {
+        shell.run(line);
+    }
+    // What the four lines that matter most were to bring about.
+    assert_eq!(home.ok(&["get", "user", "alice", "--json"]).json()["name"], "Alice Liddell");
+    assert_eq!(home.ok(&["get", "user", "bob", "--json"]).json()["email"], "bob@example.com");
+}
+
+#[test]
+fn two_commands_do_everything_and_they_are_those_of_ci() {
+    let cargo: Vec<_> = command_lines(&readme()).into_iter().filter(|line| line.starts_with("cargo ")).collect();
+    assert_eq!(cargo, [MAIN_JOB, TESTS]);
+    let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    for command in [MAIN_JOB, TESTS] {
+        assert!(ci.lines().any(|line| line.trim() == command), ".ci/run does not run `{command}`");
+    }
+}
+
+#[test]
+fn the_exit_codes_of_the_readme_are_those_of_the_help() {
+    let home = Home::new();
+    let help = home.ok(&["help", "exit-codes"]).stdout;
+    let text = readme();
+    let mut rows = 0;
+    for line in help.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [code, name, meaning @ ..] = &words[..] else { continue };
+        let Ok(code) = code.parse::<u8>() else { continue };
+        let row = format!("| {code} | {name} | {} |", meaning.join(" "));
+        assert!(text.contains(&row), "the README has no row `{row}`");
+        rows += 1;
+    }
+    assert_eq!(rows, 13);
+}
+
+#[test]
+fn the_limits_of_the_readme_are_those_of_the_code() {
+    use rig::limits::*;
+    let text = readme();
+    assert_eq!((DATA_BYTES_MAX, BODY_BYTES_MAX), ((8 << 20) - (4 << 10), 32 << 20));
+    assert!(text.contains("| data of an operation | 8 MiB less 4 KiB |"));
+    assert!(text.contains("| body of a request | 32 MiB |"));
+    assert_eq!((KEYS_MAX, KEY_WINDOW.as_secs(), KEY_BYTES_MAX), (1_000_000, 24 * 3600, 128));
+    assert!(text.contains("the newest 1,000,000, for 24 hours; 128 bytes each"));
+    assert_eq!((IN_FLIGHT_OPS_MAX, IN_FLIGHT_BYTES_MAX, CONNECTIONS_MAX), (10_000, 64 << 20, 1024));
+    assert!(text.contains("| operations in flight | 10,000 or 64 MiB; over it 503 |"));
+    assert!(text.contains("| connections | 1,024 |"));
+}
+
+#[test]
+fn files_that_the_readme_names_are_there() {
+    for name in ["LICENSE", "man/rig-log.5", "src/limits.rs"] {
+        assert!(readme().contains(name) && root().join(name).is_file(), "{name}");
+    }
+}

@@ -1,0 +1,178 @@
+//! HTTP by hand: a client that shares no code with the product, so that both cannot be wrong in the same way.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// No answer of a test takes longer.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// One keep-alive connection.
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
+    /// Received and not yet taken.
+    rest: Vec<u8>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// What stands under `data`.
+    pub(crate) fn data(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.json()["data"].take()
+    }
+
+    /// Each line of the body.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let text = std::str::from_utf8(&self.body).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+impl Wire {
+    pub(crate) fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, rest: Vec::new() })
+    }
+
+    pub(crate) fn get(&mut self, target: &str) -> io::Result<Reply> {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
+        self.reply()
+    }
+
+    /// One operation; `data` is JSON text.
+    pub(crate) fn operation(&mut self, method: &str, data: &str, key: Option<&str>) -> io::Result<Reply> {
+        let key = key.map(|key| format!("Idempotency-Key: {key}\r\n")).unwrap_or_default();
+        let body = format!("{{\"method\":\"{method}\",\"data\":{data}}}");
+        self.post("/do", &format!("Content-Type: application/json\r\n{key}"), &body)
+    }
+
+    /// NDJSON lines.
+    pub(crate) fn batch(&mut self, lines: &str) -> io::Result<Reply> {
+        self.post("/do", "Content-Type: application/x-ndjson\r\n", lines)
+    }
+
+    pub(crate) fn post(&mut self, target: &str, fields: &str, body: &str) -> io::Result<Reply> {
+        let length = body.len();
+        let text =
+            format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
+        self.send(text.as_bytes())?;
+        self.reply()
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// The next answer; interim ones are passed over.
+    pub(crate) fn reply(&mut self) -> io::Result<Reply> {
+        loop {
+            let reply = self.any_reply()?;
+            if reply.status >= 200 {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Everything up to the end of the connection, as answers.
+    pub(crate) fn replies(&mut self) -> io::Result<Vec<Reply>> {
+        let mut replies = Vec::new();
+        loop {
+            if self.rest.is_empty() && self.more()? == 0 {
+                return Ok(replies);
+            }
+            replies.push(self.any_reply()?);
+        }
+    }
+
+    fn any_reply(&mut self) -> io::Result<Reply> {
+        let head = loop {
+            match find(&self.rest, b"\r\n\r\n") {
+                Some(end) => break self.take(end + 4)?,
+                None => self.some()?,
+            }
+        };
+        let head = String::from_utf8(head).map_err(io::Error::other)?;
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head}")))?;
+        let mut reply = Reply { status, head, body: Vec::new() };
+        reply.body = match (reply.field("Content-Length"), reply.field("Transfer-Encoding")) {
+            (Some(length), None) => {
+                let length = length.parse().map_err(io::Error::other)?;
+                self.take(length)?
+            }
+            (None, Some("chunked")) => self.chunks()?,
+            (None, None) if status < 200 || status == 304 => Vec::new(),
+            framing => return Err(io::Error::other(format!("no framing: {framing:?}"))),
+        };
+        Ok(reply)
+    }
+
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                match find(&self.rest, b"\r\n") {
+                    Some(end) => break end,
+                    None => self.some()?,
+                }
+            };
+            let line = self.take(end + 2)?;
+            let digits = std::str::from_utf8(&line[..end]).map_err(io::Error::other)?;
+            let length = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+            body.extend(self.take(length)?);
+            if self.take(2)? != b"\r\n" {
+                return Err(io::Error::other("a chunk without its end"));
+            }
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.rest.len() < length {
+            self.some()?;
+        }
+        let rest = self.rest.split_off(length);
+        Ok(std::mem::replace(&mut self.rest, rest))
+    }
+
+    fn some(&mut self) -> io::Result<()> {
+        if self.more()? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    fn more(&mut self) -> io::Result<usize> {
+        let mut piece = [0; 16 << 10];
+        let n = self.stream.read(&mut piece)?;
+        self.rest.extend_from_slice(&piece[..n]);
+        Ok(n)
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
