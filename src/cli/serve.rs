@@ -184,10 +184,13 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     super::logger::start();
     let dir = plan.dir.clone();
     let node = Node::start(config(plan)).map_err(failure_of)?;
-    super::init::remember(&dir, context);
     stop_on_signals(&node)?;
     let mut announced = Ok(());
-    node.run(|ready| announced = announce(ready, context)).map_err(failure_of)?;
+    let on_ready = |ready: &node::Ready| {
+        announced = announce(ready, context);
+        super::init::remember(&dir, context);
+    };
+    node.run(on_ready).map_err(failure_of)?;
     announced.map(|()| Exit::Ok)
 }
 

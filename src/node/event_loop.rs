@@ -30,6 +30,7 @@ use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::routes::{Desk, Later};
+use super::snapshots::SnapshotFile;
 use super::state::{EpochFile, Recorded};
 use super::status::Facts;
 use super::streams::Piece;
@@ -111,6 +112,9 @@ pub struct Node {
     snapshot: Version,
     snapshot_running: bool,
     bytes_since_spare: u64,
+    keys_to_load: Option<SnapshotFile>,
+    /// Whether what a start does not wait for has begun.
+    in_background: bool,
 }
 
 /// Asks a node to stop, from any thread or signal handler.
@@ -161,7 +165,7 @@ impl Node {
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
         let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
-        let mut node = Self {
+        Ok(Self {
             poll,
             waker,
             listener,
@@ -199,15 +203,12 @@ impl Node {
             snapshot: started.snapshot,
             snapshot_running: false,
             bytes_since_spare: 0,
+            keys_to_load: started.keys_to_load,
+            in_background: false,
             config,
             dir,
             _lock: lock,
-        };
-        if let Some(snapshot) = started.keys_to_load {
-            node.load_keys(snapshot);
-        }
-        node.prepare_spare();
-        Ok(node)
+        })
     }
 
     /// What stops it.
@@ -239,6 +240,9 @@ impl Node {
                     }
                     Err(error) => break Err(error.into()),
                 }
+            }
+            if self.engine.is_open() && !std::mem::replace(&mut self.in_background, true) {
+                self.begin_background();
             }
             if self.is_drained() {
                 break Ok(());
@@ -333,6 +337,14 @@ impl Node {
             self.engine.tell(Input::EpochRecorded(wanted.epoch), now)?;
         }
         Ok(())
+    }
+
+    /// What a start does not wait for: the keys of earlier requests, and the next segment.
+    fn begin_background(&mut self) {
+        if let Some(snapshot) = self.keys_to_load.take() {
+            self.load_keys(snapshot);
+        }
+        self.prepare_spare();
     }
 
     fn announce(&self) -> Result<(), DirError> {
