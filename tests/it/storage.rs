@@ -12,7 +12,7 @@ use rig::node::dir::DataDir;
 use rig::types::{ClusterId, Epoch, Hash, Kind, NodeId, Operation, Record};
 use serde_json::Value;
 
-use crate::support::{Home, Node, RIG, SERVE, has, is_root, run, skipped};
+use crate::support::{Home, Node, RIG, SERVE, has, is_root, run, withheld};
 use crate::wire::Wire;
 
 /// What clients know: versions by key of what was answered, keys that were refused, keys without a final answer.
@@ -55,7 +55,7 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(home: &Home, mebibytes: u64, test: &str) -> Option<Self> {
         if !is_root() {
-            skipped(test, "the right to mount");
+            withheld(test, "to mount");
             return None;
         }
         let path = home.path("small");
@@ -64,7 +64,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "rig-test"]).arg(&path);
         let ran = run(mount, b"");
         if ran.code != Some(0) {
-            skipped(test, &format!("a mount of its own ({})", ran.stderr.trim()));
+            withheld(test, &format!("to mount ({})", ran.stderr.trim()));
             return None;
         }
         Some(Self(path))
@@ -188,6 +188,45 @@ fn a_full_disk_refuses_writes_by_name_reads_go_on_and_room_is_all_it_needs() {
     home.ok(&["log", "verify", "-D", dir]);
 }
 
+#[test]
+fn a_file_that_may_not_grow_is_a_full_disk_too() {
+    if !has("prlimit", "file size") {
+        return;
+    }
+    let home = Home::new();
+    home.ok(&["init"]);
+    // The signal is ignored, so that the write itself fails; both are inherited.
+    let limit = "trap '' XFSZ; ulimit -S -f 5000; exec \"$0\" \"$@\"";
+    let mut node = Node::spawn(&home, home.command("sh", &[&["-c", limit, RIG], SERVE].concat()));
+    let mut known = fill(node.address(), "one");
+    assert!(known.answered.len() > 40, "{} were answered", known.answered.len());
+    let mut wire = Wire::open(node.address()).unwrap();
+    let key = known.answered.keys().next().unwrap();
+    assert_eq!(wire.get(&format!("/data/note/{key}")).unwrap().status, 200);
+    home.ok(&["log", "verify"]);
+
+    let mut lift = Command::new("prlimit");
+    lift.args(["--pid", &node.pid().to_string(), "--fsize=unlimited"]);
+    assert_eq!(run(lift, b"").code, Some(0));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for n in 0..100 {
+        let (key, data) = (format!("two-{n}"), format!(r#"{{"id":"two{n}","text":"{}"}}"#, "x".repeat(NOTE_BYTES)));
+        let reply = loop {
+            let reply = wire.operation("note_create", &data, Some(&key)).unwrap();
+            if reply.status == 200 {
+                break reply.data();
+            }
+            assert!(Instant::now() < deadline, "it may grow, and does not: {}", home.serve_log());
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        known.answered.insert(key, reply["version"].as_u64().unwrap());
+    }
+    node.kill();
+    home.ok(&["log", "verify"]);
+    let _node = Node::serve(&home, &[]);
+    known.assert_in(&home, home.default_dir().to_str().unwrap());
+}
+
 /// Writes with keys until something else than 200 comes.
 fn write_until_it_fails(address: &str, client: usize) -> Known {
     let mut known = Known::default();
@@ -269,7 +308,7 @@ fn can_inject(test: &str) -> bool {
     home.file("file", "");
     let ran = run(home.command("strace", &[&inject[..], &["rm", "-f", "file"]].concat()), b"");
     let works = ran.code == Some(1) && home.path("file").exists();
-    works || skipped(test, &format!("an strace that may trace ({})", ran.stderr.trim()))
+    works || withheld(test, &format!("to trace ({})", ran.stderr.trim()))
 }
 
 #[test]

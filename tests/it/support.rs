@@ -255,6 +255,13 @@ pub(crate) fn skipped(test: &str, needs: &str) -> bool {
     false
 }
 
+/// Says that this machine does not allow what a test needs. Nobody can install a right, so this is no failure; what
+/// such a test shows must be shown by another one too, as far as that goes.
+pub(crate) fn withheld(test: &str, right: &str) -> bool {
+    println!("SKIPPED {test}: this machine does not allow {right}");
+    false
+}
+
 /// Whether this user may do everything.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
