@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //! 1. stdout carries the data asked for and nothing else; all else goes to stderr.
-//! 2. Every way out goes through [`Exit`](crate::error::Exit); a reader that closes stdout early is no failure.
+//! 2. Every way out goes through [`Exit`]; a reader that closes stdout early is no failure.
 //! 3. Nothing asks a question without a terminal.
 //!
 //! # Not here

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`open`] checks what is there, cuts what a crash has torn and gives the writing end; [`Reader`] serves everyone
-//! else. The bytes are in [`format`](self::format) and in `rig-log(5)`; what the end of a log can mean is the table in
+//! else. The bytes are in [`mod@format`] and in `rig-log(5)`; what the end of a log can mean is the table in
 //! `recovery`.
 //!
 //! # Invariants

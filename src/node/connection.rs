@@ -23,6 +23,7 @@ use super::streams::LogStream;
 use crate::http::{self, Reply};
 use crate::limits::{LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
 use crate::service::Listing;
+use crate::types::Version;
 
 /// Reads of what nobody wants, before others have their turn.
 const LINGER_READS: usize = 16;
@@ -255,6 +256,15 @@ impl Connection {
         if self.sent > self.out.len() / 2 {
             self.out.drain(..self.sent);
             self.sent = 0;
+        }
+    }
+
+    /// Whether the stream at the front has more to give now.
+    pub(super) fn stream_goes_on(&self, committed: Version) -> bool {
+        match self.slots.front() {
+            Some(Slot::Documents(_)) => true,
+            Some(Slot::Log(stream)) => stream.goes_on(committed),
+            _ => false,
         }
     }
 

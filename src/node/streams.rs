@@ -40,6 +40,11 @@ impl LogStream {
         self.left == 0 || self.next > self.to || (!self.follow && self.next > committed)
     }
 
+    /// Whether a piece can be read now.
+    pub(super) fn goes_on(&self, committed: Version) -> bool {
+        !self.busy && self.left > 0 && self.next <= committed.min(self.to)
+    }
+
     /// What the pool is asked to read now.
     pub(super) fn order(&self, committed: Version) -> Order {
         Order {

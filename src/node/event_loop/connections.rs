@@ -213,7 +213,10 @@ impl Node {
             let Some(mut connection) = self.connections[index].take() else { continue };
             self.advance(&mut connection, index, now);
             let flow = connection.write(now.instant);
-            let more = (connection.held_back && connection.has_room()) || connection.has_more_to_drop();
+            // A socket that has taken everything says nothing more, so a stream goes on by itself.
+            let more = (connection.held_back && connection.has_room())
+                || connection.has_more_to_drop()
+                || (connection.unsent() < STREAM_BYTES && connection.stream_goes_on(self.engine.core().committed()));
             self.connections[index] = Some(connection);
             if flow == Flow::Closed {
                 self.close(index);
@@ -348,7 +351,7 @@ impl Node {
             }
             begun.piece(&mut connection.out, &beat);
         }
-        let wanted = !stream.busy && stream.next <= committed.min(stream.to);
+        let wanted = stream.goes_on(committed);
         let order = wanted.then(|| stream.order(committed));
         if let Some(order) = order
             && connection.unsent() < STREAM_BYTES
