@@ -235,7 +235,7 @@ impl Remedy {
             Remedy::MakeRoom => "free some space on this file system; nothing that was answered is lost",
             Remedy::Restart => "check the disk and its permissions, then start the node again",
             Remedy::Repair => {
-                "run `rig log verify` to see all of it; start the node with a peer to repair it, or restore a backup"
+                "keep a copy of the directory; `rig log verify` shows all of it, `rig log repair` gives up what is behind it"
             }
             Remedy::Decide => {
                 "run `rig log verify`; if nothing from this version on was answered, `rig log repair --truncate-from`"

@@ -94,6 +94,10 @@ struct Batch<'a> {
     stopped: Option<Failure>,
 }
 
+/// A key that was made here and is not shown is lost, and the operation could then be done twice.
+const UNKNOWN_HINT: &str =
+    "start the node, then send the unknown lines again with the keys printed for them (not with -q)";
+
 pub(super) fn run(file: &Path, context: &Context) -> Outcome {
     let unreadable = |error: &io::Error| apply::unreadable(file, error);
     let (blocks, total) = if file == Path::new("-") {
@@ -117,7 +121,8 @@ pub(super) fn run(file: &Path, context: &Context) -> Outcome {
         Some(failure) => {
             context.out.flush()?;
             let exit = tally::worst(exit, failure.exit);
-            Err(Failure { exit, definite: exit != Exit::Unknown, ..failure })
+            let failure = Failure { exit, definite: exit != Exit::Unknown, ..failure };
+            Err(if exit == Exit::Unknown { failure.hint(UNKNOWN_HINT) } else { failure })
         }
     }
 }
