@@ -199,6 +199,7 @@ fn config(plan: Plan) -> node::Config {
         listen: plan.listen,
         advertise: plan.advertise.map(|url| url.to_string()),
         asked: Asked {
+            ack: Some(plan.ack),
             replication: plan.replication,
             min_replicas: plan.min_replicas,
             sync_timeout_ms: plan.sync_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),

@@ -31,7 +31,7 @@ use super::metrics::Metrics;
 use super::pool::Pool;
 use super::routes::{Desk, Later};
 use super::snapshots::SnapshotFile;
-use super::state::{EpochFile, Recorded};
+use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::{Done, LogThread};
@@ -40,7 +40,7 @@ use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, LogError, Reader};
 use crate::replication::Input;
-use crate::types::{ClusterId, Hash, NodeState, Record, Version, format_time};
+use crate::types::{ClusterId, Hash, Mode, NodeState, Record, Version, format_time};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -86,7 +86,7 @@ pub struct Node {
     engine: Engine,
     reader: Reader,
     log_thread: LogThread,
-    epoch_file: EpochFile,
+    standing_file: StandingFile,
     pool: Pool<PoolDone>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
@@ -179,7 +179,7 @@ impl Node {
             engine: started.engine,
             reader,
             log_thread,
-            epoch_file: started.epoch_file,
+            standing_file: started.standing_file,
             pool,
             connections: Vec::new(),
             free: Vec::new(),
@@ -281,7 +281,7 @@ impl Node {
             self.accept(now);
         }
         self.serve_touched(now)?;
-        self.record_epoch(now)?;
+        self.record_standing(now)?;
         self.housekeeping(now)?;
         self.dispatch();
         self.deliver(now)?;
@@ -312,7 +312,7 @@ impl Node {
                         "the disk of {} is full: writes are refused until there is room",
                         self.dir.path().display()
                     );
-                    self.engine.not_written(now)?;
+                    self.engine.no_room(now)?;
                 }
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),
@@ -325,16 +325,15 @@ impl Node {
         Ok(())
     }
 
-    /// The epoch becomes durable before its first record is appended. Only at a start: this may block.
-    fn record_epoch(&mut self, now: Now) -> Result<(), NodeError> {
-        if let Some(wanted) = self.engine.take_to_record() {
-            let recorded = Recorded { epoch: wanted.epoch, role: wanted.role };
-            self.epoch_file.record(recorded).map_err(|source| NodeError::Io {
-                op: "record the epoch in",
+    /// What the core promises becomes durable before it goes on. Rare: this may block.
+    fn record_standing(&mut self, now: Now) -> Result<(), NodeError> {
+        while let Some(standing) = self.engine.take_to_record() {
+            self.standing_file.record(standing).map_err(|source| NodeError::Io {
+                op: "record the standing in",
                 path: self.dir.state(),
                 source,
             })?;
-            self.engine.tell(Input::EpochRecorded(wanted.epoch), now)?;
+            self.engine.tell(Input::Recorded, now)?;
         }
         Ok(())
     }
@@ -366,7 +365,7 @@ impl Node {
             version: core.applied(),
             http: self.url.clone(),
             data_dir: self.dir.path().to_owned(),
-            replication: core.config().replication,
+            replication: core.config().map_or(Mode::SemiSync, |config| config.replication),
             notes: self.notes.clone(),
             took: self.begin.elapsed(),
         }

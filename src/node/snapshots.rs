@@ -5,7 +5,7 @@
 //!     0  magic "RIGSNP1\n" 8 | format 2 | zero 6 | cluster 16 | version 8 | epoch number 8 | owner 16 | start 8
 //!        | chain hash 32 | keyed records 8 | newest record time 8 | length and CRC32C of each section: 3 x (8 + 4)
 //!        | zero ... | CRC32C 4 of all before
-//!  4096  configuration (JSON) | service (its own bytes) | names of the runs of keys (JSON)
+//!  4096  epochs and configuration (JSON) | service (its own bytes) | names of the runs of keys (JSON)
 //!  snapshots/<version, 20 digits>.keys
 //!     0  magic "RIGKEY1\n" 8 | length of the entries 8 | length of the results 8 | CRC32C of both parts 4 | of the head 4
 //!    32  entries | results, as `keys::run` lays them out
@@ -30,8 +30,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::chronicle::Chronicle;
 use super::keys::{Frozen, Run, Runs};
-use crate::replication::ClusterConfig;
 use crate::service::{Service, Snapshot};
 use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
 
@@ -47,7 +47,7 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct Contents {
     pub(super) cluster: ClusterId,
     pub(super) position: Position,
-    pub(super) config: ClusterConfig,
+    pub(super) chronicle: Chronicle,
     pub(super) service: Box<dyn Snapshot>,
     pub(super) keys: Frozen,
 }
@@ -60,7 +60,7 @@ pub(super) struct SnapshotFile {
     /// Keyed records up to there.
     pub(super) keyed: u64,
     pub(super) now: Micros,
-    pub(super) config: ClusterConfig,
+    pub(super) chronicle: Chronicle,
     /// Names of the runs of keys, oldest first.
     runs: Vec<Version>,
     sections: [Section; 3],
@@ -72,7 +72,7 @@ struct Section {
     crc: u32,
 }
 
-const CONFIG: usize = 0;
+const CHRONICLE: usize = 0;
 const SERVICE: usize = 1;
 const RUNS: usize = 2;
 const KEYS_MAGIC: &[u8; 8] = b"RIGKEY1\n";
@@ -98,8 +98,8 @@ pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
     let mut out = Checked { out: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
     let mut sections = [Section::default(); 3];
     out.out.write_all(&[0; HEADER])?;
-    out.write_all(contents.config.to_json().as_bytes())?;
-    sections[CONFIG] = out.end();
+    serde_json::to_writer(&mut out, &contents.chronicle)?;
+    sections[CHRONICLE] = out.end();
     contents.service.write(&mut out)?;
     sections[SERVICE] = out.end();
     serde_json::to_writer(&mut out, &names)?;
@@ -245,12 +245,10 @@ impl SnapshotFile {
         if length != Some(file.metadata()?.len()) {
             return Err(bad("its length is not what its header says"));
         }
-        let config = read_section(&file, HEADER as u64, sections[CONFIG])?;
-        let config = std::str::from_utf8(&config).ok().and_then(ClusterConfig::from_json);
-        let config = config.ok_or_else(|| bad("its configuration cannot be read"))?;
-        let runs_at = HEADER as u64 + sections[CONFIG].length + sections[SERVICE].length;
+        let chronicle = serde_json::from_slice(&read_section(&file, HEADER as u64, sections[CHRONICLE])?)?;
+        let runs_at = HEADER as u64 + sections[CHRONICLE].length + sections[SERVICE].length;
         let runs = serde_json::from_slice(&read_section(&file, runs_at, sections[RUNS])?)?;
-        Ok(Self { path: path.to_owned(), position, keyed, now, config, runs, sections })
+        Ok(Self { path: path.to_owned(), position, keyed, now, chronicle, runs, sections })
     }
 
     /// Where it is.

@@ -9,16 +9,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::chronicle::Chronicle;
 use super::dir::DataDir;
 use super::engine::{self, Engine, Now, Parts};
 use super::keys::{Keys, Runs};
 use super::snapshots::{self, SnapshotFile};
-use super::state::EpochFile;
+use super::state::StandingFile;
 use super::{Config, NodeError};
 use crate::log::{self, DiskVfs, Opened, Reader, Vfs, Writer};
-use crate::replication::{ClusterConfig, Member, Recovered, Replication};
+use crate::replication::{Found, Member, Replication};
 use crate::service::{Documents, Entry, Service, Settings};
-use crate::types::{ClusterId, Micros, Position, Record, Version};
+use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
 
 /// Keys of a snapshot beyond this are read in the background, while reads and unkeyed writes go on.
 const KEYS_AT_ONCE_BYTES: u64 = 4 << 20;
@@ -29,7 +30,7 @@ const REPLAY_RECORDS: usize = 1024;
 pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) writer: Writer,
-    pub(super) epoch_file: EpochFile,
+    pub(super) standing_file: StandingFile,
     pub(super) cluster: ClusterId,
     pub(super) oldest: Version,
     /// A snapshot whose keys are still to be read.
@@ -54,7 +55,7 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
     let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
     let log_config = log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true };
     let Opened { writer, sealer, report } = log::open(Arc::clone(&vfs), dir.path(), &log_config)?;
-    let epoch_file = io(EpochFile::open(&dir.state()), "open", &dir.state())?;
+    let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let reader = writer.reader();
 
     let mut state = State::load(dir, cluster, config, &reader, &report)?;
@@ -63,17 +64,19 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
     let tail = state.tail(&reader, report.head.version)?;
 
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
-    let recorded = epoch_file.last().map(|last| last.epoch).unwrap_or_default();
-    let newest = tail.iter().rev().find_map(control).or_else(|| state.config.clone());
-    let found =
-        Recovered { me: me.id, head: report.head, committed, applied: state.applied.version, config: newest, recorded };
+    let (history, configs) = state.chronicle.with_tail(&tail);
+    let found = Found {
+        me,
+        boot: uuid::Uuid::now_v7().as_u64_pair().1,
+        head: report.head.version,
+        committed,
+        applied: state.applied.version,
+        history,
+        configs,
+        standing: standing_file.last().cloned(),
+    };
     let mut outputs = Vec::new();
-    let core = Replication::start_as_primary(&found, me, config.asked, config.peers_expected, &mut outputs);
-    if outputs.is_empty() {
-        let owner = recorded.max(report.head.epoch).owner;
-        let reason = format!("the log names other members, or its last epoch belongs to {owner}");
-        return Err(NodeError::NotAlone { reason });
-    }
+    let core = Replication::start(found, Role::Primary, config.asked, config.peers_expected, 0, &mut outputs);
     let mut notes = Vec::new();
     if let Some(cut) = &report.cut {
         notes.push(format!(
@@ -96,13 +99,14 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         tail,
         durable: report.head,
         applied: state.applied,
-        applied_config: state.config,
+        chronicle: state.chronicle,
+        begin: now.instant,
         last_time: report.last_time,
     };
     Ok(Started {
         engine: Engine::new(parts, now)?,
         writer,
-        epoch_file,
+        standing_file,
         cluster,
         oldest: report.oldest,
         keys_to_load: state.keys_to_load,
@@ -115,7 +119,7 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
 struct State {
     service: Box<dyn Service>,
     keys: Keys,
-    config: Option<ClusterConfig>,
+    chronicle: Chronicle,
     applied: Position,
     keys_to_load: Option<SnapshotFile>,
     snapshot: Version,
@@ -128,7 +132,7 @@ impl State {
         Self {
             service: Box::new(Documents::new(Settings { memory_max_bytes })),
             keys: Keys::new(),
-            config: None,
+            chronicle: Chronicle::default(),
             applied: start,
             keys_to_load: None,
             snapshot: 0,
@@ -172,7 +176,7 @@ impl State {
         Ok(Self {
             service: Box::new(service),
             keys: Keys::restored(snapshot.keyed, snapshot.now, runs),
-            config: Some(snapshot.config.clone()),
+            chronicle: snapshot.chronicle.clone(),
             applied: snapshot.position,
             snapshot: version,
             keys_to_load: later.then_some(snapshot),
@@ -199,7 +203,7 @@ impl State {
         let entries: Vec<Entry<'_>> = records.iter().map(engine::entry).collect();
         let outcomes = self.service.apply(&entries)?;
         for (record, outcome) in records.iter().zip(&outcomes) {
-            engine::note(record, outcome, &mut self.keys, &mut self.config);
+            engine::note(record, outcome, &mut self.keys, &mut self.chronicle);
         }
         self.applied = Position { epoch: last.epoch, version: last.version, hash: last.hash };
         self.replayed += records.len() as u64;
@@ -218,10 +222,6 @@ pub(super) fn rebuild_keys(reader: &Reader, cluster: ClusterId, upto: Version) -
     state.replay(reader, upto)?;
     let frozen = state.keys.freeze().expect("a table of its own is complete and not being written");
     Ok(frozen.merge())
-}
-
-fn control(record: &Record) -> Option<ClusterConfig> {
-    if record.operation.is_control() { ClusterConfig::from_json(&record.operation.data) } else { None }
 }
 
 /// Microseconds since 1970 by the machine's clock.

@@ -1,46 +1,43 @@
-//! `state/epoch`: the epoch that this node has recorded, and its role.
+//! `state/standing`: what this node has promised, and what it is.
 //!
 //! Two slots of 512 bytes, written in turn and synced, so that a torn write leaves the older one whole:
 //!
 //! ```text
-//!   magic "RIGEPO1\n" 8 | counter 8 | number 8 | owner 16 | start 8 | role 1 | zero ... | CRC32C 4, of all before
+//!   magic "RIGSTA1\n" 8 | counter 8 | epoch: number 8, owner 16, start 8 | primary 1 | members in the set 1 | zero 6
+//!   | alone from 8 (0: not alone) | the set, 16 each | zero ... | CRC32C 4, of all before
 //! ```
 //!
-//! An epoch is here before the first record of it is in the log, and (with further members) before this node
-//! says a word in it.
+//! An epoch is here before this node says a word in it, and a smaller in-sync set before an answer relies on it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::types::{Epoch, NodeId, Role};
+use crate::limits::MEMBERS_MAX;
+use crate::replication::Standing;
+use crate::types::{Epoch, NodeId};
 
-const MAGIC: &[u8; 8] = b"RIGEPO1\n";
+const MAGIC: &[u8; 8] = b"RIGSTA1\n";
+const NAME: &str = "standing";
 const SLOT: usize = 512;
+const SET_AT: usize = 64;
 const CRC_AT: usize = SLOT - 4;
 
-/// What was recorded last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Recorded {
-    /// The highest epoch that this node has recorded.
-    pub(super) epoch: Epoch,
-    /// What it was in it.
-    pub(super) role: Role,
-}
+const _: () = assert!(SET_AT + 16 * MEMBERS_MAX <= CRC_AT);
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct EpochFile {
+pub(super) struct StandingFile {
     file: File,
     counter: u64,
-    last: Option<Recorded>,
+    last: Option<Standing>,
 }
 
-impl EpochFile {
+impl StandingFile {
     /// Opens it, or makes it.
     pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
-        let path = state_dir.join("epoch");
+        let path = state_dir.join(NAME);
         let new = !path.exists();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         if new {
@@ -49,37 +46,41 @@ impl EpochFile {
             File::open(state_dir)?.sync_all()?;
         }
         let (counter, last) = match newest(&file)? {
-            Some((counter, recorded)) => (counter, Some(recorded)),
+            Some((counter, standing)) => (counter, Some(standing)),
             None => (0, None),
         };
         Ok(Self { file, counter, last })
     }
 
     /// What was recorded last; `None` when nothing ever was.
-    pub(super) fn last(&self) -> Option<Recorded> {
-        self.last
+    pub(super) fn last(&self) -> Option<&Standing> {
+        self.last.as_ref()
     }
 
-    /// Makes it durable. Epochs never go back.
-    pub(super) fn record(&mut self, recorded: Recorded) -> io::Result<()> {
-        assert!(self.last.is_none_or(|last| last.epoch <= recorded.epoch), "{:?} -> {recorded:?}", self.last);
+    /// Makes it durable. Promises never go back.
+    pub(super) fn record(&mut self, standing: Standing) -> io::Result<()> {
+        assert!(
+            self.last.as_ref().is_none_or(|last| last.promised <= standing.promised),
+            "{:?} -> {standing:?}",
+            self.last
+        );
         let counter = self.counter + 1;
-        let slot = encode(counter, recorded);
+        let slot = encode(counter, &standing);
         self.file.write_all_at(&slot, (counter % 2) * SLOT as u64)?;
         self.file.sync_data()?;
-        (self.counter, self.last) = (counter, Some(recorded));
+        (self.counter, self.last) = (counter, Some(standing));
         Ok(())
     }
 }
 
-/// The role and epoch that a stopped node recorded; `None` when there is nothing to read.
-pub(super) fn read(state_dir: &Path) -> Option<Recorded> {
-    let file = File::open(state_dir.join("epoch")).ok()?;
-    newest(&file).ok()?.map(|(_, recorded)| recorded)
+/// What a stopped node recorded; `None` when there is nothing to read.
+pub(super) fn read(state_dir: &Path) -> Option<Standing> {
+    let file = File::open(state_dir.join(NAME)).ok()?;
+    newest(&file).ok()?.map(|(_, standing)| standing)
 }
 
-fn newest(file: &File) -> io::Result<Option<(u64, Recorded)>> {
-    let mut best = None;
+fn newest(file: &File) -> io::Result<Option<(u64, Standing)>> {
+    let mut best: Option<(u64, Standing)> = None;
     for slot in 0..2 {
         let mut bytes = [0; SLOT];
         match file.read_exact_at(&mut bytes, slot * SLOT as u64) {
@@ -88,7 +89,7 @@ fn newest(file: &File) -> io::Result<Option<(u64, Recorded)>> {
             Err(error) => return Err(error),
         }
         if let Some(found) = decode(&bytes)
-            && best.is_none_or(|(counter, _)| counter < found.0)
+            && best.as_ref().is_none_or(|(counter, _)| *counter < found.0)
         {
             best = Some(found);
         }
@@ -96,64 +97,69 @@ fn newest(file: &File) -> io::Result<Option<(u64, Recorded)>> {
     Ok(best)
 }
 
-fn encode(counter: u64, recorded: Recorded) -> [u8; SLOT] {
+fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     slot[..8].copy_from_slice(MAGIC);
     slot[8..16].copy_from_slice(&counter.to_le_bytes());
-    slot[16..24].copy_from_slice(&recorded.epoch.number.to_le_bytes());
-    slot[24..40].copy_from_slice(&recorded.epoch.owner.0);
-    slot[40..48].copy_from_slice(&recorded.epoch.start.to_le_bytes());
-    slot[48] = match recorded.role {
-        Role::Primary => 1,
-        Role::Replica => 2,
-    };
+    slot[16..24].copy_from_slice(&standing.promised.number.to_le_bytes());
+    slot[24..40].copy_from_slice(&standing.promised.owner.0);
+    slot[40..48].copy_from_slice(&standing.promised.start.to_le_bytes());
+    slot[48] = u8::from(standing.primary);
+    slot[49] = u8::try_from(standing.set.len()).expect("a handful of members");
+    slot[56..64].copy_from_slice(&standing.alone_from.unwrap_or(0).to_le_bytes());
+    for (place, id) in slot[SET_AT..CRC_AT].chunks_exact_mut(16).zip(&standing.set) {
+        place.copy_from_slice(&id.0);
+    }
     let crc = crc32c::crc32c(&slot[..CRC_AT]);
     slot[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
     slot
 }
 
-fn decode(slot: &[u8; SLOT]) -> Option<(u64, Recorded)> {
+fn decode(slot: &[u8; SLOT]) -> Option<(u64, Standing)> {
     let number = |at: usize| slot[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let crc = slot[CRC_AT..].try_into().map(u32::from_le_bytes).ok()?;
-    if &slot[..8] != MAGIC || crc != crc32c::crc32c(&slot[..CRC_AT]) {
+    if &slot[..8] != MAGIC || crc != crc32c::crc32c(&slot[..CRC_AT]) || slot[48] > 1 {
         return None;
     }
-    let role = match slot[48] {
-        1 => Role::Primary,
-        2 => Role::Replica,
-        _ => return None,
-    };
-    let epoch = Epoch { number: number(16)?, owner: NodeId(slot[24..40].try_into().ok()?), start: number(40)? };
-    Some((number(8)?, Recorded { epoch, role }))
+    let members = usize::from(slot[49]);
+    let set = slot[SET_AT..CRC_AT].chunks_exact(16).take(members).map(|id| id.try_into().map(NodeId).ok());
+    let promised = Epoch { number: number(16)?, owner: NodeId(slot[24..40].try_into().ok()?), start: number(40)? };
+    let alone_from = Some(number(56)?).filter(|from| *from > 0);
+    Some((number(8)?, Standing { promised, primary: slot[48] == 1, set: set.collect::<Option<_>>()?, alone_from }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn recorded(start: u64) -> Recorded {
-        Recorded { epoch: Epoch { number: 3, owner: NodeId([5; 16]), start }, role: Role::Primary }
+    fn standing(start: u64) -> Standing {
+        Standing {
+            promised: Epoch { number: 3, owner: NodeId([5; 16]), start },
+            primary: true,
+            set: vec![NodeId([1; 16]), NodeId([9; 16])],
+            alone_from: Some(17),
+        }
     }
 
     #[test]
-    fn the_last_epoch_is_read_back_and_a_torn_slot_leaves_the_one_before() {
+    fn the_last_standing_is_read_back_and_a_torn_slot_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = EpochFile::open(dir.path()).unwrap();
+        let mut file = StandingFile::open(dir.path()).unwrap();
         assert_eq!(file.last(), None);
-        file.record(recorded(1)).unwrap();
-        file.record(recorded(2)).unwrap();
-        assert_eq!(EpochFile::open(dir.path()).unwrap().last(), Some(recorded(2)));
+        file.record(standing(1)).unwrap();
+        file.record(standing(2)).unwrap();
+        assert_eq!(StandingFile::open(dir.path()).unwrap().last(), Some(&standing(2)));
 
-        let torn = OpenOptions::new().write(true).open(dir.path().join("epoch")).unwrap();
+        let torn = OpenOptions::new().write(true).open(dir.path().join(NAME)).unwrap();
         torn.write_all_at(&[0xff], 100).unwrap();
-        assert_eq!(read(dir.path()), Some(recorded(1)));
-        assert_eq!(EpochFile::open(dir.path()).unwrap().last(), Some(recorded(1)));
+        assert_eq!(read(dir.path()), Some(standing(1)));
+        assert_eq!(StandingFile::open(dir.path()).unwrap().last(), Some(&standing(1)));
     }
 
     #[test]
     fn every_flipped_bit_of_a_slot_is_noticed() {
-        let slot = encode(9, recorded(4));
-        assert_eq!(decode(&slot), Some((9, recorded(4))));
+        let slot = encode(9, &standing(4));
+        assert_eq!(decode(&slot), Some((9, standing(4))));
         for bit in 0..SLOT * 8 {
             let mut flipped = slot;
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -6,6 +6,7 @@ use super::dir::DataDir;
 use super::engine::Engine;
 use super::metrics::{Exposition, Metrics};
 use super::state;
+use crate::replication::Standing;
 use crate::types::{ClusterId, NodeState, Role, Version};
 
 /// What the event loop adds to what the engine knows.
@@ -40,9 +41,9 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "pid": std::process::id(),
         "uptime_s": facts.uptime_s,
         "replication": {
-            "mode": config.replication.as_str(),
-            "min_replicas": config.min_replicas,
-            "sync_timeout_ms": config.sync_timeout_ms,
+            "mode": config.map(|config| config.replication.as_str()),
+            "min_replicas": config.map(|config| config.min_replicas),
+            "sync_timeout_ms": config.map(|config| config.sync_timeout_ms),
             "in_sync": [facts.name],
             "degraded_since": null,
             "blocked_since": facts.blocked_since,
@@ -79,10 +80,10 @@ pub fn stopped_status(dir: &DataDir) -> Value {
         "name": meta.name,
         "node_id": meta.node_id.to_string(),
         "cluster_id": meta.cluster_id.map(|id| id.to_string()),
-        "role": recorded.map_or(Role::Primary, |recorded| recorded.role).as_str(),
+        "role": role_of(recorded.as_ref()).as_str(),
         "state": "stopped",
-        "epoch": recorded.map_or(0, |recorded| recorded.epoch.number),
-        "owner": recorded.map(|recorded| recorded.epoch.owner.to_string()),
+        "epoch": recorded.as_ref().map_or(0, |standing| standing.promised.number),
+        "owner": recorded.as_ref().map(|standing| standing.promised.owner.to_string()),
         "log": log,
         "applied": null,
         "http": null,
@@ -95,6 +96,10 @@ pub fn stopped_status(dir: &DataDir) -> Value {
         "rescued": 0,
         "rig": env!("CARGO_PKG_VERSION"),
     })
+}
+
+fn role_of(standing: Option<&Standing>) -> Role {
+    if standing.is_none_or(|standing| standing.primary) { Role::Primary } else { Role::Replica }
 }
 
 /// The page of `GET /metrics`.

@@ -6,75 +6,154 @@
 //! it is stored is the log's.
 //!
 //! ```text
-//!              Propose                Append                 Commit
-//!   admission ────────► replication ────────► log, peers … ────────► service
-//!                            ▲                    │
-//!                            └──── Synced ────────┘
-//!
-//!   Recovering ──epoch recorded──► Opening ──rig_epoch committed──► Open ──Drain──► Draining
-//!        └───────────────────── a storage error, from anywhere ─────────────────────► Failed
+//!   Replica ──Promote, enough promises──► Candidate ──log adopted, standing recorded──► Primary
+//!      ▲  ▲                                   │                                            │
+//!      │  └────────── a higher epoch ─────────┘◄── a restart as primary begins here        │
+//!      └──────────────────────── a higher epoch, a hand-over ──────────────────────────────┘
 //! ```
 //!
-//! # Invariants
+//! # What the node owes
+//! 1. Outputs are carried out in their order.
+//! 2. [`Input::Recorded`] and [`Input::Synced`] are said after the disk has confirmed, never before.
+//! 3. Messages of one link come in order; after [`Output::Close`], or a broken connection, nothing more comes of it.
+//! 4. After a storage error nothing is done but [`Input::StorageFailed`].
+//!
+//! # Invariants (asserted after every step)
 //! 1. applied <= committed <= durable <= appended.
-//! 2. A version is committed only when it is durable on every member of the in-sync set in this epoch.
-//! 3. An epoch is recorded in `state/` before its first record is appended, and open only when that record,
-//!    `rig_epoch`, is committed; no operation is taken before.
-//! 4. After a storage error nothing is appended or committed any more.
+//! 2. A version is committed only when it is durable here and on every other member of the in-sync set, in this
+//!    epoch: the recorded set, and every set that is on its way to be recorded or to be required.
+//! 3. An epoch is promised durably before this node speaks of it, and nothing of a lower one is taken from then on.
+//! 4. An epoch is open only when its own record, `rig_epoch`, is committed; nothing is committed before.
+//! 5. No timer removes a record.
 //!
 //! # Not here
-//! Locks, keys and deadlines (`node::engine`), the bytes of a record (`log`). With one member the in-sync set
-//! is this node alone; further members, promotion and rejoin build on the same step.
+//! Locks, keys and deadlines (`node::engine`), the bytes of a record (`log`), the bytes of a message (`peer`),
+//! connections and when to dial (`node::peers`). A coordinator outside the pair has its place at
+//! [`Output::Record`]: the standing leaves as a request and comes back as an answer.
 
+mod candidate;
 mod config;
+mod history;
+mod insync;
+mod links;
+mod machine;
+mod message;
+mod outlook;
 mod primary;
 mod recovery;
+mod replica;
+mod rules;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ClusterConfig, Member};
-pub use primary::Replication;
-pub use recovery::{Asked, Recovered};
+pub use config::{ClusterConfig, ControlData, Member};
+pub use history::{EpochStart, History};
+pub use links::PeerView;
+pub use machine::{Found, Replication};
+pub use message::{Ack, Answer, Append, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy};
+pub use recovery::{Asked, Waiting};
+pub use rules::Rule;
 
-use crate::types::{Durable, Epoch, Role, Version};
+use crate::types::{Durable, Epoch, NodeId, Role, Version};
+
+/// Microseconds on a clock that never goes back, from any beginning.
+pub type Time = u64;
+
+/// One connection to a peer, as the node numbers it: never the same number twice.
+pub type Link = u64;
 
 /// What happened, told by the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// [`Output::RecordEpoch`] is durable in `state/`.
-    EpochRecorded(Epoch),
+    /// The [`Standing`] of [`Output::Record`] is durable in `state/`.
+    Recorded,
     /// An admitted operation wants the next version; with `expect`, only if it is exactly this one.
     Propose {
         /// The version that the client demands.
         expect: Option<Version>,
     },
+    /// What was appended goes to the log thread now: it may go to the replicas too.
+    Flush,
     /// The log has synced up to here.
     Synced(Durable),
     /// The service has applied up to here.
     Applied(Version),
-    /// There was no room: nothing behind this version was written, and nothing behind it will be.
-    NotWritten {
-        /// The last version that the log holds.
+    /// The log found no room behind this version.
+    NoRoom {
+        /// The last version that it holds.
         last: Version,
+    },
+    /// [`Output::Cut`] is done: the log ends there, and the service has gone back with it.
+    Cut {
+        /// What the service holds now.
+        applied: Version,
+        /// The configurations that may be in force in what is left.
+        configs: Vec<(Version, ClusterConfig)>,
+    },
+    /// The answer to [`Output::ReadHash`]; `None` when there is no such record.
+    HashIs {
+        /// For whom it was read.
+        link: Link,
+        /// The place.
+        version: Version,
+        /// Its chain hash.
+        hash: Option<crate::types::Hash>,
     },
     /// The operator asks for another mode, number or time-out.
     Change(Asked),
+    /// The operator wants this node to be the primary.
+    Promote {
+        /// Comes back in [`Output::Answer`].
+        request: u64,
+        /// Even if answered operations may be lost.
+        force: bool,
+    },
+    /// The operator wants this node to be a replica.
+    Demote,
+    /// The operator removes a member.
+    RemoveMember {
+        /// Comes back in [`Output::Answer`].
+        request: u64,
+        /// Who goes.
+        id: NodeId,
+        /// Without its agreement: a new epoch, by force.
+        force: bool,
+    },
     /// Take no more operations, finish those that are in.
     Drain,
     /// A write or sync failed for good.
     StorageFailed,
+    /// A connection stands; the other end speaks this protocol and is of the same cluster.
+    Connected {
+        /// Its number.
+        link: Link,
+        /// Whether this node has dialled.
+        dialed: bool,
+    },
+    /// It is gone.
+    Closed {
+        /// Its number.
+        link: Link,
+    },
+    /// A peer has spoken.
+    Message {
+        /// On this connection.
+        link: Link,
+        /// What it said.
+        message: Message,
+    },
+    /// Every address that this node knows of has answered or refused once.
+    Tried,
+    /// Time has passed: see [`Replication::wake_at`].
+    Tick,
 }
 
 /// What the node must do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Make epoch and role durable in `state/`, then answer [`Input::EpochRecorded`].
-    RecordEpoch {
-        /// The epoch, which no earlier one may follow.
-        epoch: Epoch,
-        /// The role that goes with it.
-        role: Role,
-    },
+    /// Make this durable in `state/`, then answer [`Input::Recorded`]. There is one at a time.
+    Record(Standing),
     /// Append the proposed operation, or this control record, with this place.
     Append {
         /// Where and in whose term.
@@ -82,16 +161,106 @@ pub enum Output {
         /// A control record of Rig's own; `None` for the operation that was proposed.
         control: Option<Control>,
     },
+    /// Append the records of the message that was just handed in.
+    Write,
+    /// Set everything behind this version aside, durably, then cut it off and take the service back; then answer
+    /// [`Input::Cut`].
+    Cut {
+        /// The last version that stays.
+        to: Version,
+        /// What this node knows to have been committed.
+        committed: Version,
+        /// The epoch that is followed instead.
+        for_epoch: Epoch,
+    },
+    /// Nothing behind this version was written or sent to anyone: it never was.
+    Rewind {
+        /// The last version that stays.
+        to: Version,
+    },
+    /// Try to write the same batch again when there is room: others may have it.
+    TryAgain,
+    /// Read a chain hash, then answer [`Input::HashIs`].
+    ReadHash {
+        /// For whom.
+        link: Link,
+        /// The place; 0 is the beginning of the chain.
+        version: Version,
+    },
+    /// Say this.
+    Send {
+        /// On this connection.
+        link: Link,
+        /// What.
+        message: Message,
+    },
+    /// Send these records, in as many messages as their size asks for: [`Message::Append`], or with `adopt`
+    /// [`Message::Records`].
+    Stream {
+        /// On this connection.
+        link: Link,
+        /// The epoch in which this is said.
+        epoch: Epoch,
+        /// The last version that the other end has.
+        after: Version,
+        /// The last version to be sent.
+        last: Version,
+        /// What is committed.
+        committed: Version,
+        /// Whether it answers [`Message::Fetch`].
+        adopt: bool,
+    },
+    /// End this connection.
+    Close {
+        /// Its number.
+        link: Link,
+        /// Why.
+        why: Closing,
+    },
     /// The proposed operation is refused; nothing was logged.
     Refuse(Refusal),
     /// Everything up to here is decided: give it to the service.
     Commit(Version),
     /// The epoch is open: operations are taken from now on.
     Opened(Epoch),
+    /// This node was primary or was to be, and is a replica now. What it has in flight is not its to decide any more.
+    Deposed {
+        /// The epoch that is promised now.
+        promised: Epoch,
+    },
+    /// These versions were acknowledged without every member: note it for ever, durably.
+    Alone {
+        /// The first.
+        from: Version,
+        /// The last.
+        to: Version,
+    },
+    /// The answer to a request of the operator.
+    Answer {
+        /// Its number.
+        request: u64,
+        /// What came of it.
+        result: Result<(), NotPromoted>,
+    },
+    /// Something that people want to hear of.
+    Event(Event),
 }
 
 /// What [`Replication::step`] answers with.
 pub type Outputs = Vec<Output>;
+
+/// What is durable in `state/` and decides about this node's part.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The highest epoch that this node listens to.
+    pub promised: Epoch,
+    /// Whether `promised` is this node's own term.
+    pub primary: bool,
+    /// The other members of the in-sync set of that term, in order of their identity.
+    pub set: Vec<NodeId>,
+    /// Since which version answers rest on fewer nodes than the log names.
+    pub alone_from: Option<Version>,
+}
 
 /// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,17 +285,23 @@ pub struct Control {
 /// Why an operation was not taken. Every one of them means: surely not logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// The node is a replica; the primary it follows, if it does.
+    NotPrimary(Option<NodeId>),
     /// The epoch is not open yet.
     Recovering,
-    /// The node is stopping.
+    /// The node is stopping, or handing over.
     Draining,
     /// The log has stopped after a storage error.
     Failed,
+    /// The log has no room.
+    Full,
+    /// Two sides have written: the operator must name the winner.
+    SplitBrain,
     /// The in-sync set is smaller than the mode demands.
     NotEnoughReplicas {
         /// How many replicas the mode demands.
         wanted: u32,
-        /// How many are in sync.
+        /// How many are in sync and answer.
         present: u32,
     },
     /// Another version is next.
@@ -134,4 +309,71 @@ pub enum Refusal {
         /// The version that would be next.
         next: Version,
     },
+}
+
+/// Why a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// A newer connection to the same node takes its place.
+    Replaced,
+    /// It is this node itself.
+    Oneself,
+    /// Nothing was heard for too long.
+    Silent,
+    /// What was said is not what may be said there.
+    Protocol,
+    /// The logs differ where they must not.
+    Diverged,
+    /// The logs must be compared anew.
+    Again,
+    /// More peers than a cluster can have.
+    TooMany,
+}
+
+/// Why a node did not become primary, or a member was not removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPromoted {
+    /// An answered operation may be missing, or not enough members promise.
+    Unsafe {
+        /// Promises that are needed; `None` when no number is enough.
+        needed: Option<usize>,
+        /// Members that could be asked, this node among them.
+        reached: usize,
+    },
+    /// Another change is on its way, or the primary cannot hand over now.
+    Busy,
+    /// The node has failed, or does not know the cluster.
+    NotReady,
+    /// No such member, or it is the primary itself.
+    NoSuchMember,
+}
+
+/// Something that people want to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A member has left the in-sync set; answers rest on fewer nodes.
+    Left(NodeId),
+    /// A member is in the in-sync set.
+    InSync(NodeId),
+    /// This node is primary of this epoch.
+    Promoted {
+        /// The epoch.
+        epoch: Epoch,
+        /// By force.
+        forced: bool,
+    },
+    /// A higher epoch was heard of.
+    Fenced(Epoch),
+    /// This node follows a primary.
+    Following(NodeId),
+    /// Two sides have written.
+    SplitBrain,
+    /// The log differs from the primary's where it must not.
+    Diverged(Version),
+    /// A member is named by the log.
+    Added(NodeId),
+    /// A member is not named by the log any more.
+    Removed(NodeId),
+    /// Role as recorded.
+    Role(Role),
 }

@@ -1,94 +1,101 @@
-//! A term of the primary: sequencing and commit.
+//! A term of a primary: sequencing, commit, changes of the configuration, and its end.
+//!
+//! ```text
+//!   New ──rig_epoch appended──► Opening ──committed on the set──► Open ──HandOverPlease──► HandingOver ─► (replica)
+//! ```
+//!
+//! # Invariants
+//! 1. A version is committed only when everyone required has acknowledged it in this epoch.
+//! 2. Nothing is committed before the epoch's own record is, with everything before it.
+//! 3. At most one configuration is on its way.
+//!
+//! # Not here
+//! Who is required (`insync`), how records get to the replicas (`streaming`), who may open (`candidate`).
 
-use super::{ClusterConfig, Control, Input, Member, Output, Outputs, Recovered, Refusal, Slot, recovery};
-use crate::types::{Durability, Epoch, Mode, NodeId, NodeState, Role, Version, methods};
+use std::collections::VecDeque;
 
-/// Where a term stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Term {
-    /// The right to open an epoch is not proven, or not recorded yet.
-    Recovering,
-    /// The record of the epoch is appended and not committed.
-    Opening { record: Version },
-    /// Operations are taken.
-    Open,
-    /// What is in is finished, nothing new is taken.
-    Draining,
-    /// The storage has failed.
-    Failed,
+use super::machine::{Part, Replication};
+use super::rules::Rule;
+use super::{
+    ClusterConfig, Control, ControlData, Event, Link, Message, NotPromoted, Output, Outputs, Refusal, Refused,
+    RefusedWhy, Slot, Time,
+};
+use crate::limits::MEMBERS_MAX;
+use crate::types::{Epoch, Mode, NodeId, Version, methods};
+
+/// A hand-over that takes longer is given up.
+const HAND_OVER_TIMEOUT: Time = 2_000_000;
+/// So long the operator's answer waits for members that were reached.
+const ANSWER_TIMEOUT: Time = 2_000_000;
+/// A full disk is tried again.
+const ROOM_PROBE: Time = 1_000_000;
+
+/// A term.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) epoch: Epoch,
+    pub(super) forced: bool,
+    pub(super) phase: Phase,
+    /// Version of this epoch's `rig_epoch`.
+    pub(super) record: Version,
+    pub(super) since: Time,
+    /// Appended and on its way to disk and replicas.
+    pub(super) flushed: Version,
+    /// Ends of batches that are not committed, and when they went out.
+    pub(super) unacknowledged: VecDeque<(Version, Time)>,
+    /// Members that promised this epoch.
+    pub(super) reached: Vec<NodeId>,
+    pub(super) split_brain: bool,
+    pub(super) full_since: Time,
+    /// The operator waits to hear that this node is primary.
+    pub(super) request: Option<u64>,
+    /// A member that the operator removes, and the request.
+    pub(super) removing: Option<(u64, NodeId)>,
+    /// What the epoch's own record says.
+    pub(super) config: ClusterConfig,
 }
 
-/// The protocol of one node.
-#[derive(Debug)]
-pub struct Replication {
-    me: NodeId,
-    term: Term,
-    epoch: Epoch,
-    config: ClusterConfig,
-    /// Asked for and not in the log yet.
-    wanted: Option<ClusterConfig>,
-    /// Whether others were named at start: an answer without them is then `degraded`, not `local`.
-    peers_expected: bool,
-    appended: Version,
-    durable: Version,
-    committed: Version,
-    applied: Version,
+/// How far a term is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    New,
+    Opening,
+    Open,
+    HandingOver { to: NodeId, link: Link, until: Time },
+}
+
+impl Primary {
+    pub(super) fn is_new(&self) -> bool {
+        self.phase == Phase::New
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::New | Phase::Opening)
+    }
+
+    /// Whether time changes nothing: no other member, nothing that waits.
+    pub(super) fn has_no_one_to_wait_for(&self, core: &Replication) -> bool {
+        self.is_open() && core.wanted.set.is_empty() && !core.full && self.request.is_none()
+    }
+
+    pub(super) fn assert_invariants(&self, core: &Replication) {
+        assert!(self.flushed <= core.log.appended);
+        assert_eq!(self.epoch, core.promised(), "a primary that promised a higher epoch is none");
+        if self.phase == Phase::Opening {
+            assert!(core.log.committed < self.record || !core.rules.hold(Rule::EpochRecordFirst));
+        }
+        if self.is_open() {
+            assert!(core.log.committed >= self.record || !core.rules.hold(Rule::EpochRecordFirst));
+        }
+    }
 }
 
 impl Replication {
-    /// Starts as primary from what was found. Outputs: the epoch to record, when one may be opened.
-    pub fn start_as_primary(
-        found: &Recovered,
-        myself: Member,
-        asked: super::Asked,
-        peers_expected: bool,
-        out: &mut Outputs,
-    ) -> Self {
-        assert!(found.applied <= found.committed && found.committed <= found.head.version);
-        assert_eq!(found.me, myself.id);
-        // A log that nobody has begun takes what was asked for into its first record; any other records a change.
-        let config = match &found.config {
-            Some(config) => config.clone(),
-            None => asked.applied_to(&ClusterConfig::first(myself)),
-        };
-        let wanted = asked.applied_to(&config);
-        let mut this = Self {
-            me: found.me,
-            term: Term::Recovering,
-            epoch: found.recorded.max(found.head.epoch),
-            wanted: (wanted != config).then_some(wanted),
-            config,
-            peers_expected,
-            appended: found.head.version,
-            durable: found.head.version,
-            committed: found.committed,
-            applied: found.applied,
-        };
-        if let Some(epoch) = recovery::epoch_to_open(found) {
-            this.epoch = epoch;
-            out.push(Output::RecordEpoch { epoch, role: Role::Primary });
-        }
-        this.assert_invariants();
-        this
+    pub(super) fn primary_mut(&mut self) -> Option<&mut Primary> {
+        if let Part::Primary(primary) = &mut self.part { Some(primary) } else { None }
     }
 
-    /// Takes what happened and appends what must be done to `out`.
-    pub fn step(&mut self, input: Input, out: &mut Outputs) {
-        match input {
-            Input::Propose { expect } => self.on_propose(expect, out),
-            Input::Synced(durable) => self.on_synced(durable.version(), out),
-            Input::Applied(version) => self.on_applied(version),
-            Input::EpochRecorded(epoch) => self.on_epoch_recorded(epoch, out),
-            Input::NotWritten { last } => self.on_not_written(last),
-            Input::Change(asked) => self.on_change(asked, out),
-            Input::Drain if self.term != Term::Failed => self.term = Term::Draining,
-            Input::Drain => {}
-            Input::StorageFailed => self.term = Term::Failed,
-        }
-        self.assert_invariants();
-    }
-
-    fn on_propose(&mut self, expect: Option<Version>, out: &mut Outputs) {
+    pub(super) fn on_propose(&mut self, expect: Option<Version>, out: &mut Outputs) {
         out.push(match self.refusal(expect) {
             Some(refusal) => Output::Refuse(refusal),
             None => Output::Append { slot: self.take_slot(), control: None },
@@ -97,179 +104,289 @@ impl Replication {
 
     /// Why an operation would be refused now; `None` when it would be taken.
     pub fn refusal(&self, expect: Option<Version>) -> Option<Refusal> {
-        match self.term {
-            Term::Recovering | Term::Opening { .. } => return Some(Refusal::Recovering),
-            Term::Draining => return Some(Refusal::Draining),
-            Term::Failed => return Some(Refusal::Failed),
-            Term::Open => {}
+        if self.failed {
+            return Some(Refusal::Failed);
         }
-        let (wanted, present) = (self.replicas_wanted(), 0);
-        if present < wanted {
+        let primary = match &self.part {
+            Part::Replica(replica) => return Some(Refusal::NotPrimary(replica.primary())),
+            Part::Candidate(_) => return Some(Refusal::Recovering),
+            Part::Primary(primary) => primary,
+        };
+        if primary.split_brain {
+            return Some(Refusal::SplitBrain);
+        }
+        if self.draining || matches!(primary.phase, Phase::HandingOver { .. }) {
+            return Some(Refusal::Draining);
+        }
+        if let Some((wanted, present)) = self.missing_replicas() {
             return Some(Refusal::NotEnoughReplicas { wanted, present });
         }
-        let next = self.appended + 1;
+        if !primary.is_open() {
+            return Some(Refusal::Recovering);
+        }
+        if self.full {
+            return Some(Refusal::Full);
+        }
+        let next = self.log.appended + 1;
         match expect {
             Some(version) if version != next => Some(Refusal::VersionConflict { next }),
             _ => None,
         }
     }
 
-    fn on_synced(&mut self, durable: Version, out: &mut Outputs) {
-        // Our own disk confirms only what it was given, in order.
-        assert!(
-            self.durable <= durable && durable <= self.appended,
-            "durable {}, confirmed {durable}, appended {}",
-            self.durable,
-            self.appended
-        );
-        if self.term == Term::Failed {
+    fn take_slot(&mut self) -> Slot {
+        self.log.appended += 1;
+        Slot { version: self.log.appended, epoch: self.promised(), commit_upto: self.log.committed }
+    }
+
+    fn append_control(&mut self, method: &'static str, data: ControlData, out: &mut Outputs) -> Version {
+        let slot = self.take_slot();
+        self.append_known(slot.version, slot.epoch, Some(&data));
+        out.push(Output::Append { slot, control: Some(Control { method, data: data.to_json() }) });
+        slot.version
+    }
+
+    pub(super) fn progress_primary(&mut self, out: &mut Outputs) {
+        self.begin_term(out);
+        if !matches!(self.part, Part::Primary(_)) {
             return;
         }
-        self.durable = durable;
+        self.set_was_recorded(out);
+        self.record_next(out);
+        self.update_set(out);
+        self.change_config(out);
         self.advance_commit(out);
+        self.pump(out);
+        self.hand_over(out);
+        self.answer_operator(out);
+    }
+
+    /// The epoch's own record, and a word to everyone who is there.
+    fn begin_term(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let Part::Primary(primary) = &mut self.part else { return };
+        if primary.phase != Phase::New {
+            return;
+        }
+        if self.full {
+            if now < primary.full_since + ROOM_PROBE {
+                return;
+            }
+            self.full = false;
+        }
+        primary.phase = Phase::Opening;
+        let data = ControlData { config: primary.config.clone(), forced: primary.forced };
+        let record = self.append_control(methods::EPOCH, data, out);
+        if let Some(primary) = self.primary_mut() {
+            primary.record = record;
+        }
+        for link in self.known_links() {
+            // Those that answer say where their logs stand now; what they said before may be old.
+            let hello = self.hello();
+            self.send(link, Message::Hello(hello), out);
+        }
     }
 
     fn advance_commit(&mut self, out: &mut Outputs) {
-        // The in-sync set is this node alone, so its own disk decides; but what was found behind the commit
-        // position at start waits for the epoch's own record.
-        let opens = match self.term {
-            Term::Opening { record } if self.durable >= record => true,
-            Term::Open | Term::Draining => false,
-            Term::Opening { .. } | Term::Recovering | Term::Failed => return,
-        };
-        if self.durable > self.committed {
-            self.committed = self.durable;
-            out.push(Output::Commit(self.committed));
+        let upto = self.acknowledged_by_all();
+        let epoch_first = self.rules.hold(Rule::EpochRecordFirst);
+        let enough = self.set_is_enough();
+        let Part::Primary(primary) = &mut self.part else { return };
+        if upto <= self.log.committed || !enough || primary.is_new() || (epoch_first && upto < primary.record) {
+            return;
         }
+        while primary.unacknowledged.front().is_some_and(|(version, _)| *version <= upto) {
+            primary.unacknowledged.pop_front();
+        }
+        let opens = primary.phase == Phase::Opening && upto >= primary.record;
+        self.commit(upto, out);
+        self.commit_must_be_told();
         if opens {
-            self.term = Term::Open;
-            out.push(Output::Opened(self.epoch));
-            self.record_wanted(out);
+            self.open(out);
         }
     }
 
-    fn on_applied(&mut self, version: Version) {
-        assert!(self.applied <= version && version <= self.committed, "{} {version} {}", self.applied, self.committed);
-        self.applied = version;
+    fn open(&mut self, out: &mut Outputs) {
+        let Part::Primary(primary) = &mut self.part else { return };
+        primary.phase = Phase::Open;
+        let (epoch, forced) = (primary.epoch, primary.forced);
+        out.push(Output::Opened(epoch));
+        out.push(Output::Event(Event::Promoted { epoch, forced }));
+        self.update_set(out);
+        self.change_config(out);
     }
 
-    fn on_epoch_recorded(&mut self, epoch: Epoch, out: &mut Outputs) {
-        assert_eq!((self.term, epoch), (Term::Recovering, self.epoch));
-        let slot = self.take_slot();
-        self.term = Term::Opening { record: slot.version };
-        let data = self.config.to_json();
-        out.push(Output::Append { slot, control: Some(Control { method: methods::EPOCH, data }) });
+    /// Records what was asked for, one change at a time.
+    fn change_config(&mut self, out: &mut Outputs) {
+        let Part::Primary(primary) = &self.part else { return };
+        if primary.phase != Phase::Open || primary.split_brain || self.full {
+            return;
+        }
+        if self.log.configs.newest_version() > self.log.committed {
+            return;
+        }
+        let Some(newest) = self.log.configs.newest() else { return };
+        let mut config = self.asked.applied_to(newest);
+        let mut changed = Vec::new();
+        if let Some((_, id)) = primary.removing.filter(|(_, id)| config.names(*id)) {
+            config.members.retain(|member| member.id != id);
+            changed.push(Event::Removed(id));
+        } else if let Some(member) = self.newcomer(&config) {
+            changed.push(Event::Added(member.id));
+            config.members.push(member);
+        }
+        for member in &mut config.members {
+            let speaks = self.peer(member.id).filter(|peer| peer.link.is_some());
+            if let Some(peer) = speaks.filter(|peer| peer.member != *member) {
+                *member = peer.member.clone();
+            }
+        }
+        self.asked = Default::default();
+        if config == *newest {
+            return self.answer_removal(out);
+        }
+        self.append_control(methods::CONFIG, ControlData { config, forced: false }, out);
+        out.extend(changed.into_iter().map(Output::Event));
+        let idle: Vec<NodeId> = self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.id).collect();
+        idle.into_iter().for_each(|id| self.offer(id, out));
     }
 
-    fn on_not_written(&mut self, last: Version) {
-        assert!(self.durable <= last && last <= self.appended);
-        self.appended = last;
-        // Without its own record the epoch cannot open; the node says so and stays as it is.
-        if let Term::Opening { record } = self.term
-            && record > last
+    /// A node that has dialled in and was never a member.
+    fn newcomer(&self, config: &ClusterConfig) -> Option<super::Member> {
+        let room = config.members.len() < MEMBERS_MAX;
+        let new = |peer: &&super::links::Peer| {
+            peer.link.is_some() && !peer.joined && !config.names(peer.id) && peer.role == crate::types::Role::Replica
+        };
+        self.peers.iter().filter(|_| room).find(new).map(|peer| peer.member.clone())
+    }
+
+    fn answer_removal(&mut self, out: &mut Outputs) {
+        if let Some(primary) = self.primary_mut()
+            && let Some((request, _)) = primary.removing.take()
         {
-            self.term = Term::Recovering;
+            out.push(Output::Answer { request, result: Ok(()) });
         }
     }
 
-    fn on_change(&mut self, asked: super::Asked, out: &mut Outputs) {
-        let wanted = asked.applied_to(&self.config);
-        self.wanted = (wanted != self.config).then_some(wanted);
-        if self.term == Term::Open {
-            self.record_wanted(out);
+    pub(super) fn on_remove_member(&mut self, request: u64, id: NodeId, force: bool, out: &mut Outputs) {
+        let known = self.log.configs.newest().is_some_and(|config| config.names(id)) && id != self.me.id;
+        let refused = match &self.part {
+            Part::Primary(_) if !known => Some(NotPromoted::NoSuchMember),
+            Part::Primary(primary) if primary.removing.is_some() => Some(NotPromoted::Busy),
+            Part::Primary(primary) if !force && primary.phase != Phase::Open => Some(NotPromoted::Busy),
+            Part::Primary(_) => None,
+            Part::Candidate(_) | Part::Replica(_) => Some(NotPromoted::NotReady),
+        };
+        if let Some(refused) = refused {
+            out.push(Output::Answer { request, result: Err(refused) });
+        } else if force {
+            self.force_epoch(request, Some(id), out);
+        } else if let Some(primary) = self.primary_mut() {
+            primary.removing = Some((request, id));
         }
     }
 
-    fn record_wanted(&mut self, out: &mut Outputs) {
-        if let Some(wanted) = self.wanted.take() {
-            // Both rules hold until the record is committed. Alone, the stricter of the two differs only in
-            // whether operations are taken at all, and `replicas_wanted` looks at the new one at once.
-            let data = wanted.to_json();
-            self.config = wanted;
-            let slot = self.take_slot();
-            out.push(Output::Append { slot, control: Some(Control { method: methods::CONFIG, data }) });
+    pub(super) fn on_hand_over_please(&mut self, link: Link, id: NodeId, out: &mut Outputs) {
+        let (now, promised) = (self.now, self.promised());
+        let ready = self.log.configs.newest().is_some_and(|config| config.names(id))
+            && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link));
+        match &mut self.part {
+            Part::Primary(primary) if ready && primary.phase == Phase::Open && !primary.split_brain => {
+                primary.phase = Phase::HandingOver { to: id, link, until: now + HAND_OVER_TIMEOUT };
+            }
+            _ => {
+                let refused = Refused { promised, why: RefusedWhy::CannotHandOver };
+                self.send(link, Message::Refused(refused), out);
+            }
         }
     }
 
-    fn take_slot(&mut self) -> Slot {
-        self.appended += 1;
-        Slot { version: self.appended, epoch: self.epoch, commit_upto: self.committed }
-    }
-
-    /// Replicas that must be in sync before an operation is taken.
-    fn replicas_wanted(&self) -> u32 {
-        if self.config.replication == Mode::Sync { self.config.min_replicas } else { 0 }
-    }
-
-    fn assert_invariants(&self) {
-        assert!(self.applied <= self.committed, "applied {} > committed {}", self.applied, self.committed);
-        assert!(self.committed <= self.durable, "committed {} > durable {}", self.committed, self.durable);
-        assert!(self.durable <= self.appended, "durable {} > appended {}", self.durable, self.appended);
-        if let Term::Opening { record } = self.term {
-            assert!(self.committed < record && record <= self.appended);
-        }
-    }
-}
-
-/// What others may know.
-impl Replication {
-    /// This node.
-    pub fn me(&self) -> NodeId {
-        self.me
-    }
-
-    /// The term that this node is in.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// What this node is.
-    pub fn role(&self) -> Role {
-        Role::Primary
-    }
-
-    /// How this node is.
-    pub fn state(&self) -> NodeState {
-        match self.term {
-            Term::Failed => NodeState::Failed,
-            Term::Recovering | Term::Opening { .. } => NodeState::Recovering,
-            Term::Open | Term::Draining if self.replicas_wanted() > 0 => NodeState::Blocked,
-            Term::Open | Term::Draining if self.durability() == Durability::Degraded => NodeState::Degraded,
-            Term::Open | Term::Draining => NodeState::Serving,
+    /// Everything is committed and the other has it all: the term ends, and the next one is the other's.
+    fn hand_over(&mut self, out: &mut Outputs) {
+        let Part::Primary(primary) = &mut self.part else { return };
+        let Phase::HandingOver { to, link, until } = primary.phase else { return };
+        let epoch = Epoch { number: primary.epoch.number + 1, owner: to, start: 1 };
+        let peer = self.peers.iter().find(|peer| peer.id == to && peer.link == Some(link));
+        let Some(peer) = peer.filter(|_| self.now < until) else {
+            primary.phase = Phase::Open;
+            return;
+        };
+        let head = self.log.appended;
+        if self.log.committed == head && peer.durable == head && self.recording.is_none() {
+            self.become_replica(epoch, out);
+            if let Part::Replica(replica) = &mut self.part {
+                replica.hands_over(link, epoch, head);
+            }
         }
     }
 
-    /// What an answer given now promises.
-    pub fn durability(&self) -> Durability {
-        match self.config.replication {
-            Mode::Async => Durability::Async,
-            _ if self.peers_expected => Durability::Degraded,
-            _ => Durability::Local,
+    /// The operator hears that this node is primary when every member that was reached holds the epoch's record.
+    fn answer_operator(&mut self, out: &mut Outputs) {
+        let Part::Primary(primary) = &self.part else { return };
+        let Some(request) = primary.request else { return };
+        let everyone =
+            primary.reached.iter().all(|id| self.peer(*id).is_none_or(|peer| peer.durable >= primary.record));
+        let waited = self.now >= primary.since + ANSWER_TIMEOUT;
+        if self.log.durable >= primary.record && !primary.is_new() && (primary.is_open() || everyone || waited) {
+            out.push(Output::Answer { request, result: Ok(()) });
+            if let Some(primary) = self.primary_mut() {
+                primary.request = None;
+            }
         }
     }
 
-    /// The configuration that the log says.
-    pub fn config(&self) -> &ClusterConfig {
-        &self.config
+    pub(super) fn on_no_room(&mut self, last: Version, out: &mut Outputs) {
+        assert!(self.log.durable <= last && last <= self.log.appended);
+        let now = self.now;
+        self.full = true;
+        let sent = self
+            .peers
+            .iter()
+            .any(|peer| matches!(peer.flow, super::streaming::Flow::Streaming { sent } if sent > last));
+        match &mut self.part {
+            Part::Primary(_) if sent => out.push(Output::TryAgain),
+            Part::Primary(primary) => {
+                primary.full_since = now;
+                primary.flushed = primary.flushed.min(last);
+                primary.unacknowledged.retain(|(version, _)| *version <= last);
+                if primary.phase == Phase::Opening && primary.record > last {
+                    primary.phase = Phase::New;
+                } else {
+                    // The node asks for room by itself, with the next operation.
+                    self.full = false;
+                }
+                self.rewind(last, out);
+            }
+            Part::Replica(_) | Part::Candidate(_) => {
+                self.rewind(last, out);
+                self.replica_has_no_room(out);
+            }
+        }
     }
 
-    /// The last version that was given out.
-    pub fn appended(&self) -> Version {
-        self.appended
+    fn rewind(&mut self, last: Version, out: &mut Outputs) {
+        self.log.appended = last;
+        self.log.history.cut(last);
+        let known = self.log.configs.cut(last);
+        assert!(known || last == 0 || self.log.configs.newest_version() == 0, "only what is not durable goes");
+        out.push(Output::Rewind { to: last });
     }
 
-    /// What this node's disk holds.
-    pub fn durable(&self) -> Version {
-        self.durable
+    /// Two sides have written: nothing more is taken until the operator names the winner.
+    pub(super) fn on_split_brain(&mut self, epoch: Epoch, out: &mut Outputs) {
+        let outside_sync = self.log.configs.in_force().iter().any(|(_, config)| config.replication != Mode::Sync);
+        if let Part::Primary(primary) = &mut self.part
+            && primary.epoch == epoch
+            && outside_sync
+            && !std::mem::replace(&mut primary.split_brain, true)
+        {
+            out.push(Output::Event(Event::SplitBrain));
+        }
     }
 
-    /// What is decided.
-    pub fn committed(&self) -> Version {
-        self.committed
-    }
-
-    /// What the service has applied.
-    pub fn applied(&self) -> Version {
-        self.applied
+    pub(super) fn on_demote(&mut self, out: &mut Outputs) {
+        if !matches!(self.part, Part::Replica(_)) {
+            self.become_replica(self.promised(), out);
+        }
     }
 }

@@ -1,18 +1,22 @@
+//! One member: epochs, sequencing, commit. Several members are in `tests/stories` and `tests/sim`.
+
 use super::*;
-use crate::types::{Durability, Hash, Mode, NodeId, NodeState, Position, methods};
+use crate::types::{Durability, Mode, NodeState, Role, methods};
 
 fn me() -> Member {
     Member { id: NodeId([7; 16]), name: "n1".into(), url: "http://127.0.0.1:7440".into() }
 }
 
-fn empty() -> Recovered {
-    Recovered {
-        me: me().id,
-        head: Position::default(),
+fn empty() -> Found {
+    Found {
+        me: me(),
+        boot: 1,
+        head: 0,
         committed: 0,
         applied: 0,
-        config: None,
-        recorded: Epoch::default(),
+        history: Vec::new(),
+        configs: Vec::new(),
+        standing: None,
     }
 }
 
@@ -20,36 +24,41 @@ fn synced(version: Version) -> Input {
     Input::Synced(Durable::from_sync(version))
 }
 
-fn start(found: &Recovered, asked: Asked) -> (Replication, Outputs) {
+fn start(found: Found, asked: Asked) -> (Replication, Outputs) {
     let mut out = Outputs::new();
-    let core = Replication::start_as_primary(found, me(), asked, false, &mut out);
+    let core = Replication::start(found, Role::Primary, asked, false, 0, &mut out);
     (core, out)
 }
 
 fn step(core: &mut Replication, input: Input) -> Outputs {
     let mut out = Outputs::new();
-    core.step(input, &mut out);
+    core.step(input, 0, &mut out);
+    out.retain(|output| !matches!(output, Output::Event(_)));
     out
+}
+
+fn standing(epoch: Epoch) -> Standing {
+    Standing { promised: epoch, primary: true, set: Vec::new(), alone_from: None }
 }
 
 /// A core whose epoch is open, with `rig_epoch` as version 1.
 fn open(asked: Asked) -> Replication {
-    let (mut core, out) = start(&empty(), asked);
-    let [Output::RecordEpoch { epoch, .. }] = out[..] else { panic!("{out:?}") };
-    step(&mut core, Input::EpochRecorded(epoch));
-    let out = step(&mut core, synced(1));
-    assert_eq!(out, [Output::Commit(1), Output::Opened(epoch)]);
+    let (mut core, out) = start(empty(), asked);
+    let [Output::Record(standing)] = &out[..] else { panic!("{out:?}") };
+    let epoch = standing.promised;
+    step(&mut core, Input::Recorded);
+    assert_eq!(step(&mut core, synced(1)), [Output::Commit(1), Output::Opened(epoch)]);
     core
 }
 
 #[test]
 fn the_first_record_of_a_log_is_rig_epoch_and_nothing_is_taken_before_it_is_committed() {
-    let (mut core, out) = start(&empty(), Asked::default());
+    let (mut core, out) = start(empty(), Asked::default());
     let epoch = Epoch { number: 1, owner: me().id, start: 1 };
-    assert_eq!(out, [Output::RecordEpoch { epoch, role: Role::Primary }]);
+    assert_eq!(out, [Output::Record(standing(epoch))]);
     assert_eq!(step(&mut core, Input::Propose { expect: None }), [Output::Refuse(Refusal::Recovering)]);
 
-    let out = step(&mut core, Input::EpochRecorded(epoch));
+    let out = step(&mut core, Input::Recorded);
     let [Output::Append { slot, control: Some(control) }] = &out[..] else { panic!("{out:?}") };
     assert_eq!((slot.version, slot.commit_upto, control.method), (1, 0, methods::EPOCH));
     assert_eq!(ClusterConfig::from_json(&control.data), Some(ClusterConfig::first(me())));
@@ -79,111 +88,93 @@ fn a_version_precondition_is_met_exactly_or_refused_with_the_next_version() {
     assert!(matches!(step(&mut core, Input::Propose { expect: Some(2) })[..], [Output::Append { .. }]));
 }
 
-#[test]
-fn a_restart_keeps_number_and_owner_and_takes_the_tail_over_with_its_own_record() {
-    let epoch = Epoch { number: 1, owner: me().id, start: 4 };
-    let found = Recovered {
-        head: Position { epoch, version: 9, hash: Hash::default() },
+/// A log of one member with a head of 9, of which 7 are known to be committed.
+fn restarted(last: Epoch, primary: bool) -> Found {
+    Found {
+        head: 9,
         committed: 7,
-        applied: 5,
-        config: Some(ClusterConfig::first(me())),
-        recorded: epoch,
+        applied: 7,
+        history: vec![EpochStart { epoch: last, first: 1, forced: false }],
+        configs: vec![(1, ClusterConfig::first(me()))],
+        standing: Some(Standing { promised: last, primary, ..Standing::default() }),
         ..empty()
-    };
-    let (mut core, out) = start(&found, Asked::default());
-    let next = Epoch { start: 5, ..epoch };
-    assert_eq!(out, [Output::RecordEpoch { epoch: next, role: Role::Primary }]);
-    let out = step(&mut core, Input::EpochRecorded(next));
-    assert!(matches!(&out[..], [Output::Append { slot: Slot { version: 10, commit_upto: 7, .. }, control: Some(_) }]));
-    assert_eq!(core.committed(), 7, "the tail is not committed by a restart alone");
-    assert_eq!(step(&mut core, synced(10)), [Output::Commit(10), Output::Opened(next)]);
+    }
 }
 
 #[test]
-fn an_epoch_that_was_recorded_and_never_reached_the_log_is_not_used_again() {
-    let epoch = Epoch { number: 1, owner: me().id, start: 2 };
-    let head = Position { epoch: Epoch { start: 1, ..epoch }, version: 1, hash: Hash::default() };
-    let found = Recovered { head, committed: 1, config: Some(ClusterConfig::first(me())), recorded: epoch, ..empty() };
-    let (core, _) = start(&found, Asked::default());
-    assert_eq!(core.epoch().start, 3);
+fn a_restart_keeps_the_number_and_commits_the_tail_with_its_own_record() {
+    let last = Epoch { number: 3, owner: me().id, start: 4 };
+    let (mut core, out) = start(restarted(last, true), Asked::default());
+    let epoch = Epoch { start: 5, ..last };
+    assert_eq!(out, [Output::Record(standing(epoch))]);
+    assert!(matches!(step(&mut core, Input::Recorded)[..], [Output::Append { slot: Slot { version: 10, .. }, .. }]));
+    assert_eq!((core.committed(), core.state()), (7, NodeState::Recovering));
+    assert_eq!(step(&mut core, synced(10)), [Output::Commit(10), Output::Opened(epoch)]);
 }
 
 #[test]
-fn a_log_that_names_others_or_was_last_written_by_another_stays_recovering() {
+fn the_only_member_that_was_a_replica_takes_the_next_number() {
+    let last = Epoch { number: 3, owner: NodeId([1; 16]), start: 4 };
+    let (_, out) = start(restarted(last, false), Asked::default());
+    assert_eq!(out, [Output::Record(standing(Epoch { number: 4, owner: me().id, start: 1 }))]);
+}
+
+#[test]
+fn a_log_that_names_others_waits_for_them_and_says_for_whom() {
+    let last = Epoch { number: 3, owner: me().id, start: 4 };
     let other = Member { id: NodeId([9; 16]), name: "n2".into(), url: String::new() };
-    let mut config = ClusterConfig::first(me());
-    config.members.push(other.clone());
-    let mine = Epoch { number: 1, owner: me().id, start: 1 };
-    let head = Position { epoch: mine, version: 1, hash: Hash::default() };
-    let found = Recovered { head, committed: 1, config: Some(config), recorded: mine, ..empty() };
-    let (core, out) = start(&found, Asked::default());
-    assert_eq!((out, core.state()), (vec![], NodeState::Recovering));
-
-    let theirs = Epoch { number: 2, owner: other.id, start: 1 };
-    let found = Recovered { config: Some(ClusterConfig::first(me())), recorded: theirs, ..found };
-    let (core, out) = start(&found, Asked::default());
-    assert_eq!((out, core.state()), (vec![], NodeState::Recovering));
+    let mut found = restarted(last, true);
+    found.configs[0].1.members.push(other.clone());
+    found.standing.as_mut().unwrap().set = vec![other.id];
+    let (mut core, out) = start(found, Asked::default());
+    assert_eq!(out, []);
+    assert_eq!(step(&mut core, Input::Propose { expect: None }), [Output::Refuse(Refusal::Recovering)]);
+    assert_eq!(core.waiting().unwrap().members, [other.id]);
 }
 
 #[test]
-fn sync_without_a_replica_is_blocked_and_never_answers_local() {
-    let mut core = open(Asked { replication: Some(Mode::Sync), min_replicas: Some(2), ..Asked::default() });
-    let refused = step(&mut core, Input::Propose { expect: None });
-    assert_eq!(refused, [Output::Refuse(Refusal::NotEnoughReplicas { wanted: 2, present: 0 })]);
+fn sync_without_replicas_takes_no_operation_and_says_what_it_lacks() {
+    let core = open(Asked { replication: Some(Mode::Sync), ..Asked::default() });
+    assert_eq!(core.refusal(None), Some(Refusal::NotEnoughReplicas { wanted: 1, present: 0 }));
     assert_eq!(core.state(), NodeState::Blocked);
 }
 
 #[test]
-fn a_change_is_recorded_only_when_something_changes() {
-    let mut core = open(Asked::default());
-    assert_eq!(step(&mut core, Input::Change(Asked { min_replicas: Some(1), ..Asked::default() })), []);
-    let out = step(&mut core, Input::Change(Asked { replication: Some(Mode::Async), ..Asked::default() }));
-    let [Output::Append { slot, control: Some(control) }] = &out[..] else { panic!("{out:?}") };
-    assert_eq!((slot.version, control.method), (2, methods::CONFIG));
-    assert_eq!(core.durability(), Durability::Async);
-}
-
-#[test]
-fn a_change_that_is_asked_for_at_start_follows_the_epoch_record() {
-    let epoch = Epoch { number: 1, owner: me().id, start: 1 };
-    let head = Position { epoch, version: 1, hash: Hash::default() };
-    let found = Recovered { head, committed: 1, config: Some(ClusterConfig::first(me())), recorded: epoch, ..empty() };
-    let (mut core, _) = start(&found, Asked { sync_timeout_ms: Some(500), ..Asked::default() });
-    let next = Epoch { start: 2, ..epoch };
-    step(&mut core, Input::EpochRecorded(next));
-    let out = step(&mut core, synced(2));
-    let [Output::Commit(2), Output::Opened(_), Output::Append { slot, control: Some(control) }] = &out[..] else {
+fn what_is_asked_for_and_differs_becomes_a_record_of_its_own_once_the_epoch_is_open() {
+    let last = Epoch { number: 1, owner: me().id, start: 1 };
+    let asked = Asked { sync_timeout_ms: Some(500), ..Asked::default() };
+    let (mut core, _) = start(restarted(last, true), asked);
+    step(&mut core, Input::Recorded);
+    let out = step(&mut core, synced(10));
+    let [Output::Commit(10), Output::Opened(_), Output::Append { slot, control: Some(control) }] = &out[..] else {
         panic!("{out:?}")
     };
-    assert_eq!((slot.version, control.method), (3, methods::CONFIG));
-    assert_eq!(ClusterConfig::from_json(&control.data).map(|config| config.sync_timeout_ms), Some(500));
+    assert_eq!((slot.version, control.method), (11, methods::CONFIG));
+    assert_eq!(ClusterConfig::from_json(&control.data).unwrap().sync_timeout_ms, 500);
+    assert_eq!(step(&mut core, synced(11)), [Output::Commit(11)]);
 }
 
 #[test]
-fn what_was_not_written_gives_its_versions_back() {
+fn without_room_nothing_was_logged_and_the_versions_are_given_out_again() {
     let mut core = open(Asked::default());
     step(&mut core, Input::Propose { expect: None });
     step(&mut core, Input::Propose { expect: None });
-    step(&mut core, Input::NotWritten { last: 1 });
-    assert!(matches!(
-        step(&mut core, Input::Propose { expect: Some(2) })[..],
-        [Output::Append { slot: Slot { version: 2, .. }, .. }]
-    ));
+    assert_eq!(step(&mut core, Input::NoRoom { last: 1 }), [Output::Rewind { to: 1 }]);
+    let out = step(&mut core, Input::Propose { expect: None });
+    assert!(matches!(out[..], [Output::Append { slot: Slot { version: 2, .. }, .. }]), "{out:?}");
 }
 
 #[test]
-fn after_a_storage_error_nothing_commits_and_nothing_is_taken() {
+fn after_a_storage_error_nothing_is_taken_or_committed() {
     let mut core = open(Asked::default());
     step(&mut core, Input::Propose { expect: None });
     step(&mut core, Input::StorageFailed);
     assert_eq!(step(&mut core, synced(2)), []);
-    assert_eq!(step(&mut core, Input::Propose { expect: None }), [Output::Refuse(Refusal::Failed)]);
-    step(&mut core, Input::Drain);
-    assert_eq!(core.state(), NodeState::Failed);
+    assert_eq!((core.refusal(None), core.state()), (Some(Refusal::Failed), NodeState::Failed));
 }
 
 #[test]
-fn a_drain_finishes_what_is_in_and_takes_nothing_new() {
+fn draining_finishes_what_is_in_and_takes_nothing_new() {
     let mut core = open(Asked::default());
     step(&mut core, Input::Propose { expect: None });
     step(&mut core, Input::Drain);
@@ -197,5 +188,5 @@ fn a_disk_that_confirms_what_it_was_not_given_is_not_believed() {
     let step = std::panic::AssertUnwindSafe(|| step(&mut core, synced(2)));
     let message = std::panic::catch_unwind(step).unwrap_err();
     let message = message.downcast_ref::<String>().unwrap();
-    assert!(message.contains("durable 1, confirmed 2, appended 1"), "{message}");
+    assert!(message.contains("durable 1 -> 2, appended 1"), "{message}");
 }

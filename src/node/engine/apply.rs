@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use super::pending::{Applied, Pending, ReplyTo, Stage};
-use super::{Answer, Counters, Engine, Now, ToRecord, disk_full};
+use super::{Answer, Counters, Engine, Now, disk_full};
 use crate::error::{Code, Problem};
 use crate::log::Batch;
+use crate::node::chronicle::Chronicle;
 use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
-use crate::replication::{ClusterConfig, Input, Replication};
+use crate::replication::{Input, Replication, Standing};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
 use crate::types::{Kind, Position, Record, Version};
 
@@ -31,13 +32,13 @@ impl Engine {
             }
             assert_eq!(self.service.version(), self.applied.version, "the service applies what it is given");
         }
-        self.core.step(Input::Applied(version), &mut self.outputs);
+        self.step(Input::Applied(version));
         Ok(())
     }
 
     fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
-        note(&record, &outcome, &mut self.keys, &mut self.applied_config);
+        note(&record, &outcome, &mut self.keys, &mut self.chronicle);
         let Some(ticket) = ticket else { return };
         self.counters.applied += 1;
         let answer = Applied {
@@ -83,10 +84,15 @@ impl Engine {
         self.answers.extend(pending.followers.iter().map(|(reply, _)| answer(*reply)));
     }
 
-    /// Nothing of what is not durable was written: all of it is refused, and the log ends where it did.
-    pub(in crate::node) fn not_written(&mut self, now: Now) -> Result<(), ServiceError> {
+    /// The log thread found no room: what becomes of the batch is for the core to say.
+    pub(in crate::node) fn no_room(&mut self, now: Now) -> Result<(), ServiceError> {
         self.full_since.get_or_insert(now.instant);
         self.next_probe = Some(now.instant + super::ROOM_PROBE);
+        self.tell(Input::NoRoom { last: self.durable.version }, now)
+    }
+
+    /// Nothing of what is not durable was written: all of it is refused, and the log ends where it did.
+    pub(super) fn rewind(&mut self) {
         self.batches.clear();
         self.sealer.rewind(self.durable);
         while self.queue.back().is_some_and(|queued| queued.record.version > self.durable.version) {
@@ -96,22 +102,11 @@ impl Engine {
                 self.end(ticket, |reply| Answer::refused(reply, disk_full("the disk of the log is full".into())));
             }
         }
-        self.tell(Input::NotWritten { last: self.durable.version }, now)
-    }
-
-    /// The epoch's own record had no room at start: it is tried again.
-    pub(in crate::node) fn retry_opening(&mut self, now: Now) -> Result<(), ServiceError> {
-        if !self.opened && self.full_since.is_some() && self.next_probe.is_some_and(|probe| now.instant >= probe) {
-            self.next_probe = Some(now.instant + super::ROOM_PROBE);
-            let epoch = self.core.epoch();
-            self.tell(Input::EpochRecorded(epoch), now)?;
-        }
-        Ok(())
     }
 
     /// The log has failed for good: who is in it is told so, who is not is refused.
     pub(in crate::node) fn storage_failed(&mut self) {
-        self.core.step(Input::StorageFailed, &mut self.outputs);
+        self.step(Input::StorageFailed);
         self.outputs.clear();
         let tickets: Vec<Ticket> = self.pending.iter_mut().map(|(ticket, _)| ticket).collect();
         for ticket in tickets {
@@ -190,15 +185,14 @@ impl Engine {
     }
 
     /// What must be durable in `state/` before the core goes on.
-    pub(in crate::node) fn take_to_record(&mut self) -> Option<ToRecord> {
+    pub(in crate::node) fn take_to_record(&mut self) -> Option<Standing> {
         self.to_record.take()
     }
 
     /// Freezes everything that a snapshot holds, at the applied version. `None` while one is being written.
-    pub(in crate::node) fn freeze(&mut self) -> Option<(Box<dyn Snapshot>, Frozen, Position, ClusterConfig)> {
-        let config = self.applied_config.clone()?;
+    pub(in crate::node) fn freeze(&mut self) -> Option<(Box<dyn Snapshot>, Frozen, Position, Chronicle)> {
         let keys = self.keys.freeze()?;
-        Some((self.service.snapshot(), keys, self.applied, config))
+        Some((self.service.snapshot(), keys, self.applied, self.chronicle.clone()))
     }
 
     /// Ends what [`Engine::freeze`] began.
@@ -276,19 +270,10 @@ pub(in crate::node) fn entry(record: &Record) -> Entry<'_> {
 }
 
 /// What Rig itself remembers of an applied record; the same at a start and while serving.
-pub(in crate::node) fn note(
-    record: &Record,
-    outcome: &Outcome,
-    keys: &mut keys::Keys,
-    config: &mut Option<ClusterConfig>,
-) {
+pub(in crate::node) fn note(record: &Record, outcome: &Outcome, keys: &mut keys::Keys, chronicle: &mut Chronicle) {
+    chronicle.note(record);
     match (&record.key, record.kind) {
-        (_, Kind::Control) => {
-            keys.saw(record.time);
-            if let Some(newer) = ClusterConfig::from_json(&record.operation.data) {
-                *config = Some(newer);
-            }
-        }
+        (_, Kind::Control) => keys.saw(record.time),
         (Some(key), Kind::Operation) => keys.insert(keys::digest(key), record, outcome.status, &outcome.result),
         (None, Kind::Operation) => keys.saw(record.time),
     }

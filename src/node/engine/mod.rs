@@ -32,14 +32,15 @@ use std::time::{Duration, Instant};
 use pending::{Pending, Slab, Stage};
 use uuid::Uuid;
 
+use super::chronicle::Chronicle;
 use super::keys::{self, Keys};
 use super::locks::{Locks, Ticket};
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
-use crate::replication::{ClusterConfig, Control, Input, Output, Outputs, Refusal, Replication, Slot};
+use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot, Standing};
 use crate::service::{Context, Resources, Service, ServiceError};
-use crate::types::{Durable, Epoch, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
+use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Version};
 
 /// How often a full disk is tried again.
 const ROOM_PROBE: Duration = Duration::from_secs(1);
@@ -51,13 +52,6 @@ pub(super) struct Now {
     pub(super) instant: Instant,
     /// For records.
     pub(super) micros: Micros,
-}
-
-/// What the core wants recorded before it goes on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ToRecord {
-    pub(super) epoch: Epoch,
-    pub(super) role: Role,
 }
 
 /// The write path's state.
@@ -84,11 +78,14 @@ pub(super) struct Engine {
     last_time: Micros,
     durable: Position,
     applied: Position,
-    applied_config: Option<ClusterConfig>,
+    chronicle: Chronicle,
+    /// The core's time, in microseconds since here.
+    begin: Instant,
+    core_time: u64,
     opened: bool,
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
-    to_record: Option<ToRecord>,
+    to_record: Option<Standing>,
     answers: Vec<Answer>,
     counters: Counters,
 }
@@ -120,7 +117,9 @@ pub(super) struct Parts {
     pub(super) tail: Vec<Record>,
     pub(super) durable: Position,
     pub(super) applied: Position,
-    pub(super) applied_config: Option<ClusterConfig>,
+    pub(super) chronicle: Chronicle,
+    /// Zero of the core's clock.
+    pub(super) begin: Instant,
     pub(super) last_time: Micros,
 }
 
@@ -146,7 +145,9 @@ impl Engine {
             last_time: parts.last_time,
             durable: parts.durable,
             applied: parts.applied,
-            applied_config: parts.applied_config,
+            chronicle: parts.chronicle,
+            begin: parts.begin,
+            core_time: 0,
             opened: false,
             full_since: None,
             next_probe: None,
@@ -297,7 +298,7 @@ impl Engine {
             Err(problem) => self.reject(ticket, problem),
             Ok(valid) => {
                 let expect = pending.submission.expect;
-                self.core.step(Input::Propose { expect }, &mut self.outputs);
+                self.step(Input::Propose { expect });
                 match self.outputs.pop() {
                     Some(Output::Append { slot, control: None }) => self.seal_operation(ticket, slot, valid.data, now),
                     Some(Output::Refuse(refusal)) => {
@@ -366,7 +367,7 @@ impl Engine {
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
-                    Output::RecordEpoch { epoch, role } => self.to_record = Some(ToRecord { epoch, role }),
+                    Output::Record(standing) => self.to_record = Some(standing),
                     Output::Append { slot, control: Some(Control { method, data }) } => {
                         let operation = Operation::new(method, data);
                         self.seal(slot, Kind::Control, operation, (None, None, "".into()), None, now);
@@ -374,20 +375,37 @@ impl Engine {
                     Output::Append { control: None, .. } | Output::Refuse(_) => {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
+                    Output::Rewind { .. } => self.rewind(),
+                    Output::Event(event) => ::log::info!("{event:?}"),
                     Output::Commit(version) => self.commit(version)?,
                     Output::Opened(_) => {
                         self.opened = true;
                         self.unpark(now)?;
                     }
+                    other => unreachable!("{other:?} concerns other nodes, and there are none"),
                 }
             }
         }
         Ok(())
     }
 
+    fn step(&mut self, input: Input) {
+        self.core.step(input, self.core_time, &mut self.outputs);
+    }
+
+    fn core_time_at(&self, now: Now) -> u64 {
+        u64::try_from(now.instant.duration_since(self.begin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the core wants to look at the clock.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        self.core.wake_at().is_some_and(|at| at <= self.core_time_at(now))
+    }
+
     /// Something happened that only the core can judge.
     pub(super) fn tell(&mut self, input: Input, now: Now) -> Result<(), ServiceError> {
-        self.core.step(input, &mut self.outputs);
+        self.core_time = self.core_time_at(now);
+        self.step(input);
         self.perform(now)?;
         self.run_granted(now)
     }
@@ -433,6 +451,11 @@ impl Engine {
                 .hint("wait for /readyz, or send again after Retry-After"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
+            Refusal::NotPrimary(_) => Problem::new(Code::NoPrimary, "this node is a replica; nothing was logged")
+                .hint("ask `rig status` for the primary"),
+            Refusal::Full => disk_full("the disk of the log is full".into()),
+            Refusal::SplitBrain => Problem::new(Code::Recovering, "two sides have written; nothing was logged")
+                .hint("name the winner with `rig resolve`"),
             Refusal::Failed => Problem::new(Code::Recovering, "the log has failed; nothing was logged")
                 .hint("read the node's log for the reason"),
             Refusal::NotEnoughReplicas { wanted, present } => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::log::{self, MemVfs, Writer};
-use crate::replication::{Asked, Member, Recovered};
+use crate::replication::{Asked, Found, Member};
 use crate::service::{Documents, Settings};
-use crate::types::{ClusterId, NodeId};
+use crate::types::{ClusterId, NodeId, Role};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
 
@@ -25,16 +25,18 @@ impl World {
         let config = log::Config { segment_bytes: 1 << 20, zero_fill: false, cluster: CLUSTER };
         let opened = log::open(Arc::new(MemVfs::new()), Path::new("/data"), &config).unwrap();
         let me = Member { id: NodeId([1; 16]), name: "n1".into(), url: String::new() };
-        let found = Recovered {
-            me: me.id,
-            head: opened.report.head,
+        let found = Found {
+            me,
+            boot: 1,
+            head: 0,
             committed: 0,
             applied: 0,
-            config: None,
-            recorded: Epoch::default(),
+            history: Vec::new(),
+            configs: Vec::new(),
+            standing: None,
         };
         let mut outputs = Vec::new();
-        let core = Replication::start_as_primary(&found, me, asked, false, &mut outputs);
+        let core = Replication::start(found, Role::Primary, asked, false, 0, &mut outputs);
         let parts = Parts {
             core,
             outputs,
@@ -44,14 +46,16 @@ impl World {
             tail: Vec::new(),
             durable: opened.report.head,
             applied: opened.report.head,
-            applied_config: None,
+            chronicle: Chronicle::default(),
+            begin,
             last_time: 0,
         };
         let now = Now { instant: begin, micros: 1_000 };
         let mut world =
             Self { engine: Engine::new(parts, now).unwrap(), writer: opened.writer, begin, time: 1_000, count: 0 };
-        let epoch = world.engine.take_to_record().unwrap().epoch;
-        world.engine.tell(Input::EpochRecorded(epoch), now).unwrap();
+        while world.engine.take_to_record().is_some() {
+            world.engine.tell(Input::Recorded, now).unwrap();
+        }
         world
     }
 
@@ -200,7 +204,7 @@ fn without_room_everything_that_is_not_durable_is_refused_and_writes_go_on_later
     let batch = world.engine.take_batch().unwrap();
     let b = world.send(None, "user_create", r#"{"id":"b"}"#);
     drop(batch);
-    world.engine.not_written(world.now()).unwrap();
+    world.engine.no_room(world.now()).unwrap();
     let mut answers = world.answers();
     answers.sort_unstable_by_key(|answer| answer.0);
     assert_eq!(answers, [(a, Err(507)), (b, Err(507))]);

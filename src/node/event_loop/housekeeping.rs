@@ -38,10 +38,12 @@ impl Node {
             self.draining_until = Some(now.instant + self.config.drain);
             self.engine.tell(Input::Drain, now)?;
         }
+        if self.engine.is_due(now) {
+            self.engine.tell(Input::Tick, now)?;
+        }
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             self.expire_connections(now);
-            self.engine.retry_opening(now)?;
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -144,9 +146,9 @@ impl Node {
     }
 
     fn begin_snapshot(&mut self) {
-        let Some((service, keys, position, config)) = self.engine.freeze() else { return };
+        let Some((service, keys, position, chronicle)) = self.engine.freeze() else { return };
         self.snapshot_running = true;
-        let contents = Contents { cluster: self.cluster, position, config, service, keys };
+        let contents = Contents { cluster: self.cluster, position, chronicle, service, keys };
         let (folder, version, cluster) = (self.dir.snapshots(), position.version, self.cluster);
         self.pool.run(move || {
             let written = snapshots::write(&folder, contents).and_then(|written| {

@@ -1,0 +1,674 @@
+//! The way to a new epoch: ask, promise, read positions, adopt the most advanced log, record, open.
+//!
+//! ```text
+//!   operator:  Asking ──enough would──┐           (still a replica; a promise deposes a live primary, so ask first)
+//!   restart:   Waiting ──table────────┴─► Promising ─► Cutting ─► Fetching ─► Taking ─► Primary
+//!                  └──nobody needed──────────────────────────────────────────────┘
+//! ```
+//!
+//! # Invariants
+//! 1. Positions are read after the promises, and the adopted log is durable here before role, epoch and set are.
+//! 2. Unforced, every configuration that may be in force in the adopted log allows it.
+//! 3. A crash at any step leaves a burnt epoch and nothing else.
+
+use super::machine::{Part, Replication};
+use super::primary::{Phase, Primary};
+use super::recovery::{Choice, Facts, choose};
+use super::replica::Replica;
+use super::rules::Rule;
+use super::{
+    Answer, Append, Closing, ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Promised, Standing,
+    Time, Waiting,
+};
+use crate::types::{Epoch, NodeId, Version};
+
+/// A member that does not answer in this time counts as unreachable.
+const PATIENCE: Time = 2_000_000;
+/// A recovering node looks for a live primary for so long before it acts alone.
+const LOOK_AROUND: Time = 500_000;
+/// A primary that was heard this recently is asked to hand over.
+const LIVE: Time = 1_500_000;
+
+/// What the operator wants of a replica.
+#[derive(Debug)]
+pub(super) struct Wish {
+    request: u64,
+    force: bool,
+    until: Time,
+    /// `None`: the primary was asked to hand over.
+    answers: Option<Vec<(NodeId, Answer)>>,
+}
+
+/// A node on its way to a new epoch.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    epoch: Epoch,
+    purpose: Purpose,
+    stage: Stage,
+    /// Links on which the promise was asked for.
+    asked: Vec<Link>,
+    promises: Vec<Promise>,
+    refused: Vec<NodeId>,
+    until: Time,
+    /// A member that the new configuration leaves out.
+    without: Option<NodeId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A restart as primary: not decided yet, or alone.
+    Restart,
+    /// A restart with the promises of the recorded set.
+    Reopen,
+    /// A restart with the promises of a promotion.
+    Again,
+    /// The operator's word.
+    Operator { request: u64, force: bool },
+    /// The primary that was has handed over.
+    HandOver { request: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Promising,
+    Cutting { from: NodeId, target: Version },
+    Fetching { from: NodeId, target: Version, asked: Version },
+    Taking,
+}
+
+#[derive(Debug)]
+struct Promise {
+    from: NodeId,
+    head: Version,
+    committed: Version,
+    history: History,
+}
+
+impl Candidate {
+    /// A node that is to be primary and does not know yet whether it may.
+    pub(super) fn recovering() -> Self {
+        Self::new(Epoch::default(), Purpose::Restart, Stage::Waiting, 0)
+    }
+
+    fn new(epoch: Epoch, purpose: Purpose, stage: Stage, until: Time) -> Self {
+        Self {
+            epoch,
+            purpose,
+            stage,
+            asked: Vec::new(),
+            promises: Vec::new(),
+            refused: Vec::new(),
+            until,
+            without: None,
+        }
+    }
+
+    fn is_forced(&self) -> bool {
+        matches!(self.purpose, Purpose::Operator { force: true, .. })
+    }
+
+    fn request(&self) -> Option<u64> {
+        match self.purpose {
+            Purpose::Operator { request, .. } | Purpose::HandOver { request } => Some(request),
+            Purpose::Restart | Purpose::Reopen | Purpose::Again => None,
+        }
+    }
+}
+
+impl Replication {
+    fn candidate_mut(&mut self) -> Option<&mut Candidate> {
+        if let Part::Candidate(candidate) = &mut self.part { Some(candidate) } else { None }
+    }
+
+    /// Whether this node is to be primary by its start, not by an operator's word of now.
+    pub(super) fn is_recovering(&self) -> bool {
+        matches!(&self.part, Part::Candidate(candidate) if candidate.request().is_none())
+    }
+
+    /// Tells whoever waits for this node to become primary that it does not.
+    pub(super) fn abandon(&mut self, out: &mut Outputs) {
+        let request = match &mut self.part {
+            Part::Candidate(candidate) => candidate.request(),
+            Part::Primary(primary) => {
+                if let Some((request, _)) = primary.removing.take() {
+                    out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
+                }
+                primary.request.take()
+            }
+            Part::Replica(replica) => replica.wish.take().map(|wish| wish.request),
+        };
+        if let Some(request) = request {
+            out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
+        }
+    }
+
+    pub(super) fn on_promote(&mut self, request: u64, force: bool, out: &mut Outputs) {
+        let now = self.now;
+        let live = self.live_primary();
+        let has_cluster = !self.log.configs.in_force().is_empty();
+        let answer = match &mut self.part {
+            Part::Primary(primary) if !(primary.split_brain && force) => Ok(()),
+            Part::Primary(_) => return self.force_epoch(request, None, out),
+            Part::Candidate(candidate) if candidate.request().is_some() => Err(NotPromoted::Busy),
+            Part::Candidate(_) if force && has_cluster => return self.force_epoch(request, None, out),
+            Part::Candidate(candidate) => {
+                Err(NotPromoted::Unsafe { needed: None, reached: candidate.promises.len() + 1 })
+            }
+            Part::Replica(_) if !has_cluster || self.full => Err(NotPromoted::NotReady),
+            Part::Replica(replica) if replica.wish.is_some() => Err(NotPromoted::Busy),
+            Part::Replica(replica) => {
+                let until = now + PATIENCE;
+                let answers = if live.is_some() { None } else { Some(Vec::new()) };
+                replica.wish = Some(Wish { request, force, until, answers });
+                match live {
+                    Some(link) => self.send(link, Message::HandOverPlease, out),
+                    None => self.ask_everyone(out),
+                }
+                return;
+            }
+        };
+        let answer = match (answer, self.waiting()) {
+            (Err(NotPromoted::Unsafe { .. }), Some(Waiting { needed, reached, .. })) => {
+                Err(NotPromoted::Unsafe { needed, reached })
+            }
+            (answer, _) => answer,
+        };
+        out.push(Output::Answer { request, result: answer });
+    }
+
+    fn live_primary(&self) -> Option<Link> {
+        let Part::Replica(replica) = &self.part else { return None };
+        let link = replica.following()?;
+        let peer = self.peers.iter().find(|peer| peer.link == Some(link))?;
+        (self.now - peer.heard < LIVE).then_some(link)
+    }
+
+    /// Members with a link, and the link.
+    fn linked_members(&self) -> Vec<(Link, NodeId)> {
+        let linked = self.peers.iter().filter(|peer| self.log.configs.name(peer.id));
+        linked.filter_map(|peer| peer.link.map(|link| (link, peer.id))).collect()
+    }
+
+    /// Whether the primary could hand over, or enough members are there to promise.
+    pub(super) fn is_promotable(&self) -> bool {
+        let linked: Vec<NodeId> = self.linked_members().into_iter().map(|(_, id)| id).collect();
+        let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
+        self.live_primary().is_some() || (self.log.durable > 0 && self.judge(&linked, configs).is_ok())
+    }
+
+    fn next_epoch(&self) -> Epoch {
+        let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
+        Epoch {
+            number: heard.max(self.promised().number).max(self.log.history.last().number) + 1,
+            owner: self.me.id,
+            start: 1,
+        }
+    }
+
+    fn ask_everyone(&mut self, out: &mut Outputs) {
+        let epoch = self.next_epoch();
+        for (link, _) in self.linked_members() {
+            self.send(link, Message::Ask { epoch }, out);
+        }
+    }
+
+    /// A new link while the members are being asked: it is asked too.
+    pub(super) fn ask_again(&mut self, link: Link, out: &mut Outputs) {
+        let asking = matches!(&self.part, Part::Replica(replica) if
+            replica.wish.as_ref().is_some_and(|wish| wish.answers.is_some()));
+        if asking {
+            let epoch = self.next_epoch();
+            self.send(link, Message::Ask { epoch }, out);
+        }
+    }
+
+    pub(super) fn on_ask(&mut self, link: Link, from: NodeId, epoch: Epoch, out: &mut Outputs) {
+        let answer = Answer {
+            epoch,
+            would: self.heeds(from) && epoch > self.promised() && !self.full,
+            promised: self.recorded.promised,
+            head_epoch: self.log.history.last(),
+            head: self.log.durable,
+            committed: self.log.committed,
+        };
+        self.send(link, Message::Answer(answer), out);
+    }
+
+    pub(super) fn on_answer(&mut self, from: NodeId, answer: Answer) {
+        let promised = answer.promised;
+        let peer = self.peer_mut(from);
+        peer.promised = peer.promised.max(promised);
+        if let Some(replica) = self.replica_mut()
+            && let Some(wish) = &mut replica.wish
+            && let Some(answers) = &mut wish.answers
+            && answers.iter().all(|(id, _)| *id != from)
+        {
+            answers.push((from, answer));
+        }
+    }
+
+    pub(super) fn wish_was_refused(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let Some(replica) = self.replica_mut() else { return };
+        match &mut replica.wish {
+            Some(wish) if wish.answers.is_none() && wish.force => {
+                (wish.answers, wish.until) = (Some(Vec::new()), now + PATIENCE);
+                self.ask_everyone(out);
+            }
+            Some(wish) if wish.answers.is_none() => {
+                let request = wish.request;
+                replica.wish = None;
+                out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn progress_wish(&mut self, out: &mut Outputs) {
+        let linked = self.linked_members();
+        let now = self.now;
+        let Part::Replica(replica) = &self.part else { return };
+        let Some(wish) = &replica.wish else { return };
+        let Some(answers) = &wish.answers else {
+            if now >= wish.until {
+                self.wish_was_refused(out);
+            }
+            return;
+        };
+        let complete = linked.iter().all(|(_, id)| answers.iter().any(|(from, _)| from == id));
+        if !complete && now < wish.until {
+            return;
+        }
+        let (request, force) = (wish.request, wish.force);
+        let would: Vec<NodeId> = answers.iter().filter(|(_, answer)| answer.would).map(|(from, _)| *from).collect();
+        let judged = self.judge(&would, self.log.configs.in_force().iter().map(|(_, config)| config));
+        if let Some(replica) = self.replica_mut() {
+            replica.wish = None;
+        }
+        match judged {
+            Err(result) if !force => out.push(Output::Answer { request, result: Err(result) }),
+            _ => self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out),
+        }
+    }
+
+    /// Whether these others and this node are enough for an unforced promotion.
+    fn judge<'a>(
+        &self,
+        others: &[NodeId],
+        configs: impl Iterator<Item = &'a ClusterConfig>,
+    ) -> Result<(), NotPromoted> {
+        let reached = others.len() + 1;
+        for config in configs {
+            let votes = 1 + others.iter().filter(|id| config.names(**id)).count();
+            let needed = match config.promises_needed() {
+                None if !self.rules.hold(Rule::ForceOutsideSync) => Some(1),
+                Some(_) if !self.rules.hold(Rule::PromotionQuorum) => Some(1),
+                needed => needed,
+            };
+            let member = config.names(self.me.id) || !self.rules.hold(Rule::MemberCheck);
+            if !member || needed.is_none_or(|needed| votes < needed) {
+                return Err(NotPromoted::Unsafe { needed, reached });
+            }
+        }
+        Ok(())
+    }
+
+    /// A new epoch on the operator's word, whoever is reached.
+    pub(super) fn force_epoch(&mut self, request: u64, without: Option<NodeId>, out: &mut Outputs) {
+        let epoch = self.next_epoch();
+        self.abandon(out);
+        if matches!(self.part, Part::Primary(_)) {
+            out.push(Output::Deposed { promised: epoch });
+        }
+        self.begin_ballot(Purpose::Operator { request, force: true }, epoch, without, out);
+    }
+
+    fn begin_ballot(&mut self, purpose: Purpose, epoch: Epoch, without: Option<NodeId>, out: &mut Outputs) {
+        self.peers.iter_mut().for_each(super::links::Peer::forget_flow);
+        self.commit_due = None;
+        let mut candidate = Candidate::new(epoch, purpose, Stage::Promising, self.now + PATIENCE);
+        candidate.without = without;
+        self.part = Part::Candidate(candidate);
+        if purpose == Purpose::Restart {
+            // Nobody is asked: the promise is recorded together with what follows from it.
+            return self.stand(out);
+        }
+        // Until the log is adopted nothing else changes: a crash here restarts as what this node was.
+        let standing = match purpose {
+            Purpose::Operator { .. } | Purpose::HandOver { .. } => Standing { promised: epoch, ..Standing::default() },
+            Purpose::Restart | Purpose::Reopen | Purpose::Again => Standing { promised: epoch, ..self.wanted.clone() },
+        };
+        self.want(standing, out);
+    }
+
+    pub(super) fn candidate_lost_link(&mut self, link: Link) {
+        let lost = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
+        let linked: Vec<NodeId> = self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.id).collect();
+        let Some(candidate) = self.candidate_mut() else { return };
+        candidate.asked.retain(|asked| *asked != link);
+        if let Stage::Fetching { from, .. } = candidate.stage
+            && (lost == Some(from) || !linked.contains(&from))
+        {
+            candidate.stage = Stage::Promising;
+            candidate.promises.retain(|promise| promise.from != from);
+        }
+    }
+
+    pub(super) fn candidate_was_refused(&mut self, from: NodeId, promised: Epoch, out: &mut Outputs) {
+        let peer = self.peer_mut(from);
+        peer.promised = peer.promised.max(promised);
+        let Some(candidate) = self.candidate_mut() else { return };
+        candidate.refused.push(from);
+        if promised > candidate.epoch {
+            self.give_up(NotPromoted::Busy, out);
+        }
+    }
+
+    pub(super) fn on_promised(&mut self, link: Link, from: NodeId, promised: Promised, out: &mut Outputs) {
+        let Some(history) = History::new(promised.history) else { return self.close(link, Closing::Protocol, out) };
+        if history.starts().last().is_some_and(|start| start.first > promised.head) {
+            return self.close(link, Closing::Protocol, out);
+        }
+        let named = self.log.configs.name(from);
+        let Some(candidate) = self.candidate_mut() else { return };
+        if promised.epoch != candidate.epoch || !matches!(candidate.stage, Stage::Promising) || !named {
+            return;
+        }
+        candidate.promises.retain(|promise| promise.from != from);
+        let (head, committed) = (promised.head, promised.committed);
+        candidate.promises.push(Promise { from, head, committed, history });
+    }
+
+    pub(super) fn on_hand_over(&mut self, link: Link, from: NodeId, epoch: Epoch, head: Version, out: &mut Outputs) {
+        let is_next = epoch.owner == self.me.id && epoch > self.promised();
+        let Part::Replica(replica) = &mut self.part else { return };
+        let awaited = replica.wish.as_ref().is_some_and(|wish| wish.answers.is_none()) && replica.follows(link);
+        if !is_next || !awaited || head != self.log.durable || head != self.log.appended {
+            return;
+        }
+        let Some(wish) = replica.wish.take() else { return };
+        // The primary has committed all of it before it gave the term away.
+        if head > self.log.committed {
+            self.commit(head, out);
+        }
+        self.begin_ballot(Purpose::HandOver { request: wish.request }, epoch, None, out);
+        let history = self.log.history.clone();
+        if let Some(candidate) = self.candidate_mut() {
+            candidate.promises.push(Promise { from, head, committed: head, history });
+        }
+    }
+
+    pub(super) fn progress_candidate(&mut self, out: &mut Outputs) {
+        self.record_next(out);
+        self.look_around(out);
+        self.ask_for_promises(out);
+        self.count_promises(out);
+        self.fetch(out);
+        self.take_office(out);
+    }
+
+    /// A restart: what the table says.
+    fn look_around(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        if candidate.stage != Stage::Waiting || self.full || !self.is_settled() || self.now < candidate.until {
+            return;
+        }
+        let others_first = self.peers.iter().any(|peer| {
+            // Of two fresh nodes that are both to be primary the lower one begins.
+            peer.link.is_some() && peer.role == crate::types::Role::Primary && peer.head == 0 && peer.id < self.me.id
+        });
+        if self.facts().is_fresh && (others_first || self.peers.iter().any(|peer| peer.link.is_some() && peer.head > 0))
+        {
+            return self.become_replica(Epoch::default(), out);
+        }
+        let choice = if !self.rules.hold(Rule::NewEpochAtRestart) && self.recorded.primary {
+            Choice::Open(self.recorded.promised)
+        } else if !self.rules.hold(Rule::RestartQuorum) && self.recorded.primary {
+            Choice::Open(Epoch { number: self.recorded.promised.number + 1, ..self.recorded.promised })
+        } else {
+            choose(&self.facts())
+        };
+        match choice {
+            Choice::Open(epoch) => {
+                self.begin_ballot(Purpose::Restart, epoch, None, out);
+            }
+            Choice::Reopen(epoch) => self.begin_ballot(Purpose::Reopen, self.numbered(epoch), None, out),
+            Choice::Promote(epoch) => self.begin_ballot(Purpose::Again, epoch, None, out),
+            Choice::Wait(_) => {}
+        }
+    }
+
+    fn numbered(&self, epoch: Epoch) -> Epoch {
+        if self.rules.hold(Rule::KeepNumber) { epoch } else { Epoch { number: epoch.number + 1, start: 1, ..epoch } }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let linked = self.linked_members();
+        Facts {
+            me: self.me.id,
+            is_fresh: self.log.configs.in_force().is_empty() && self.recorded.promised == Epoch::default(),
+            standing: &self.recorded,
+            last: self.promised().max(self.log.history.last()),
+            configs: self.log.configs.in_force().iter().map(|(_, config)| config).collect(),
+            linked: linked.into_iter().map(|(_, id)| id).collect(),
+            tried: self.tried || self.now >= self.started + LOOK_AROUND,
+            highest: self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0),
+        }
+    }
+
+    pub(super) fn outlook_of(&self, _: &Candidate) -> Waiting {
+        match choose(&self.facts()) {
+            Choice::Wait(waiting) => waiting,
+            _ => Waiting { members: Vec::new(), needed: None, reached: self.linked_members().len() + 1 },
+        }
+    }
+
+    fn ask_for_promises(&mut self, out: &mut Outputs) {
+        let (recorded, linked) = (self.recorded.promised, self.linked_members());
+        let Some(candidate) = self.candidate_mut() else { return };
+        let wants = matches!(candidate.purpose, Purpose::Reopen | Purpose::Again | Purpose::Operator { .. });
+        if candidate.stage != Stage::Promising || recorded < candidate.epoch || !wants {
+            return;
+        }
+        let epoch = candidate.epoch;
+        let new: Vec<Link> =
+            linked.iter().map(|(link, _)| *link).filter(|link| !candidate.asked.contains(link)).collect();
+        candidate.asked.extend(&new);
+        for link in new {
+            self.send(link, Message::Promise { epoch }, out);
+        }
+    }
+
+    /// Enough promises, or enough waiting: then the most advanced log is adopted.
+    fn count_promises(&mut self, out: &mut Outputs) {
+        let (now, linked) = (self.now, self.linked_members());
+        let (recorded, settled) = (self.recorded.promised, self.is_settled());
+        let Part::Candidate(candidate) = &self.part else { return };
+        if candidate.stage != Stage::Promising || recorded < candidate.epoch || !settled {
+            return;
+        }
+        let promised: Vec<NodeId> = candidate.promises.iter().map(|promise| promise.from).collect();
+        let answered = |id: &NodeId| promised.contains(id) || candidate.refused.contains(id);
+        let everyone = linked.iter().all(|(_, id)| answered(id));
+        let waited = now >= candidate.until;
+        let goes_on = match candidate.purpose {
+            Purpose::Restart => false,
+            Purpose::HandOver { .. } => true,
+            Purpose::Reopen => self.recorded.set.iter().all(|id| promised.contains(id)),
+            Purpose::Again => {
+                let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
+                (everyone || waited) && self.judge(&promised, configs).is_ok()
+            }
+            Purpose::Operator { .. } => everyone || waited,
+        };
+        if goes_on {
+            self.adopt(out);
+        }
+    }
+
+    fn adopt(&mut self, out: &mut Outputs) {
+        let by_epoch = self.rules.hold(Rule::EpochBeforeVersion);
+        let rank = |history: &History, head: Version| (if by_epoch { history.last() } else { Epoch::default() }, head);
+        let own = rank(&self.log.history, self.log.durable);
+        let most_advanced = self.rules.hold(Rule::MostAdvancedLog);
+        let Part::Candidate(candidate) = &mut self.part else { return };
+        let best = candidate.promises.iter().max_by_key(|promise| rank(&promise.history, promise.head));
+        let best = best.filter(|best| most_advanced && rank(&best.history, best.head) > own);
+        let Some(best) = best else {
+            return self.stand(out);
+        };
+        let (from, target, epoch) = (best.from, best.head, candidate.epoch);
+        let common = self.log.history.common(self.log.durable, &best.history, best.head);
+        if common < self.log.committed && !candidate.is_forced() {
+            // Nobody's rules allow that: it is for the operator to look at.
+            return self.give_up(NotPromoted::NotReady, out);
+        }
+        if common < self.log.appended {
+            candidate.stage = Stage::Cutting { from, target };
+            self.cut(common, epoch, out);
+        } else {
+            candidate.stage = Stage::Fetching { from, target, asked: 0 };
+        }
+    }
+
+    pub(super) fn candidate_has_cut(&mut self) {
+        let Some(candidate) = self.candidate_mut() else { return };
+        if let Stage::Cutting { from, target } = candidate.stage {
+            candidate.stage = Stage::Fetching { from, target, asked: 0 };
+        }
+    }
+
+    /// Asks for what is missing, one piece after the other.
+    fn fetch(&mut self, out: &mut Outputs) {
+        let appended = self.log.appended;
+        let settled = self.is_settled();
+        let hold = self.rules.hold(Rule::AdoptedDurable);
+        let Part::Candidate(candidate) = &mut self.part else { return };
+        let Stage::Fetching { from, target, asked } = candidate.stage else { return };
+        if appended == target {
+            if settled || !hold {
+                self.stand(out);
+            }
+            return;
+        }
+        let epoch = candidate.epoch;
+        let link = self.peers.iter().find(|peer| peer.id == from).and_then(|peer| peer.link);
+        match link {
+            Some(link) if asked < appended + 1 => {
+                candidate.stage = Stage::Fetching { from, target, asked: appended + 1 };
+                self.send(link, Message::Fetch { epoch, after: appended }, out);
+            }
+            Some(_) => {}
+            None => {
+                candidate.stage = Stage::Promising;
+                candidate.promises.retain(|promise| promise.from != from);
+            }
+        }
+    }
+
+    pub(super) fn on_records(&mut self, link: Link, records: &Append, out: &mut Outputs) {
+        let source = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
+        let Part::Candidate(candidate) = &self.part else { return };
+        let Stage::Fetching { from, target, .. } = candidate.stage else { return };
+        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.full {
+            return;
+        }
+        if !self.take(records, out) {
+            self.close(link, Closing::Protocol, out);
+        }
+    }
+
+    /// The log is adopted. If everyone's rules allow it, role, epoch and set are recorded.
+    fn stand(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &mut self.part else { return };
+        candidate.stage = Stage::Taking;
+        let candidate = &*candidate;
+        let promised: Vec<NodeId> = candidate.promises.iter().map(|promise| promise.from).collect();
+        let known = candidate.promises.iter().map(|promise| promise.committed).max().unwrap_or(0);
+        let (forced, purpose, without, epoch) =
+            (candidate.is_forced(), candidate.purpose, candidate.without, candidate.epoch);
+        let in_force = self.log.configs.in_force();
+        let from = in_force.iter().rposition(|(version, _)| *version <= known).unwrap_or(0);
+        let judged = match purpose {
+            Purpose::Operator { force: false, .. } | Purpose::Again => {
+                let asked =
+                    if self.rules.hold(Rule::EveryConfigPromotes) { from } else { in_force.len().saturating_sub(1) };
+                self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config))
+            }
+            _ => Ok(()),
+        };
+        if let Err(refused) = judged {
+            return self.give_up(refused, out);
+        }
+        let set = match purpose {
+            Purpose::Reopen | Purpose::Restart => self.recorded.set.clone(),
+            _ => self.first_set(&promised, without),
+        };
+        let alone_from = self.wanted.alone_from.filter(|_| !forced);
+        self.want(Standing { promised: epoch, primary: true, set, alone_from }, out);
+    }
+
+    /// The in-sync set of a new epoch: every member, but for those that were not reached and that nothing demands.
+    fn first_set(&self, promised: &[NodeId], without: Option<NodeId>) -> Vec<NodeId> {
+        let Some(config) = self.log.configs.newest() else { return Vec::new() };
+        let others = config.members.iter().map(|member| member.id);
+        let mut set: Vec<NodeId> = others.filter(|id| *id != self.me.id && Some(*id) != without).collect();
+        let reached: Vec<NodeId> = set.iter().copied().filter(|id| promised.contains(id)).collect();
+        if self.log.configs.in_force().iter().all(|(_, config)| config.allows_set(&reached)) {
+            set = reached;
+        }
+        set.sort_unstable();
+        set
+    }
+
+    /// Everything is recorded: the term begins.
+    fn take_office(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        let ready = self.recording.is_none() && self.recorded == self.wanted && self.recorded.primary;
+        if candidate.stage != Stage::Taking || !ready || self.recorded.promised != candidate.epoch {
+            return;
+        }
+        let epoch = candidate.epoch;
+        let reached = candidate.promises.iter().map(|promise| promise.from).collect();
+        let (forced, request, without) = (candidate.is_forced(), candidate.request(), candidate.without);
+        let newest = self.log.configs.newest().cloned();
+        let mut config = newest.unwrap_or_else(|| self.asked.applied_to(&ClusterConfig::first(self.me.clone())));
+        config.members.retain(|member| Some(member.id) != without);
+        for member in config.members.iter_mut().filter(|member| member.id == self.me.id) {
+            *member = self.me.clone();
+        }
+        self.part = Part::Primary(Primary {
+            epoch,
+            forced,
+            phase: Phase::New,
+            record: 0,
+            since: self.now,
+            flushed: self.log.appended,
+            unacknowledged: Default::default(),
+            reached,
+            split_brain: false,
+            full_since: 0,
+            request,
+            removing: None,
+            config,
+        });
+        self.progress_primary(out);
+    }
+
+    /// This attempt comes to nothing; the epoch is burnt.
+    fn give_up(&mut self, why: NotPromoted, out: &mut Outputs) {
+        let now = self.now;
+        let Some(candidate) = self.candidate_mut() else { return };
+        match candidate.request() {
+            Some(request) => {
+                out.push(Output::Answer { request, result: Err(why) });
+                self.part = Part::Replica(Replica::fenced(true));
+            }
+            None => {
+                let until = now + PATIENCE;
+                self.part = Part::Candidate(Candidate { until, ..Candidate::recovering() });
+            }
+        }
+    }
+}

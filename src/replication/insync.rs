@@ -1,0 +1,254 @@
+//! The in-sync set: whose acknowledgement is waited for, who leaves it, who comes back.
+//!
+//! ```text
+//!             late ─► smaller set wanted ─► recorded ─► answers rest on it
+//!   in set ──────────────────────────────────────────────────────────────► out
+//!      ▲                                                                     │
+//!      └── recorded ◄─ larger set wanted ◄─ everything acknowledged ◄─ required (joining) ◄─ caught up
+//! ```
+//!
+//! # Invariants
+//! 1. Required is the union of every set that is recorded, on its way to be, or about to be: the larger one decides
+//!    until the smaller one is durable, and from before the larger one is.
+//! 2. In `sync` the last `min_replicas` that answer, or may come back, never leave.
+//! 3. Nobody is counted as back before the epoch is open.
+
+use super::machine::{Part, Replication};
+use super::rules::Rule;
+use super::{Event, Output, Outputs, Standing, Time};
+use crate::types::{AckLevel, Durability, Mode, NodeId, Version};
+
+/// A member this close behind the commit position is required from then on.
+const JOIN_WINDOW: Version = 4096;
+/// So many returns within [`RETURNS_WITHIN`] are taken at once.
+const RETURNS_AT_ONCE: usize = 3;
+const RETURNS_WITHIN: Time = 600_000_000;
+/// After that a return is held for so long, doubling.
+const HOLD: Time = 1_000_000;
+const HOLD_MAX: Time = 10_000_000;
+
+impl Replication {
+    /// Whether an acknowledgement of this member is waited for.
+    pub(super) fn is_required(&self, id: NodeId) -> bool {
+        let joining = self.peer(id).is_some_and(|peer| peer.joining.is_some());
+        if !self.rules.hold(Rule::SetDurable) {
+            return self.wanted.set.contains(&id) || joining;
+        }
+        let on_its_way = self.recording.as_ref().is_some_and(|standing| standing.set.contains(&id));
+        self.recorded.set.contains(&id) || on_its_way || self.wanted.set.contains(&id) || joining
+    }
+
+    /// Everyone whose acknowledgement is waited for.
+    fn required(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let sets = self.recorded.set.iter().chain(&self.wanted.set);
+        let sets = sets.chain(self.recording.iter().flat_map(|standing| &standing.set)).copied();
+        let joining = self.peers.iter().filter(|peer| peer.joining.is_some()).map(|peer| peer.id);
+        sets.chain(joining).filter(|id| self.is_required(*id))
+    }
+
+    /// The last version that everyone holds whose acknowledgement is waited for, this node included.
+    pub(super) fn acknowledged_by_all(&self) -> Version {
+        let own = if self.rules.hold(Rule::PrimarySync) { self.log.durable } else { self.log.appended };
+        if self.never_waits() {
+            return own;
+        }
+        self.required().map(|id| self.acknowledged(id)).fold(own, Version::min)
+    }
+
+    /// What a member has acknowledged at the level that is asked for.
+    pub(super) fn acknowledged(&self, id: NodeId) -> Version {
+        let in_memory = self.log.configs.in_force().iter().all(|(_, config)| config.ack == AckLevel::Received);
+        self.peer(id).map_or(0, |peer| if in_memory { peer.received } else { peer.durable })
+    }
+
+    /// Whether every configuration that may be in force is `async`.
+    fn never_waits(&self) -> bool {
+        let mut in_force = self.log.configs.in_force().iter();
+        !self.log.configs.in_force().is_empty() && in_force.all(|(_, config)| config.replication == Mode::Async)
+    }
+
+    /// Whether the recorded set obeys every configuration that may be in force.
+    pub(super) fn set_is_enough(&self) -> bool {
+        // The first replica is added by a record that the primary alone commits.
+        let first = self.log.configs.oldest().is_some_and(|config| config.replicas() == 0);
+        first || !self.rules.hold(Rule::MinReplicas) || self.all_allow(&self.recorded.set)
+    }
+
+    fn all_allow(&self, others: &[NodeId]) -> bool {
+        let in_force = self.log.configs.in_force();
+        match (self.rules.hold(Rule::BothConfigs), in_force.last()) {
+            (false, Some((_, newest))) => newest.allows_set(others),
+            _ => in_force.iter().all(|(_, config)| config.allows_set(others)),
+        }
+    }
+
+    /// Replicas that the mode demands before an operation is taken, and how many of them answer; `None` when there are
+    /// enough.
+    pub(super) fn missing_replicas(&self) -> Option<(u32, u32)> {
+        let wanted = self.log.configs.in_force().iter().map(|(_, config)| config.replicas_wanted()).max().unwrap_or(0);
+        if wanted == 0 || !self.rules.hold(Rule::MinReplicas) {
+            return None;
+        }
+        let present = self.recorded.set.iter().filter(|id| self.log.configs.name(**id) && !self.is_late(**id)).count();
+        let present = u32::try_from(present).unwrap_or(u32::MAX);
+        (present < wanted).then_some((wanted, present))
+    }
+
+    /// How long a silent member is waited for.
+    fn patience(&self) -> Time {
+        let longest = self.log.configs.in_force().iter().map(|(_, config)| config.sync_timeout_ms).max();
+        longest.unwrap_or(0).saturating_mul(1000)
+    }
+
+    /// Whether a member has kept this primary waiting for too long.
+    pub(super) fn is_late(&self, id: NodeId) -> bool {
+        let Part::Primary(primary) = &self.part else { return false };
+        let (now, patience) = (self.now, self.patience());
+        let Some(peer) = self.peer(id) else {
+            return !primary.reached.contains(&id) || now - primary.since >= patience;
+        };
+        let never_heard = peer.link.is_none() && peer.heard < primary.since && !primary.reached.contains(&id);
+        if peer.gone || never_heard {
+            return true;
+        }
+        if now - peer.heard.max(primary.since) >= patience {
+            return true;
+        }
+        let acknowledged = self.acknowledged(id);
+        let oldest = primary.unacknowledged.iter().find(|(version, _)| *version > acknowledged);
+        let since =
+            oldest.map(|(_, at)| (*at).max(peer.joining.unwrap_or(0)).max(peer.returns.last().copied().unwrap_or(0)));
+        let behind = peer.joining.filter(|_| acknowledged < self.log.committed);
+        since.into_iter().chain(behind).any(|since| now - since >= patience)
+    }
+
+    /// Takes late members out of the set and lets those that have caught up back in.
+    pub(super) fn update_set(&mut self, out: &mut Outputs) {
+        if self.recording.is_some() {
+            return;
+        }
+        let mut set = self.wanted.set.clone();
+        self.let_go(&mut set);
+        if matches!(&self.part, Part::Primary(primary) if primary.is_open()) && !self.never_waits() {
+            self.let_in(&mut set);
+        }
+        set.sort_unstable();
+        let standing = Standing { alone_from: self.next_alone_from(&set, out), set, ..self.wanted.clone() };
+        if standing == self.wanted {
+            return;
+        }
+        let left: Vec<NodeId> = self.wanted.set.iter().copied().filter(|id| !standing.set.contains(id)).collect();
+        for id in left {
+            if self.peer(id).is_some() {
+                let now = self.now;
+                let peer = self.peer_mut(id);
+                (peer.joining, peer.left) = (None, Some(now));
+            }
+            out.push(Output::Event(Event::Left(id)));
+        }
+        self.want(standing, out);
+    }
+
+    fn let_go(&self, set: &mut Vec<NodeId>) {
+        if self.never_waits() {
+            set.clear();
+        }
+        set.retain(|id| self.log.configs.name(*id));
+        let late: Vec<NodeId> = set.iter().copied().filter(|id| self.is_late(*id)).collect();
+        for id in &late {
+            // Those that remain must be enough, and answer: a member that is away too is no reason to let this one go.
+            let remain: Vec<NodeId> =
+                set.iter().copied().filter(|other| other != id && !late.contains(other)).collect();
+            if !self.rules.hold(Rule::MinReplicas) || self.all_allow(&remain) {
+                set.retain(|other| other != id);
+            }
+        }
+    }
+
+    fn let_in(&mut self, set: &mut Vec<NodeId>) {
+        let Part::Primary(primary) = &self.part else { return };
+        let (record, committed, now) = (primary.record, self.log.committed, self.now);
+        let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(|id| !set.contains(id)).collect();
+        for id in candidates {
+            let named = self.log.configs.in_force().iter().all(|(_, config)| config.names(id));
+            let (is_late, hold) = (self.is_late(id), self.hold(id));
+            let peer = self.peer_mut(id);
+            if !named || !peer.flow.is_streaming() || peer.gone || is_late && peer.joining.is_some() {
+                // It was never recorded, so the requirement can go without a record.
+                peer.joining = None;
+                continue;
+            }
+            let rested = peer.left.is_none_or(|left| now >= left + hold);
+            if peer.joining.is_none() && peer.durable + JOIN_WINDOW >= committed && rested {
+                peer.joining = Some(now);
+            }
+            let complete = peer.durable >= committed && peer.durable >= record;
+            if peer.joining.is_some() && (complete || !self.rules.hold(Rule::CaughtUpBeforeCounted)) {
+                set.push(id);
+            }
+        }
+    }
+
+    /// How long a member that keeps leaving stays out.
+    fn hold(&self, id: NodeId) -> Time {
+        let in_sync_mode = self.log.configs.newest().is_some_and(|config| config.replication == Mode::Sync);
+        let since = self.now.saturating_sub(RETURNS_WITHIN);
+        let returns = self.peer(id).map_or(0, |peer| peer.returns.iter().filter(|at| **at >= since).count());
+        match returns.checked_sub(RETURNS_AT_ONCE) {
+            Some(more) if !in_sync_mode => (HOLD << more.min(8)).min(HOLD_MAX),
+            _ => 0,
+        }
+    }
+
+    /// Since which version answers rest on fewer nodes than the log names, with this set. A range that ends is noted.
+    fn next_alone_from(&self, set: &[NodeId], out: &mut Outputs) -> Option<Version> {
+        let committed = self.log.committed;
+        match (self.wanted.alone_from, self.is_degraded_with(set)) {
+            (None, true) => Some(committed + 1),
+            (from, true) => from,
+            (Some(from), false) => {
+                if committed >= from {
+                    out.push(Output::Alone { from, to: committed });
+                }
+                None
+            }
+            (None, false) => None,
+        }
+    }
+
+    fn is_degraded_with(&self, set: &[NodeId]) -> bool {
+        let Some(config) = self.log.configs.newest() else { return false };
+        let replicas = config.replicas() as usize;
+        let alone = replicas == 0 && self.peers_expected;
+        config.replication == Mode::SemiSync && (set.len() < replicas || alone)
+    }
+
+    /// After a set was recorded: joiners are in, and people hear of it.
+    pub(super) fn set_was_recorded(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let recorded = &self.recorded.set;
+        for peer in &mut self.peers {
+            if peer.joining.is_some() && recorded.contains(&peer.id) {
+                (peer.joining, peer.left) = (None, None);
+                peer.returns.push(now);
+                if peer.returns.len() > 16 {
+                    peer.returns.remove(0);
+                }
+                out.push(Output::Event(Event::InSync(peer.id)));
+            }
+        }
+    }
+
+    /// What an answer given now promises.
+    pub fn durability(&self) -> Durability {
+        let Some(config) = self.log.configs.newest() else { return Durability::Local };
+        let full = if config.ack == AckLevel::Received { Durability::Received } else { Durability::Sync };
+        match config.replication {
+            Mode::Async => Durability::Async,
+            Mode::Sync => full,
+            Mode::SemiSync if self.is_degraded_with(&self.recorded.set) => Durability::Degraded,
+            Mode::SemiSync if config.replicas() == 0 => Durability::Local,
+            Mode::SemiSync => full,
+        }
+    }
+}

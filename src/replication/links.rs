@@ -1,0 +1,300 @@
+//! Connections and the nodes behind them.
+//!
+//! ```text
+//!   Connected ─► Hello both ways ─► one link for each peer; an older one is closed
+//! ```
+//!
+//! # Invariants
+//! 1. A peer has at most one link; what it acknowledged on another does not count.
+//! 2. Peers are in order of their identity.
+
+use super::machine::{Part, Replication, TICK};
+use super::streaming::Flow;
+use super::{Closing, Hello, History, Link, Member, Message, Output, Outputs, Time};
+use crate::limits::MEMBERS_MAX;
+use crate::types::{Epoch, NodeId, Role, Version};
+
+/// A node that has nothing to say says so, this often.
+pub(super) const HEARTBEAT: Time = 300_000;
+/// A link on which nothing is heard for so long is given up.
+const SILENCE: Time = 3_000_000;
+/// Nodes that are spoken with: members, those that join, and those that were members.
+const PEERS_MAX: usize = 2 * MEMBERS_MAX;
+
+/// A connection, and who is at its other end once that is known.
+#[derive(Debug)]
+pub(super) struct LinkState {
+    pub(super) link: Link,
+    pub(super) dialed: bool,
+    pub(super) since: Time,
+    pub(super) sent: Time,
+    pub(super) peer: Option<NodeId>,
+}
+
+/// What is known of another node.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: NodeId,
+    pub(super) member: Member,
+    pub(super) link: Option<Link>,
+    pub(super) boot: u64,
+    pub(super) heard: Time,
+    pub(super) role: Role,
+    pub(super) promised: Epoch,
+    pub(super) head: Version,
+    pub(super) committed: Version,
+    pub(super) history: History,
+    pub(super) joined: bool,
+    /// It said goodbye, or cannot store: it is not waited for.
+    pub(super) gone: bool,
+    pub(super) flow: Flow,
+    /// What it has acknowledged in this epoch, on this link.
+    pub(super) received: Version,
+    pub(super) durable: Version,
+    pub(super) applied: Version,
+    /// The commit position that it was told.
+    pub(super) told: Version,
+    /// Its acknowledgement is required although it is not recorded yet; since when.
+    pub(super) joining: Option<Time>,
+    /// When it came back into the in-sync set, the last few times.
+    pub(super) returns: Vec<Time>,
+    pub(super) left: Option<Time>,
+}
+
+/// What people may know of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerView {
+    /// Who it is.
+    pub member: Member,
+    /// Whether there is a link.
+    pub connected: bool,
+    /// Whether the in-sync set names it, as recorded.
+    pub in_sync: bool,
+    /// What it holds on its disk, as far as this node knows.
+    pub acked: Version,
+    /// When it was heard last; `None` when never.
+    pub heard: Option<Time>,
+    /// The highest epoch that it said it has promised.
+    pub promised: Epoch,
+}
+
+impl Peer {
+    fn new(member: Member, now: Time) -> Self {
+        Self {
+            id: member.id,
+            member,
+            link: None,
+            boot: 0,
+            heard: now,
+            role: Role::Replica,
+            promised: Epoch::default(),
+            head: 0,
+            committed: 0,
+            history: History::default(),
+            joined: false,
+            gone: false,
+            flow: Flow::Idle,
+            received: 0,
+            durable: 0,
+            applied: 0,
+            told: 0,
+            joining: None,
+            returns: Vec::new(),
+            left: None,
+        }
+    }
+
+    /// What was said in an earlier epoch, or on an earlier link, counts no more.
+    pub(super) fn forget_flow(&mut self) {
+        self.flow = Flow::Idle;
+        (self.received, self.durable, self.applied, self.told) = (0, 0, 0, 0);
+        self.joining = None;
+    }
+}
+
+impl Replication {
+    pub(super) fn peer(&self, id: NodeId) -> Option<&Peer> {
+        self.peers.binary_search_by(|peer| peer.id.cmp(&id)).ok().map(|place| &self.peers[place])
+    }
+
+    pub(super) fn peer_mut(&mut self, id: NodeId) -> &mut Peer {
+        let place = self.peers.binary_search_by(|peer| peer.id.cmp(&id)).expect("a peer that has a link is known");
+        &mut self.peers[place]
+    }
+
+    pub(super) fn known_links(&self) -> Vec<Link> {
+        self.peers.iter().filter_map(|peer| peer.link).collect()
+    }
+
+    pub(super) fn send(&mut self, link: Link, message: Message, out: &mut Outputs) {
+        self.said(link);
+        out.push(Output::Send { link, message });
+    }
+
+    /// Something goes out on a link: it needs no sign of life for a while.
+    pub(super) fn said(&mut self, link: Link) {
+        let now = self.now;
+        if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
+            state.sent = now;
+        }
+    }
+
+    pub(super) fn close(&mut self, link: Link, why: Closing, out: &mut Outputs) {
+        if self.links.iter().any(|state| state.link == link) {
+            self.on_closed(link);
+            out.push(Output::Close { link, why });
+        }
+    }
+
+    pub(super) fn on_connected(&mut self, link: Link, dialed: bool, out: &mut Outputs) {
+        assert!(self.links.iter().all(|state| state.link != link), "a link has a number of its own");
+        self.links.push(LinkState { link, dialed, since: self.now, sent: self.now, peer: None });
+        let hello = self.hello();
+        self.send(link, Message::Hello(hello), out);
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            member: self.me.clone(),
+            boot: self.boot,
+            role: if matches!(self.part, Part::Replica(_)) { Role::Replica } else { Role::Primary },
+            // Spoken of only when it is durable.
+            promised: self.recorded.promised,
+            head: self.log.durable,
+            committed: self.log.committed,
+            history: self
+                .log
+                .history
+                .starts()
+                .iter()
+                .copied()
+                .filter(|start| start.first <= self.log.durable)
+                .collect(),
+            joined: self.log.configs.oldest().is_some_and(|config| config.names(self.me.id)),
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, link: Link) {
+        let Some(place) = self.links.iter().position(|state| state.link == link) else { return };
+        let state = self.links.remove(place);
+        if let Some(id) = state.peer
+            && self.peer(id).is_some_and(|peer| peer.link == Some(link))
+        {
+            let peer = self.peer_mut(id);
+            peer.link = None;
+            peer.forget_flow();
+            self.replica_lost_link(link);
+        }
+    }
+
+    pub(super) fn on_hello(&mut self, link: Link, hello: Hello, out: &mut Outputs) {
+        let id = hello.member.id;
+        if id == self.me.id {
+            return self.close(link, Closing::Oneself, out);
+        }
+        let Some(history) = History::new(hello.history) else { return self.close(link, Closing::Protocol, out) };
+        if history.starts().last().is_some_and(|start| start.first > hello.head) || hello.committed > hello.head {
+            return self.close(link, Closing::Protocol, out);
+        }
+        let place = match self.peers.binary_search_by(|peer| peer.id.cmp(&id)) {
+            Ok(place) => place,
+            Err(_) if self.peers.len() >= PEERS_MAX && !self.forget_a_stranger() => {
+                return self.close(link, Closing::TooMany, out);
+            }
+            Err(_) => {
+                let place = self.peers.partition_point(|peer| peer.id < id);
+                self.peers.insert(place, Peer::new(hello.member.clone(), self.now));
+                place
+            }
+        };
+        if let Some(old) = self.peers[place].link.filter(|&old| old != link) {
+            if self.peers[place].boot == hello.boot && !self.prefers(link, old, id) {
+                return self.close(link, Closing::Replaced, out);
+            }
+            self.close(old, Closing::Replaced, out);
+        }
+        let (now, hello_role) = (self.now, hello.role);
+        let again = self.peers[place].link == Some(link);
+        let peer = &mut self.peers[place];
+        peer.forget_flow();
+        peer.link = Some(link);
+        peer.member = hello.member;
+        (peer.boot, peer.heard, peer.role, peer.promised) = (hello.boot, now, hello.role, hello.promised);
+        (peer.head, peer.committed, peer.history, peer.joined) = (hello.head, hello.committed, history, hello.joined);
+        peer.gone = false;
+        if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
+            state.peer = Some(id);
+        }
+        if again && hello_role == Role::Primary && matches!(self.part, Part::Replica(_)) {
+            // A node has become primary and wants to know where this log stands now.
+            let hello = self.hello();
+            self.send(link, Message::Hello(hello), out);
+        }
+        self.meet(link, id, out);
+    }
+
+    /// Of two links between the same two processes both ends keep the same one.
+    fn prefers(&self, new: Link, old: Link, other: NodeId) -> bool {
+        let dialed_by_lower = |link: Link| {
+            let dialed = self.links.iter().any(|state| state.link == link && state.dialed);
+            dialed == (self.me.id < other)
+        };
+        dialed_by_lower(new) || !dialed_by_lower(old)
+    }
+
+    /// Makes room for a peer that is known.
+    fn forget_a_stranger(&mut self) -> bool {
+        let place = self.peers.iter().position(|peer| peer.link.is_none() && !self.log.configs.name(peer.id));
+        place.map(|place| self.peers.remove(place)).is_some()
+    }
+
+    /// What a node does when it hears who is there.
+    fn meet(&mut self, link: Link, id: NodeId, out: &mut Outputs) {
+        let promised = self.peer_mut(id).promised;
+        let is_replica = matches!(self.part, Part::Replica(_));
+        if promised > self.promised() && !is_replica && self.heeds(id) {
+            self.become_replica(promised, out);
+            return;
+        }
+        match &self.part {
+            Part::Primary(_) => self.offer(id, out),
+            // It is asked for its promise where it is counted.
+            Part::Candidate(_) => {}
+            Part::Replica(_) => self.ask_again(link, out),
+        }
+    }
+
+    pub(super) fn close_silent(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let silent: Vec<Link> = self
+            .links
+            .iter()
+            .filter(|state| {
+                let heard = state.peer.and_then(|id| self.peer(id)).map_or(state.since, |peer| peer.heard);
+                now.saturating_sub(heard.max(state.since)) >= SILENCE
+            })
+            .map(|state| state.link)
+            .collect();
+        for link in silent {
+            self.close(link, Closing::Silent, out);
+        }
+    }
+
+    pub(super) fn signs_of_life(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let quiet: Vec<(Link, NodeId)> = self
+            .links
+            .iter()
+            .filter(|state| now - state.sent + TICK > HEARTBEAT)
+            .filter_map(|state| state.peer.map(|peer| (state.link, peer)))
+            .collect();
+        for (link, id) in quiet {
+            let message = match &self.part {
+                Part::Replica(replica) if replica.follows(link) => Message::Ack(self.ack()),
+                Part::Primary(_) if self.peer(id).is_some_and(|peer| peer.flow.is_streaming()) => self.heartbeat(id),
+                _ => Message::Alive,
+            };
+            self.send(link, message, out);
+        }
+    }
+}

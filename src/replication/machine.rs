@@ -1,0 +1,356 @@
+//! The state of one node's protocol, and the way of an input through it.
+//!
+//! ```text
+//!   step ─► what the input changes ─► progress: whatever has become possible, until nothing more is ─► invariants
+//! ```
+//!
+//! What an input only makes possible (a promise is durable now, everything is acknowledged now) is not wired to
+//! the input but found by `progress`, so that the order of answers from disk and peers does not matter.
+
+use super::candidate::Candidate;
+use super::config::Configs;
+use super::links::{LinkState, Peer};
+use super::primary::Primary;
+use super::replica::Replica;
+use super::rules::{Rule, Rules};
+use super::{
+    Asked, ClusterConfig, EpochStart, Event, History, Input, Link, Member, Message, Output, Outputs, Standing, Time,
+};
+use crate::types::{Epoch, NodeId, Role, Version};
+
+/// How often time is looked at while there is anyone to wait for.
+pub(super) const TICK: Time = 50_000;
+/// So long after the last message the commit position goes out alone.
+pub(super) const COMMIT_SILENCE: Time = 2_000;
+
+/// What a start has found on the disk.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// This node.
+    pub me: Member,
+    /// Differs at every start of the process.
+    pub boot: u64,
+    /// The last version of the log, durable.
+    pub head: Version,
+    /// What is known to be committed; at most the head.
+    pub committed: Version,
+    /// What the service has applied; at most `committed`.
+    pub applied: Version,
+    /// The epochs of the log.
+    pub history: Vec<EpochStart>,
+    /// The last configuration known to be committed, and every later one.
+    pub configs: Vec<(Version, ClusterConfig)>,
+    /// What was recorded last; `None` when nothing ever was.
+    pub standing: Option<Standing>,
+}
+
+/// The protocol of one node.
+#[derive(Debug)]
+pub struct Replication {
+    pub(super) me: Member,
+    pub(super) boot: u64,
+    pub(super) log: Known,
+    pub(super) recorded: Standing,
+    pub(super) wanted: Standing,
+    pub(super) recording: Option<Standing>,
+    pub(super) links: Vec<LinkState>,
+    pub(super) peers: Vec<Peer>,
+    pub(super) part: Part,
+    pub(super) asked: Asked,
+    pub(super) peers_expected: bool,
+    pub(super) tried: bool,
+    pub(super) draining: bool,
+    pub(super) full: bool,
+    pub(super) failed: bool,
+    /// The log is being cut.
+    pub(super) cutting: bool,
+    pub(super) now: Time,
+    pub(super) started: Time,
+    pub(super) ticked: Time,
+    /// When the commit position must go out, if nothing else takes it along.
+    pub(super) commit_due: Option<Time>,
+    pub(super) rules: Rules,
+}
+
+/// What the protocol knows of this node's log.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) appended: Version,
+    pub(super) durable: Version,
+    pub(super) committed: Version,
+    pub(super) applied: Version,
+    pub(super) history: History,
+    pub(super) configs: Configs,
+}
+
+/// What a node is doing.
+#[derive(Debug)]
+pub(super) enum Part {
+    Replica(Replica),
+    Candidate(Candidate),
+    Primary(Primary),
+}
+
+impl Replication {
+    /// Starts from what was found, as what the operator asks for.
+    ///
+    /// `peers_expected`: whether others were named at start: an answer without them is then `degraded`, not `local`.
+    pub fn start(found: Found, role: Role, asked: Asked, peers_expected: bool, now: Time, out: &mut Outputs) -> Self {
+        assert!(found.applied <= found.committed && found.committed <= found.head);
+        let history = History::new(found.history).expect("a log that was opened has its epochs in order");
+        let recorded = found.standing.unwrap_or_default();
+        let log = Known {
+            appended: found.head,
+            durable: found.head,
+            committed: found.committed,
+            applied: found.applied,
+            history,
+            configs: Configs::new(found.configs),
+        };
+        let mut this = Self {
+            me: found.me,
+            boot: found.boot,
+            wanted: recorded.clone(),
+            recorded,
+            recording: None,
+            log,
+            links: Vec::new(),
+            peers: Vec::new(),
+            part: Part::Replica(Replica::default()),
+            asked,
+            peers_expected,
+            tried: !peers_expected,
+            draining: false,
+            full: false,
+            failed: false,
+            cutting: false,
+            now,
+            started: now,
+            ticked: now,
+            commit_due: None,
+            rules: Rules::default(),
+        };
+        match role {
+            Role::Primary => this.part = Part::Candidate(Candidate::recovering()),
+            Role::Replica => {
+                // A former primary that is to be a replica must not be taken for one that waits to go on.
+                let promised = this.recorded.promised;
+                this.want(Standing { promised, ..Standing::default() }, out);
+            }
+        }
+        this.progress(out);
+        this.assert_invariants();
+        this
+    }
+
+    /// Switches a rule off, to see whether it is missed.
+    #[cfg(feature = "canary")]
+    pub fn switch_off(&mut self, rule: Rule) {
+        self.rules.switch_off(rule);
+    }
+
+    /// Takes what happened and appends what must be done to `out`.
+    pub fn step(&mut self, input: Input, now: Time, out: &mut Outputs) {
+        self.now = self.now.max(now);
+        if self.failed {
+            return;
+        }
+        match input {
+            // The hot path: nothing else becomes possible by it.
+            Input::Propose { expect } => return self.on_propose(expect, out),
+            Input::Applied(version) => return self.on_applied(version),
+            Input::Flush => self.on_flush(out),
+            Input::Synced(durable) => self.on_synced(durable.version(), out),
+            Input::Recorded => self.on_recorded(),
+            Input::NoRoom { last } => self.on_no_room(last, out),
+            Input::Cut { applied, configs } => self.on_cut(applied, configs, out),
+            Input::HashIs { link, version, hash } => self.on_hash(link, version, hash, out),
+            Input::Change(asked) => self.asked = asked,
+            Input::Promote { request, force } => self.on_promote(request, force, out),
+            Input::Demote => self.on_demote(out),
+            Input::RemoveMember { request, id, force } => self.on_remove_member(request, id, force, out),
+            Input::Drain => self.on_drain(out),
+            Input::StorageFailed => {
+                self.failed = true;
+                return;
+            }
+            Input::Connected { link, dialed } => self.on_connected(link, dialed, out),
+            Input::Closed { link } => self.on_closed(link),
+            Input::Message { link, message } => self.on_message(link, message, out),
+            Input::Tried => self.tried = true,
+            Input::Tick => self.on_tick(out),
+        }
+        self.progress(out);
+        self.assert_invariants();
+    }
+
+    /// When [`Input::Tick`] is due; `None` while there is nothing to wait for.
+    pub fn wake_at(&self) -> Option<Time> {
+        let idle = self.links.is_empty()
+            && matches!(&self.part, Part::Primary(primary) if primary.has_no_one_to_wait_for(self))
+            || self.failed;
+        if idle { None } else { Some(self.commit_due.unwrap_or(Time::MAX).min(self.ticked + TICK)) }
+    }
+
+    fn on_tick(&mut self, out: &mut Outputs) {
+        if self.now >= self.ticked + TICK {
+            self.ticked = self.now;
+            self.close_silent(out);
+            self.signs_of_life(out);
+        }
+        self.tell_commit(out);
+    }
+
+    /// Whatever has become possible. Each part looks at what is, not at what has just happened.
+    pub(super) fn progress(&mut self, out: &mut Outputs) {
+        match &self.part {
+            Part::Replica(_) => self.progress_replica(out),
+            Part::Candidate(_) => self.progress_candidate(out),
+            Part::Primary(_) => self.progress_primary(out),
+        }
+        // A part may have changed into another, which may go on at once.
+        match &self.part {
+            Part::Primary(primary) if primary.is_new() => self.progress_primary(out),
+            _ => {}
+        }
+        self.pay_promise(out);
+    }
+
+    /// Asks for a standing to be recorded; while another is on its way it waits for that.
+    pub(super) fn want(&mut self, standing: Standing, out: &mut Outputs) {
+        assert!(standing.promised >= self.wanted.promised, "a promise is never taken back");
+        self.wanted = standing;
+        self.record(out);
+    }
+
+    fn record(&mut self, out: &mut Outputs) {
+        if self.recording.is_none() && self.wanted != self.recorded {
+            self.recording = Some(self.wanted.clone());
+            out.push(Output::Record(self.wanted.clone()));
+        }
+        if !self.rules.hold(Rule::PromiseDurable) {
+            // Canary: believed before it is durable.
+            self.recorded.promised = self.wanted.promised;
+        }
+    }
+
+    fn on_recorded(&mut self) {
+        self.recorded = self.recording.take().expect("the node records only what it was asked to");
+    }
+
+    /// Goes on recording when something newer was wanted meanwhile.
+    pub(super) fn record_next(&mut self, out: &mut Outputs) {
+        self.record(out);
+    }
+
+    /// The epoch below which nothing is listened to.
+    pub(super) fn promised(&self) -> Epoch {
+        self.wanted.promised
+    }
+
+    /// Whether the log stands still: written as far as it was appended, and not being cut.
+    pub(super) fn is_settled(&self) -> bool {
+        self.log.durable == self.log.appended && !self.cutting
+    }
+
+    /// Whether what a node says may be listened to: the last committed configuration here names it.
+    pub(super) fn heeds(&self, id: NodeId) -> bool {
+        !self.rules.hold(Rule::MemberCheck) || self.log.configs.oldest().is_none_or(|config| config.names(id))
+    }
+
+    /// Gives up whatever this node was, for a higher epoch. Returns at once; the promise is on its way.
+    pub(super) fn become_replica(&mut self, promised: Epoch, out: &mut Outputs) {
+        let was_primary = !matches!(self.part, Part::Replica(_));
+        self.abandon(out);
+        self.part = Part::Replica(Replica::fenced(was_primary));
+        self.peers.iter_mut().for_each(Peer::forget_flow);
+        self.commit_due = None;
+        let promised = promised.max(self.wanted.promised);
+        self.want(Standing { promised, ..Standing::default() }, out);
+        if was_primary {
+            out.push(Output::Deposed { promised });
+            out.push(Output::Event(Event::Fenced(promised)));
+        }
+    }
+
+    /// A message of any kind, on a link whose node is known.
+    pub(super) fn on_message(&mut self, link: Link, message: Message, out: &mut Outputs) {
+        let Some(place) = self.links.iter().position(|state| state.link == link) else { return };
+        if let Message::Hello(hello) = message {
+            return self.on_hello(link, hello, out);
+        }
+        let Some(peer) = self.links[place].peer else {
+            return self.close(link, super::Closing::Protocol, out);
+        };
+        self.peer_mut(peer).heard = self.now;
+        match message {
+            Message::Hello(_) | Message::Alive => {}
+            Message::Follow(follow) => self.on_follow(link, peer, follow, out),
+            Message::Append(append) => self.on_append(link, &append, out),
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(link, heartbeat, out),
+            Message::Ack(ack) => self.on_ack(link, peer, ack, out),
+            Message::Refused(refused) => self.on_refused(peer, refused, out),
+            Message::Ask { epoch } => self.on_ask(link, peer, epoch, out),
+            Message::Answer(answer) => self.on_answer(peer, answer),
+            Message::Promise { epoch } => self.on_promise(link, peer, epoch, out),
+            Message::Promised(promised) => self.on_promised(link, peer, promised, out),
+            Message::Fetch { epoch, after } => self.on_fetch(link, peer, epoch, after, out),
+            Message::Records(records) => self.on_records(link, &records, out),
+            Message::HandOverPlease => self.on_hand_over_please(link, peer, out),
+            Message::HandOver { epoch, head } => self.on_hand_over(link, peer, epoch, head, out),
+            Message::SplitBrain { epoch } => self.on_split_brain(epoch, out),
+            Message::Goodbye => self.peer_mut(peer).gone = true,
+        }
+    }
+
+    pub(super) fn append_known(&mut self, version: Version, epoch: Epoch, control: Option<&super::ControlData>) {
+        self.log.history.append(version, epoch, control.is_some_and(|control| control.forced));
+        if let Some(control) = control {
+            self.log.configs.push(version, control.config.clone());
+        }
+    }
+
+    /// Notes that everything up to `version` is decided.
+    pub(super) fn commit(&mut self, version: Version, out: &mut Outputs) {
+        assert!(version > self.log.committed && version <= self.log.durable);
+        self.log.committed = version;
+        self.log.configs.committed(version);
+        out.push(Output::Commit(version));
+    }
+
+    fn on_applied(&mut self, version: Version) {
+        let Known { applied, committed, .. } = self.log;
+        assert!(applied <= version && version <= committed, "applied {applied} -> {version}, committed {committed}");
+        self.log.applied = version;
+    }
+
+    fn on_synced(&mut self, durable: Version, out: &mut Outputs) {
+        let Known { durable: before, appended, .. } = self.log;
+        // Our own disk confirms only what it was given, in order.
+        assert!(before <= durable && durable <= appended, "durable {before} -> {durable}, appended {appended}");
+        self.log.durable = durable;
+        self.full = false;
+        self.acknowledge(out);
+    }
+
+    fn on_drain(&mut self, out: &mut Outputs) {
+        self.draining = true;
+        for link in self.known_links() {
+            if !matches!(self.part, Part::Primary(_)) {
+                out.push(Output::Send { link, message: Message::Goodbye });
+            }
+        }
+    }
+
+    fn assert_invariants(&self) {
+        let Known { appended, durable, committed, applied, .. } = self.log;
+        assert!(applied <= committed, "applied {applied} > committed {committed}");
+        assert!(committed <= durable, "committed {committed} > durable {durable}");
+        assert!(durable <= appended, "durable {durable} > appended {appended}");
+        assert!(self.recorded.promised <= self.wanted.promised, "a promise is never taken back");
+        assert!(self.log.history.last() <= self.wanted.promised.max(self.log.history.last()));
+        if let Part::Primary(primary) = &self.part {
+            primary.assert_invariants(self);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What others may know of a node's protocol: for status, metrics, redirects and the node itself.
+
+use super::links::PeerView;
+use super::machine::{Part, Replication};
+use super::primary::Phase;
+use super::{ClusterConfig, History, Member};
+use crate::types::{Durability, Epoch, Mode, NodeId, NodeState, Role, Version};
+
+impl Replication {
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me.id
+    }
+
+    /// The term that this node is in: its own, or the one that it follows or has promised.
+    pub fn epoch(&self) -> Epoch {
+        self.recorded.promised
+    }
+
+    /// What this node is, or tries to be again after a restart.
+    pub fn role(&self) -> Role {
+        match &self.part {
+            Part::Primary(_) => Role::Primary,
+            Part::Candidate(_) if self.is_recovering() => Role::Primary,
+            Part::Candidate(_) | Part::Replica(_) => Role::Replica,
+        }
+    }
+
+    /// Whether operations are taken, if the set is large enough.
+    pub fn is_open(&self) -> bool {
+        matches!(&self.part, Part::Primary(primary) if primary.is_open())
+    }
+
+    /// How this node is.
+    pub fn state(&self) -> NodeState {
+        if self.failed {
+            return NodeState::Failed;
+        }
+        match &self.part {
+            Part::Candidate(_) => NodeState::Recovering,
+            Part::Primary(primary) if primary.split_brain => NodeState::SplitBrain,
+            Part::Primary(_) if self.missing_replicas().is_some() => NodeState::Blocked,
+            Part::Primary(primary) if matches!(primary.phase, Phase::New | Phase::Opening) => NodeState::Recovering,
+            Part::Primary(_) if self.durability() == Durability::Degraded => NodeState::Degraded,
+            Part::Primary(_) => NodeState::Serving,
+            Part::Replica(replica) if replica.split_brain => NodeState::SplitBrain,
+            Part::Replica(replica) if replica.diverged => NodeState::Diverged,
+            Part::Replica(replica) => match (&replica.leader, replica.following()) {
+                (Some(leader), Some(_)) => self.state_behind(leader),
+                _ if replica.fenced => NodeState::Fenced,
+                (Some(leader), None) if !leader.set.contains(&self.me.id) => NodeState::Outdated,
+                _ if replica.refused => NodeState::Outdated,
+                _ => NodeState::Recovering,
+            },
+        }
+    }
+
+    fn state_behind(&self, leader: &super::replica::Leader) -> NodeState {
+        let is_async = self.log.configs.newest().is_some_and(|config| config.replication == Mode::Async);
+        let has_all = self.log.durable >= leader.head;
+        match leader.set.contains(&self.me.id) {
+            true => NodeState::InSync,
+            false if is_async && has_all => NodeState::InSync,
+            false => NodeState::CatchingUp,
+        }
+    }
+
+    /// The configuration that the log says, the newest; `None` while it has none.
+    pub fn config(&self) -> Option<&ClusterConfig> {
+        self.log.configs.newest()
+    }
+
+    /// The primary that writes should go to, as far as this node knows.
+    pub fn primary(&self) -> Option<&Member> {
+        match &self.part {
+            Part::Primary(_) => Some(&self.me),
+            Part::Candidate(_) => None,
+            Part::Replica(replica) => {
+                let link = replica.following()?;
+                self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| &peer.member)
+            }
+        }
+    }
+
+    /// The other members of the in-sync set: as recorded here, or as the primary says.
+    pub fn in_sync(&self) -> &[NodeId] {
+        match &self.part {
+            Part::Primary(_) | Part::Candidate(_) => &self.recorded.set,
+            Part::Replica(replica) => replica.leader.as_ref().map_or(&[], |leader| &leader.set),
+        }
+    }
+
+    /// Those who hold a committed version on their disks, this node first.
+    pub fn holders(&self, version: Version) -> Vec<NodeId> {
+        let peers = self.peers.iter().filter(|peer| peer.durable >= version).map(|peer| peer.id);
+        std::iter::once(self.me.id).chain(peers).collect()
+    }
+
+    /// The last version that everyone in the in-sync set has applied, this node not counted.
+    pub fn applied_by_all(&self) -> Version {
+        let of = |id: &NodeId| self.peer(*id).map_or(0, |peer| peer.applied);
+        self.recorded.set.iter().map(of).min().unwrap_or(Version::MAX)
+    }
+
+    /// Since which version answers rest on fewer nodes than the log names.
+    pub fn alone_from(&self) -> Option<Version> {
+        self.recorded.alone_from
+    }
+
+    /// Every node that is known, beside this one.
+    pub fn peers(&self) -> Vec<PeerView> {
+        let view = |peer: &super::links::Peer| PeerView {
+            member: peer.member.clone(),
+            connected: peer.link.is_some(),
+            in_sync: self.in_sync().contains(&peer.id),
+            acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
+            heard: Some(peer.heard),
+            promised: peer.promised,
+        };
+        let mut peers: Vec<PeerView> = self.peers.iter().map(view).collect();
+        for member in self.log.configs.newest().map_or(&[][..], |config| &config.members) {
+            if member.id != self.me.id && self.peer(member.id).is_none() {
+                let in_sync = self.in_sync().contains(&member.id);
+                let (member, promised) = (member.clone(), Epoch::default());
+                peers.push(PeerView { member, connected: false, in_sync, acked: 0, heard: None, promised });
+            }
+        }
+        peers
+    }
+
+    /// Whether an unforced promotion of this node would be allowed now, as far as it can know without asking.
+    pub fn can_promote(&self) -> bool {
+        matches!(self.part, Part::Replica(_)) && !self.failed && self.is_promotable()
+    }
+
+    /// The epochs of the log.
+    pub fn history(&self) -> &History {
+        &self.log.history
+    }
+
+    /// The last version that was given out or taken.
+    pub fn appended(&self) -> Version {
+        self.log.appended
+    }
+
+    /// What this node's disk holds.
+    pub fn durable(&self) -> Version {
+        self.log.durable
+    }
+
+    /// What is decided.
+    pub fn committed(&self) -> Version {
+        self.log.committed
+    }
+
+    /// What the service has applied.
+    pub fn applied(&self) -> Version {
+        self.log.applied
+    }
+
+    /// What a recovering node waits for.
+    pub fn waiting(&self) -> Option<super::Waiting> {
+        match &self.part {
+            Part::Candidate(candidate) => Some(self.outlook_of(candidate)),
+            Part::Primary(_) | Part::Replica(_) => None,
+        }
+    }
+
+    /// Members that no link leads to: the node dials them.
+    pub fn to_dial(&self) -> Vec<&Member> {
+        let members = self.log.configs.in_force().iter().flat_map(|(_, config)| &config.members);
+        let mut missing: Vec<&Member> = members
+            .filter(|member| member.id != self.me.id && self.peer(member.id).is_none_or(|peer| peer.link.is_none()))
+            .collect();
+        missing.sort_by(|a, b| a.id.cmp(&b.id));
+        missing.dedup_by(|a, b| a.id == b.id);
+        missing
+    }
+}

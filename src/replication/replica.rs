@@ -1,0 +1,497 @@
+//! A replica: follows a primary, promises epochs, and finds out where its log left the others'.
+//!
+//! ```text
+//!   Idle ─Follow─► Promising ─recorded, settled─► Matching ─hashes agree─┬─ nothing behind ─► Following
+//!                                                                         ├─ Cutting ─ Cut ──►    "
+//!                                                    diverged, split brain┘   (rescue first)
+//! ```
+//!
+//! # Invariants
+//! 1. Nothing is cut that the primary's log has too: the common place is found anew from both histories, whatever the
+//!    primary believes this log to be.
+//! 2. What is known to be committed is cut only for a log in which a later epoch was opened by force.
+//! 3. Outside `sync` a tail of an epoch that the primary's log does not know is cut only for a forced epoch.
+//! 4. An acknowledgement tells what this disk holds, in the epoch that is followed.
+//!
+//! # Not here
+//! How a replica becomes primary (`candidate`), rescue files (the node, at [`Output::Cut`]).
+
+use super::candidate::Wish;
+use super::machine::{Part, Replication};
+use super::rules::Rule;
+use super::{
+    Ack, Append, Closing, ClusterConfig, Event, Follow, Heartbeat, Link, Message, Output, Outputs, Promised, Refused,
+    RefusedWhy, Time,
+};
+use crate::types::{AckLevel, Epoch, Hash, Mode, NodeId, Version};
+
+/// A full disk is tried again.
+const ROOM_PROBE: Time = 1_000_000;
+
+/// What a replica is doing.
+#[derive(Debug, Default)]
+pub(super) struct Replica {
+    pub(super) stage: Stage,
+    /// The primary that is followed, or was last.
+    pub(super) leader: Option<Leader>,
+    /// The operator wants this node to be primary.
+    pub(super) wish: Option<Wish>,
+    /// A promise that was asked for and is not durable, or not told, yet.
+    owed: Option<(Link, NodeId, Epoch)>,
+    /// This node was primary and gives its term away.
+    handing: Option<(Link, Epoch, Version)>,
+    pub(super) fenced: bool,
+    pub(super) diverged: bool,
+    pub(super) split_brain: bool,
+    pub(super) refused: bool,
+    pub(super) full_since: Option<Time>,
+}
+
+/// How far a replica is with an offer.
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    #[default]
+    Idle,
+    Promising(Link, Follow),
+    Matching(Link, Follow),
+    Cutting(Link, Follow),
+    Following(Link, Epoch),
+}
+
+/// What a replica knows of its primary.
+#[derive(Debug, Clone)]
+pub(super) struct Leader {
+    pub(super) id: NodeId,
+    pub(super) committed: Version,
+    pub(super) head: Version,
+    pub(super) set: Vec<NodeId>,
+}
+
+impl Replica {
+    /// What a node is that has heard of a higher epoch.
+    pub(super) fn fenced(fenced: bool) -> Self {
+        Self { fenced, ..Self::default() }
+    }
+
+    pub(super) fn follows(&self, link: Link) -> bool {
+        matches!(self.stage, Stage::Following(following, _) if following == link)
+    }
+
+    pub(super) fn following(&self) -> Option<Link> {
+        if let Stage::Following(link, _) = self.stage { Some(link) } else { None }
+    }
+
+    pub(super) fn primary(&self) -> Option<NodeId> {
+        self.leader.as_ref().map(|leader| leader.id)
+    }
+
+    pub(super) fn hands_over(&mut self, link: Link, epoch: Epoch, head: Version) {
+        self.handing = Some((link, epoch, head));
+    }
+}
+
+impl Replication {
+    pub(super) fn replica_mut(&mut self) -> Option<&mut Replica> {
+        if let Part::Replica(replica) = &mut self.part { Some(replica) } else { None }
+    }
+
+    pub(super) fn replica_lost_link(&mut self, link: Link) {
+        if let Part::Replica(replica) = &mut self.part {
+            let is_of = match &replica.stage {
+                Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Following(of, _) => *of == link,
+                // The cut goes on; what follows it begins with the next link.
+                Stage::Idle | Stage::Cutting(..) => false,
+            };
+            if is_of {
+                replica.stage = Stage::Idle;
+            }
+        }
+        self.candidate_lost_link(link);
+    }
+
+    pub(super) fn on_follow(&mut self, link: Link, from: NodeId, follow: Follow, out: &mut Outputs) {
+        let promised = self.promised();
+        if follow.epoch.owner != from || super::History::new(follow.history.clone()).is_none() {
+            return self.close(link, Closing::Protocol, out);
+        }
+        if follow.epoch < promised && self.rules.hold(Rule::LowerEpochRefused) {
+            let refused = Refused { promised: self.recorded.promised, why: RefusedWhy::Fenced };
+            return self.send(link, Message::Refused(refused), out);
+        }
+        if !self.heeds(from) {
+            let refused = Refused { promised: self.recorded.promised, why: RefusedWhy::NotAMember };
+            return self.send(link, Message::Refused(refused), out);
+        }
+        match &self.part {
+            Part::Primary(primary) if primary.epoch >= follow.epoch => return,
+            Part::Primary(_) | Part::Candidate(_) => self.become_replica(follow.epoch, out),
+            Part::Replica(_) => {}
+        }
+        let epoch = follow.epoch;
+        if epoch > self.promised() {
+            let standing = super::Standing { promised: epoch, ..Default::default() };
+            self.want(standing, out);
+        }
+        if let Some(replica) = self.replica_mut() {
+            if matches!(replica.stage, Stage::Cutting(..)) {
+                // The log is being cut for another offer: this one is looked at when that is done.
+                return self.close(link, Closing::Again, out);
+            }
+            replica.stage = Stage::Promising(link, follow);
+        }
+    }
+
+    pub(super) fn progress_replica(&mut self, out: &mut Outputs) {
+        self.record_next(out);
+        self.match_logs(out);
+        self.follow_commit(out);
+        self.look_for_room(out);
+        self.progress_wish(out);
+    }
+
+    /// The promise is durable and the log stands still: its hash at the common place is read.
+    fn match_logs(&mut self, out: &mut Outputs) {
+        let (settled, recorded) = (self.is_settled(), self.recorded.promised);
+        let Part::Replica(replica) = &mut self.part else { return };
+        let Stage::Promising(link, follow) = &replica.stage else { return };
+        let is_recorded = recorded >= follow.epoch || !self.rules.hold(Rule::LowerEpochRefused);
+        if !settled || !is_recorded || self.full {
+            return;
+        }
+        let (link, follow) = (*link, follow.clone());
+        if follow.common.version > self.log.appended {
+            // It goes by an older word of ours.
+            replica.stage = Stage::Idle;
+            let hello = self.hello();
+            return self.send(link, Message::Hello(hello), out);
+        }
+        out.push(Output::ReadHash { link, version: follow.common.version });
+        if let Some(replica) = self.replica_mut() {
+            replica.stage = Stage::Matching(link, follow);
+        }
+    }
+
+    pub(super) fn on_hash(&mut self, link: Link, version: Version, hash: Option<Hash>, out: &mut Outputs) {
+        match &mut self.part {
+            Part::Replica(replica) => {
+                let stage = std::mem::take(&mut replica.stage);
+                match stage {
+                    Stage::Matching(of, follow) if of == link && follow.common.version == version => {
+                        self.compare(link, follow, hash, out);
+                    }
+                    other => replica.stage = other,
+                }
+            }
+            Part::Primary(_) => {
+                let id = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
+                match (id, hash) {
+                    (Some(id), Some(hash)) => self.offer_with(id, link, version, hash, out),
+                    _ => self.close(link, Closing::Again, out),
+                }
+            }
+            Part::Candidate(_) => {}
+        }
+    }
+
+    fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
+        if hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
+            return self.diverge(link, follow.common.version, out);
+        }
+        let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
+        let common = self.log.history.common(self.log.appended, &theirs, follow.head).max(follow.common.version);
+        if common == self.log.appended {
+            return self.follow(link, &follow, out);
+        }
+        match self.may_cut(common, &theirs, &follow) {
+            Verdict::Cut => {
+                self.cut(common, follow.epoch, out);
+                if let Some(replica) = self.replica_mut() {
+                    replica.stage = Stage::Cutting(link, follow);
+                }
+            }
+            Verdict::Diverged => self.diverge(link, common, out),
+            Verdict::SplitBrain => {
+                if let Some(replica) = self.replica_mut()
+                    && !std::mem::replace(&mut replica.split_brain, true)
+                {
+                    out.push(Output::Event(Event::SplitBrain));
+                }
+                self.send(link, Message::SplitBrain { epoch: follow.epoch }, out);
+            }
+        }
+    }
+
+    /// Whether what this log holds behind the common place may be set aside for the primary's log.
+    fn may_cut(&self, common: Version, theirs: &super::History, follow: &Follow) -> Verdict {
+        let term_forced = |epoch: Epoch| {
+            let same =
+                |start: &&super::EpochStart| (start.epoch.number, start.epoch.owner) == (epoch.number, epoch.owner);
+            theirs.starts().iter().filter(same).any(|start| start.forced)
+        };
+        let forced_since = theirs.starts().iter().any(|start| start.forced && start.first > common);
+        if common < self.log.committed && !forced_since {
+            return Verdict::Diverged;
+        }
+        let outside = |config: &ClusterConfig| config.replication != Mode::Sync;
+        let outside_sync = follow.outside_sync || self.log.configs.in_force().iter().any(|(_, config)| outside(config));
+        let unknown = self.log.history.behind(common).any(|start| !theirs.has_term(start.epoch));
+        if outside_sync && unknown && !term_forced(follow.epoch) && self.rules.hold(Rule::StopOnSplitBrain) {
+            return Verdict::SplitBrain;
+        }
+        Verdict::Cut
+    }
+
+    fn diverge(&mut self, link: Link, at: Version, out: &mut Outputs) {
+        if let Some(replica) = self.replica_mut()
+            && !std::mem::replace(&mut replica.diverged, true)
+        {
+            out.push(Output::Event(Event::Diverged(at)));
+        }
+        self.close(link, Closing::Diverged, out);
+    }
+
+    pub(super) fn cut(&mut self, to: Version, for_epoch: Epoch, out: &mut Outputs) {
+        assert!(to < self.log.appended && self.is_settled(), "only a log that stands still is cut");
+        self.cutting = true;
+        out.push(Output::Cut { to, committed: self.log.committed, for_epoch });
+        self.log.history.cut(to);
+        (self.log.appended, self.log.durable) = (to, to);
+        self.log.committed = self.log.committed.min(to);
+        self.log.applied = self.log.applied.min(to);
+    }
+
+    pub(super) fn on_cut(&mut self, applied: Version, configs: Vec<(Version, ClusterConfig)>, out: &mut Outputs) {
+        assert!(applied <= self.log.committed, "a service goes back at least as far as the log");
+        assert!(std::mem::take(&mut self.cutting), "only what was asked for is cut");
+        self.log.applied = applied;
+        self.log.configs = super::config::Configs::new(configs);
+        match &mut self.part {
+            Part::Replica(replica) => {
+                if let Stage::Cutting(link, follow) = std::mem::take(&mut replica.stage)
+                    && self.links.iter().any(|state| state.link == link)
+                    && follow.epoch >= self.promised()
+                {
+                    self.follow(link, &follow, out);
+                }
+            }
+            Part::Candidate(_) => self.candidate_has_cut(),
+            Part::Primary(_) => unreachable!("a primary cuts nothing"),
+        }
+    }
+
+    fn follow(&mut self, link: Link, follow: &Follow, out: &mut Outputs) {
+        let id = follow.epoch.owner;
+        let Some(replica) = self.replica_mut() else { return };
+        replica.stage = Stage::Following(link, follow.epoch);
+        replica.leader = Some(Leader { id, committed: 0, head: follow.head, set: Vec::new() });
+        (replica.fenced, replica.split_brain, replica.diverged, replica.refused) = (false, false, false, false);
+        out.push(Output::Event(Event::Following(id)));
+        let ack = self.ack();
+        self.send(link, Message::Ack(ack), out);
+    }
+
+    pub(super) fn ack(&self) -> Ack {
+        let durable = if self.rules.hold(Rule::ReplicaSync) { self.log.durable } else { self.log.appended };
+        Ack { epoch: self.promised(), received: self.log.appended, durable, applied: self.log.applied }
+    }
+
+    pub(super) fn on_append(&mut self, link: Link, append: &Append, out: &mut Outputs) {
+        let Part::Replica(replica) = &mut self.part else { return };
+        let Stage::Following(of, epoch) = &replica.stage else { return };
+        if *of != link || *epoch != append.epoch {
+            return;
+        }
+        if self.full || !self.take(append, out) {
+            if !self.full {
+                self.close(link, Closing::Protocol, out);
+            }
+            return;
+        }
+        if let Some(replica) = self.replica_mut()
+            && let Some(leader) = &mut replica.leader
+        {
+            leader.committed = leader.committed.max(append.committed);
+            leader.head = leader.head.max(append.last);
+        }
+        let at_once = !self.rules.hold(Rule::ReplicaSync)
+            || self.log.configs.newest().is_some_and(|config| config.ack == AckLevel::Received);
+        if at_once {
+            self.acknowledge(out);
+        }
+    }
+
+    /// Takes records behind the last one, if that is what they are.
+    pub(super) fn take(&mut self, append: &Append, out: &mut Outputs) -> bool {
+        let mut last = (append.before.version, self.log.history.last());
+        let fits = !self.cutting && append.before.version == self.log.appended && append.last > append.before.version;
+        let ordered = append.landmarks.iter().all(|mark| {
+            let after = mark.version > last.0 && mark.version <= append.last && mark.epoch >= last.1;
+            last = (mark.version, mark.epoch);
+            after && mark.epoch <= append.epoch
+        });
+        if !fits || !ordered {
+            return false;
+        }
+        out.push(Output::Write);
+        self.log.appended = append.last;
+        for mark in &append.landmarks {
+            self.append_known(mark.version, mark.epoch, mark.control.as_ref());
+        }
+        true
+    }
+
+    /// Tells the primary what this disk holds.
+    pub(super) fn acknowledge(&mut self, out: &mut Outputs) {
+        if let Part::Replica(replica) = &self.part
+            && let Some(link) = replica.following()
+        {
+            let ack = self.ack();
+            self.send(link, Message::Ack(ack), out);
+        }
+    }
+
+    pub(super) fn on_heartbeat(&mut self, link: Link, heartbeat: Heartbeat, _: &mut Outputs) {
+        let Part::Replica(replica) = &mut self.part else { return };
+        let Stage::Following(of, epoch) = &replica.stage else { return };
+        if *of != link || *epoch != heartbeat.epoch {
+            return;
+        }
+        if let Some(leader) = &mut replica.leader {
+            leader.committed = leader.committed.max(heartbeat.committed);
+            leader.head = heartbeat.head;
+            leader.set = heartbeat.set;
+        }
+    }
+
+    /// What the primary has decided and this disk holds is decided here too.
+    fn follow_commit(&mut self, out: &mut Outputs) {
+        let Part::Replica(replica) = &self.part else { return };
+        if replica.following().is_none() {
+            return;
+        }
+        let decided = replica.leader.as_ref().map_or(0, |leader| leader.committed).min(self.log.durable);
+        if decided > self.log.committed {
+            self.commit(decided, out);
+        }
+    }
+
+    pub(super) fn replica_has_no_room(&mut self, out: &mut Outputs) {
+        let (now, promised) = (self.now, self.recorded.promised);
+        let Some(replica) = self.replica_mut() else { return };
+        replica.full_since = Some(now);
+        if let Some(link) = replica.following() {
+            self.send(link, Message::Refused(Refused { promised, why: RefusedWhy::Storage }), out);
+        }
+    }
+
+    /// After a while a full disk is tried again, from the beginning.
+    fn look_for_room(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        let Some(replica) = self.replica_mut() else { return };
+        if replica.full_since.is_some_and(|since| now >= since + ROOM_PROBE) {
+            replica.full_since = None;
+            let link = replica.following();
+            self.full = false;
+            if let Some(link) = link {
+                self.close(link, Closing::Again, out);
+            }
+        }
+    }
+
+    pub(super) fn on_promise(&mut self, link: Link, from: NodeId, epoch: Epoch, out: &mut Outputs) {
+        let refuse = |promised, why| Message::Refused(Refused { promised, why });
+        if epoch.owner != from {
+            return self.close(link, Closing::Protocol, out);
+        }
+        if !self.heeds(from) {
+            return self.send(link, refuse(self.recorded.promised, RefusedWhy::NotAMember), out);
+        }
+        let again = epoch == self.promised() && matches!(self.part, Part::Replica(_));
+        if epoch < self.promised() || (epoch == self.promised() && !again) {
+            return self.send(link, refuse(self.recorded.promised, RefusedWhy::Fenced), out);
+        }
+        if self.full {
+            return self.send(link, refuse(self.recorded.promised, RefusedWhy::Storage), out);
+        }
+        if !matches!(self.part, Part::Replica(_)) {
+            self.become_replica(epoch, out);
+        } else if !again {
+            self.want(super::Standing { promised: epoch, ..Default::default() }, out);
+        }
+        if let Some(replica) = self.replica_mut() {
+            if !matches!(replica.stage, Stage::Cutting(..)) {
+                replica.stage = Stage::Idle;
+            }
+            replica.owed = Some((link, from, epoch));
+        }
+    }
+
+    /// A promise is told when it is durable and the log stands still.
+    pub(super) fn pay_promise(&mut self, out: &mut Outputs) {
+        let (settled, recorded, promised) = (self.is_settled(), self.recorded.promised, self.promised());
+        let Part::Replica(replica) = &mut self.part else { return };
+        if let Some((link, epoch, head)) = replica.handing.filter(|(_, epoch, _)| recorded >= *epoch) {
+            replica.handing = None;
+            if epoch == promised && self.links.iter().any(|state| state.link == link) {
+                self.send(link, Message::HandOver { epoch, head }, out);
+            }
+            return;
+        }
+        let Some((link, from, epoch)) = replica.owed else { return };
+        if epoch < promised {
+            replica.owed = None;
+        } else if recorded >= epoch && settled {
+            replica.owed = None;
+            if self.peer(from).is_some_and(|peer| peer.link == Some(link)) {
+                let promised = Promised {
+                    epoch,
+                    head: self.log.durable,
+                    committed: self.log.committed,
+                    history: self.log.history.starts().to_vec(),
+                };
+                self.send(link, Message::Promised(promised), out);
+            }
+        }
+    }
+
+    pub(super) fn on_fetch(&mut self, link: Link, from: NodeId, epoch: Epoch, after: Version, out: &mut Outputs) {
+        let committed = self.log.committed;
+        if epoch != self.promised() || epoch.owner != from || !self.is_settled() || after > self.log.durable {
+            return;
+        }
+        let last = self.log.durable.min(after + 1024);
+        if last > after {
+            self.said(link);
+            out.push(Output::Stream { link, epoch, after, last, committed, adopt: true });
+        }
+    }
+
+    pub(super) fn on_refused(&mut self, from: NodeId, refused: Refused, out: &mut Outputs) {
+        match refused.why {
+            RefusedWhy::Fenced | RefusedWhy::NotAMember => {
+                let is_own = matches!(self.part, Part::Primary(_)) || self.is_recovering();
+                if refused.promised > self.promised() && is_own && self.heeds(from) {
+                    return self.become_replica(refused.promised, out);
+                }
+                if refused.why == RefusedWhy::NotAMember
+                    && let Some(replica) = self.replica_mut()
+                {
+                    replica.refused = true;
+                }
+                self.candidate_was_refused(from, refused.promised, out);
+            }
+            RefusedWhy::Storage => {
+                self.peer_mut(from).gone = true;
+                self.candidate_was_refused(from, Epoch::default(), out);
+            }
+            RefusedWhy::CannotHandOver => self.wish_was_refused(out),
+        }
+    }
+}
+
+/// What may be done with records that the primary's log does not have.
+enum Verdict {
+    Cut,
+    SplitBrain,
+    Diverged,
+}

@@ -1,0 +1,89 @@
+//! The rules that tests can switch off, to show that the simulator and the stories would notice.
+//!
+//! Without the feature `canary` every rule holds and this costs nothing. Each rule is one that exhaustive search has
+//! found to be needed in some scope, or a duty of the node that drives the core.
+
+/// A rule of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "canary", derive(Hash))]
+pub enum Rule {
+    /// A promotion needs `R - min_replicas + 1` promises.
+    PromotionQuorum,
+    /// Positions are read after the promises.
+    PromisesFirst,
+    /// The most advanced log of those that promised is adopted.
+    MostAdvancedLog,
+    /// Logs are compared by epoch before version.
+    EpochBeforeVersion,
+    /// Messages of a lower epoch are refused.
+    LowerEpochRefused,
+    /// A promise is durable before it is spoken of.
+    PromiseDurable,
+    /// Nothing is answered before the epoch's own record is committed.
+    EpochRecordFirst,
+    /// The in-sync set never shrinks below `min_replicas` in `sync`.
+    MinReplicas,
+    /// A replica syncs before it acknowledges.
+    ReplicaSync,
+    /// The primary's own disk counts.
+    PrimarySync,
+    /// A restart opens a new epoch.
+    NewEpochAtRestart,
+    /// A restart in `sync` needs the promises of a promotion.
+    RestartQuorum,
+    /// A restart without promises keeps its number.
+    KeepNumber,
+    /// A member counts only when it has acknowledged everything committed.
+    CaughtUpBeforeCounted,
+    /// The smaller set is durable before an answer relies on it.
+    SetDurable,
+    /// An acknowledgement counts only in its epoch.
+    AckEpoch,
+    /// The adopted log is durable before role, epoch or set is recorded.
+    AdoptedDurable,
+    /// Outside `sync` a promotion needs the operator's force.
+    ForceOutsideSync,
+    /// A tail that others never saw is not cut outside `sync`.
+    StopOnSplitBrain,
+    /// Both configurations hold while one is not committed.
+    BothConfigs,
+    /// A promotion asks every configuration of the adopted log that may be in force.
+    EveryConfigPromotes,
+    /// Who is not a member is refused.
+    MemberCheck,
+    /// A record that waits too long stays where it is.
+    NoRollbackByTimer,
+    /// What is cut is set aside first (a duty of the node).
+    RescueFirst,
+    /// The key is looked up before 503 is said (a duty of the node).
+    KeyFirst,
+    /// The hash of the common place is compared.
+    HashCompared,
+}
+
+/// Rules that are switched off; none without the feature `canary`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    #[cfg(feature = "canary")]
+    off: Vec<Rule>,
+}
+
+impl Rules {
+    #[cfg(feature = "canary")]
+    pub(super) fn switch_off(&mut self, rule: Rule) {
+        self.off.push(rule);
+    }
+
+    /// Whether a rule holds.
+    #[cfg(feature = "canary")]
+    pub(super) fn hold(&self, rule: Rule) -> bool {
+        !self.off.contains(&rule)
+    }
+
+    /// Whether a rule holds.
+    #[cfg(not(feature = "canary"))]
+    #[inline(always)]
+    pub(super) fn hold(&self, _: Rule) -> bool {
+        true
+    }
+}
