@@ -193,6 +193,17 @@ pub(super) fn tidy(dir: &Path, cluster: ClusterId) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the snapshots of versions behind `to`, durably: the log is about to be cut there.
+pub(super) fn remove_after(dir: &Path, to: Version) -> io::Result<()> {
+    for path in Names::read(dir)?.snapshots {
+        let version = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Version>().ok());
+        if version.is_none_or(|version| version > to) {
+            fs::remove_file(path)?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}
+
 /// What is in the folder, by kind.
 #[derive(Default)]
 struct Names {

@@ -12,7 +12,7 @@ use crate::types::{ClusterId, NodeState, Role, Version};
 /// What the event loop adds to what the engine knows.
 pub(super) struct Facts<'a> {
     pub(super) name: &'a str,
-    pub(super) cluster: ClusterId,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) oldest: Version,
     pub(super) http: &'a str,
     pub(super) uptime_s: u64,
@@ -29,7 +29,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "type": "status",
         "name": facts.name,
         "node_id": core.me().to_string(),
-        "cluster_id": facts.cluster.to_string(),
+        "cluster_id": facts.cluster.map(|id| id.to_string()),
         "role": core.role().as_str(),
         "state": core.state().as_str(),
         "epoch": core.epoch().number,

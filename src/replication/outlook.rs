@@ -90,6 +90,33 @@ impl Replication {
         }
     }
 
+    /// The last version of the primary's log, as far as this replica has heard.
+    pub fn head_of_primary(&self) -> Version {
+        match &self.part {
+            Part::Replica(replica) => replica.leader.as_ref().map_or(0, |leader| leader.head),
+            Part::Primary(_) | Part::Candidate(_) => self.log.appended,
+        }
+    }
+
+    /// Operations that the primary has and this node's service has not, as far as it has heard.
+    pub fn lag(&self) -> Version {
+        let head = match &self.part {
+            Part::Primary(_) => self.log.committed,
+            Part::Replica(_) | Part::Candidate(_) => self.head_of_primary().max(self.log.committed),
+        };
+        head.saturating_sub(self.log.applied)
+    }
+
+    /// Whether the newest configuration is known to be committed.
+    pub fn config_is_committed(&self) -> bool {
+        self.log.configs.newest_version() <= self.log.committed
+    }
+
+    /// Whether this primary's own disk decides: nobody else's acknowledgement is waited for.
+    pub fn decides_alone(&self) -> bool {
+        matches!(self.part, Part::Primary(_)) && self.acknowledged_by_all() == self.log.durable && self.peers.is_empty()
+    }
+
     /// Those who hold a committed version on their disks, this node first.
     pub fn holders(&self, version: Version) -> Vec<NodeId> {
         let peers = self.peers.iter().filter(|peer| peer.durable >= version).map(|peer| peer.id);

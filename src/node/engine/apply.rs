@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::pending::{Applied, Pending, ReplyTo, Stage};
+use super::pending::{Applied, Pending, ReplyTo, Stage, Submission};
 use super::{Answer, Counters, Engine, Now, disk_full};
 use crate::error::{Code, Problem};
 use crate::log::Batch;
 use crate::node::chronicle::Chronicle;
 use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
-use crate::replication::{Input, Replication, Standing};
+use crate::replication::{Input, Replication};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
 use crate::types::{Kind, Position, Record, Version};
 
@@ -151,10 +151,26 @@ impl Engine {
         let (gone, parked) = self.parked.drain(..).partition(|submission| submission.deadline <= now.instant);
         self.parked = parked;
         for submission in gone {
-            let detail = "the keys of earlier requests are still being read; this request was not logged";
-            self.refuse(submission, Problem::new(Code::Recovering, detail));
+            self.expire_parked(submission);
         }
         self.run_granted(now)
+    }
+
+    /// Its time is over before the epoch was open, or all keys known.
+    fn expire_parked(&mut self, submission: Submission) {
+        let key = submission.key.as_deref().unwrap_or_default();
+        match self.outcome(key) {
+            // An earlier attempt is in the log: what became of it only a primary that has opened can say.
+            Some(Known::Pending(Some(version))) | Some(Known::Committed(keys::Remembered { version, .. })) => {
+                self.counters.unknown += 1;
+                let problem = unknown(version, Some(key), "it is in the log, and the epoch is not open yet");
+                self.answers.push(Answer::refused(submission.reply, problem));
+            }
+            _ => {
+                let detail = "the epoch is not open yet; this request was not logged";
+                self.refuse(submission, Problem::new(Code::Recovering, detail));
+            }
+        }
     }
 
     /// Whether anything waits for its deadline.
@@ -182,11 +198,6 @@ impl Engine {
     /// The answers so far; `into` keeps its memory from call to call.
     pub(in crate::node) fn take_answers(&mut self, into: &mut Vec<Answer>) {
         into.append(&mut self.answers);
-    }
-
-    /// What must be durable in `state/` before the core goes on.
-    pub(in crate::node) fn take_to_record(&mut self) -> Option<Standing> {
-        self.to_record.take()
     }
 
     /// Freezes everything that a snapshot holds, at the applied version. `None` while one is being written.
@@ -279,7 +290,7 @@ pub(in crate::node) fn note(record: &Record, outcome: &Outcome, keys: &mut keys:
     }
 }
 
-fn unknown(version: Version, key: Option<&str>, why: &str) -> Problem {
+pub(super) fn unknown(version: Version, key: Option<&str>, why: &str) -> Problem {
     let problem = Problem::new(Code::OutcomeUnknown, format!("version {version}: {why}"))
         .hint("send again with the same key, or ask GET /outcome/{key}")
         .with("version", version);

@@ -19,11 +19,13 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod peers;
 mod pending;
 #[cfg(test)]
 mod tests;
 
 pub(super) use apply::{Known, entry, note};
+pub(super) use peers::{Effect, Malformed};
 pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
 
 use std::collections::{HashMap, VecDeque};
@@ -38,9 +40,9 @@ use super::locks::{Locks, Ticket};
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
-use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot, Standing};
+use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
-use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Version};
+use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
 
 /// How often a full disk is tried again.
 const ROOM_PROBE: Duration = Duration::from_secs(1);
@@ -85,7 +87,9 @@ pub(super) struct Engine {
     opened: bool,
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
-    to_record: Option<Standing>,
+    effects: Vec<Effect>,
+    /// Records of the message that the core is looking at.
+    incoming: Option<peers::Incoming>,
     answers: Vec<Answer>,
     counters: Counters,
 }
@@ -151,7 +155,8 @@ impl Engine {
             opened: false,
             full_since: None,
             next_probe: None,
-            to_record: None,
+            effects: Vec::new(),
+            incoming: None,
             answers: Vec::new(),
             counters: Counters::default(),
         };
@@ -165,8 +170,13 @@ impl Engine {
             self.refuse(submission, problem);
             return Ok(());
         }
+        if self.core.role() == Role::Replica {
+            let problem = self.explain(self.core.refusal(None).unwrap_or(Refusal::NotPrimary(None)));
+            self.refuse(submission, problem);
+            return Ok(());
+        }
         let Some(submission) = self.answer_known(submission) else { return Ok(()) };
-        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) {
+        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) && !self.is_blocked() {
             self.parked.push_back(submission);
             return Ok(());
         }
@@ -367,7 +377,6 @@ impl Engine {
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
-                    Output::Record(standing) => self.to_record = Some(standing),
                     Output::Append { slot, control: Some(Control { method, data }) } => {
                         let operation = Operation::new(method, data);
                         self.seal(slot, Kind::Control, operation, (None, None, "".into()), None, now);
@@ -382,7 +391,10 @@ impl Engine {
                         self.opened = true;
                         self.unpark(now)?;
                     }
-                    other => unreachable!("{other:?} concerns other nodes, and there are none"),
+                    Output::Rewind { .. } => self.rewind(),
+                    Output::Write => self.write_incoming(),
+                    Output::Deposed { .. } => self.deposed(),
+                    other => self.effects.push(Effect::from(other)),
                 }
             }
         }
@@ -451,8 +463,7 @@ impl Engine {
                 .hint("wait for /readyz, or send again after Retry-After"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
-            Refusal::NotPrimary(_) => Problem::new(Code::NoPrimary, "this node is a replica; nothing was logged")
-                .hint("ask `rig status` for the primary"),
+            Refusal::NotPrimary(_) => self.not_primary(),
             Refusal::Full => disk_full("the disk of the log is full".into()),
             Refusal::SplitBrain => Problem::new(Code::Recovering, "two sides have written; nothing was logged")
                 .hint("name the winner with `rig resolve`"),

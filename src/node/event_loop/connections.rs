@@ -94,6 +94,14 @@ impl Node {
         for index in std::mem::take(&mut self.touched) {
             let Some(mut connection) = self.connections[index].take() else { continue };
             let outcome = self.serve(&mut connection, index, now);
+            if let Some(head) = connection.upgrade.take() {
+                self.free.push(index);
+                self.streaming.remove(&index);
+                self.metrics.connections -= 1;
+                let Connection { socket, http, .. } = *connection;
+                self.welcome(socket, &http.into_rest(), &head, now);
+                continue;
+            }
             self.connections[index] = Some(connection);
             match outcome? {
                 Flow::Open => _ = self.touched.insert(index),
@@ -168,12 +176,17 @@ impl Node {
                     metrics: &self.metrics,
                     tasks: &mut tasks,
                     later: &mut self.later,
+                    rescue_dir: &self.rescue_dir,
                 };
                 Step::Handled(routes::handle(&mut desk, &request, to, &exchange.id), exchange)
             }
         };
         for (to, task) in tasks {
-            self.run_task(to, task);
+            if let Task::Operator(asked) = task {
+                self.asked.push((to, asked));
+            } else {
+                self.run_task(to, task);
+            }
         }
         step
     }
@@ -187,6 +200,13 @@ impl Node {
         let slot = match handled {
             Ok(Handled::Slot(slot)) => slot,
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
+            Ok(Handled::Upgrade(exchange)) => {
+                let mut head = Vec::new();
+                http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::peer::PROTOCOL);
+                connection.upgrade = Some(head);
+                connection.ending = true;
+                return Ok(());
+            }
             Err(RouteError::Problem(problem)) => Slot::Done(self.problem(exchange, &problem)),
             Err(RouteError::Service(error)) => return Err(error.into()),
         };
@@ -286,6 +306,7 @@ impl Node {
             let slot = match handled {
                 Ok(Handled::Slot(slot)) => slot,
                 Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
+                Ok(Handled::Upgrade(_)) => unreachable!("only a request itself can become a peer's call"),
                 Err(RouteError::Problem(problem)) => Slot::Done(self.problem(&exchange, &problem)),
                 Err(RouteError::Service(error)) => return Err(error.into()),
             };
@@ -312,6 +333,7 @@ impl Node {
             let ended = match connection.slots.front_mut() {
                 Some(Slot::Log(_)) => self.advance_log(connection, index, now),
                 Some(Slot::Documents(_)) => self.advance_documents(connection),
+                Some(Slot::Events(_)) => self.advance_events(connection, now),
                 _ => {
                     self.streaming.remove(&index);
                     return;
@@ -364,6 +386,37 @@ impl Node {
             self.pool.run(move || PoolDone::Piece { to, piece: crate::node::streams::read(&reader, &order) });
         }
         false
+    }
+
+    fn advance_events(&mut self, connection: &mut Connection, now: Now) -> bool {
+        let common = self.common_lines().to_vec();
+        let Some(Slot::Events(stream)) = connection.slots.front_mut() else { return true };
+        let begun = *stream.begun.get_or_insert_with(|| {
+            let mut answer = http::Answer::new(&mut connection.out, stream.exchange.reply, 200);
+            answer.lines(&common).header("X-Request-Id", &stream.exchange.id);
+            answer.stream("application/x-ndjson")
+        });
+        let mut text = String::new();
+        for (seq, line) in self.events.after(stream.after) {
+            stream.after = seq;
+            text.push_str(line);
+            text.push('\n');
+        }
+        if stream.follow && text.is_empty() && now.instant.duration_since(stream.heard) >= FOLLOW_HEARTBEAT {
+            text.push_str("{\"type\":\"heartbeat\"}\n");
+        }
+        if !text.is_empty() {
+            stream.heard = now.instant;
+        }
+        let over = !stream.follow || stream.exchange.reply.head_only;
+        if !text.is_empty() {
+            begun.piece(&mut connection.out, text.as_bytes());
+        }
+        if over {
+            begun.end(&mut connection.out);
+            connection.ending |= !begun.keep_alive;
+        }
+        over
     }
 
     /// A piece of the log for a stream.
@@ -473,7 +526,7 @@ impl Node {
             if let Some(connection) = self.connections[index].as_mut() {
                 connection.ending = true;
                 let streams_only =
-                    connection.slots.iter().all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_)));
+                    connection.slots.iter().all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_)));
                 if connection.unsent() == 0 && streams_only {
                     self.close(index);
                 }

@@ -38,6 +38,9 @@ impl Node {
             self.draining_until = Some(now.instant + self.config.drain);
             self.engine.tell(Input::Drain, now)?;
         }
+        self.dial(now)?;
+        self.try_again(now);
+        self.answer_changes(now)?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
         }
@@ -86,6 +89,7 @@ impl Node {
         self.pool.run(move || match task {
             Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
+            Task::Operator(_) => PoolDone::Nothing,
         });
     }
 
@@ -106,6 +110,25 @@ impl Node {
                 }
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
                 PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
+                PoolDone::Recorded(recorded) => {
+                    let path = self.dir.state();
+                    recorded.map_err(|source| NodeError::Io { op: "record the standing in", path, source })?;
+                    self.engine.tell(Input::Recorded, now)?;
+                }
+                PoolDone::CoreHash { link, version, hash } => {
+                    let hash = hash.unwrap_or_else(|error| {
+                        ::log::warn!("read the hash of version {version} for a peer: {error}");
+                        None
+                    });
+                    self.engine.tell(Input::HashIs { link, version, hash }, now)?;
+                }
+                PoolDone::Wire { link, range, epoch_at, read } => self.take_wire(link, &range, epoch_at, read, now)?,
+                PoolDone::Rebuilt(rebuilt) => {
+                    let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
+                    self.snapshot = self.snapshot.min(applied.version);
+                    self.engine.replace_state(service, keys, chronicle, applied);
+                    self.engine.cut_is_done(now)?;
+                }
                 PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
                 PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
             }
@@ -114,7 +137,7 @@ impl Node {
     }
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
-        let (reader, cluster) = (self.reader.clone(), self.cluster);
+        let (reader, cluster) = (self.reader.clone(), self.cluster.unwrap_or_default());
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {
                 Ok(runs) => Ok(runs),
@@ -128,16 +151,17 @@ impl Node {
 
     pub(super) fn prepare_spare(&mut self) {
         self.bytes_since_spare = 0;
-        let (dir, config) = (self.dir.path().to_owned(), self.log_config());
+        let Some(cluster) = self.cluster else { return };
+        let (dir, config) = (self.dir.path().to_owned(), self.log_config(cluster));
         self.pool.run(move || PoolDone::Spare(log::prepare_spare(&log::DiskVfs, &dir, &config)));
     }
 
-    fn log_config(&self) -> log::Config {
-        log::Config { cluster: self.cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
+    fn log_config(&self, cluster: ClusterId) -> log::Config {
+        log::Config { cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
     }
 
     fn records_since_snapshot(&self) -> u64 {
-        self.engine.applied().version - self.snapshot
+        self.engine.applied().version.saturating_sub(self.snapshot)
     }
 
     fn snapshot_interval(&self) -> u64 {
@@ -146,10 +170,11 @@ impl Node {
     }
 
     fn begin_snapshot(&mut self) {
+        let Some(cluster) = self.cluster else { return };
         let Some((service, keys, position, chronicle)) = self.engine.freeze() else { return };
         self.snapshot_running = true;
-        let contents = Contents { cluster: self.cluster, position, chronicle, service, keys };
-        let (folder, version, cluster) = (self.dir.snapshots(), position.version, self.cluster);
+        let contents = Contents { cluster, position, chronicle, service, keys };
+        let (folder, version) = (self.dir.snapshots(), position.version);
         self.pool.run(move || {
             let written = snapshots::write(&folder, contents).and_then(|written| {
                 snapshots::tidy(&folder, cluster)?;

@@ -12,7 +12,7 @@ use crate::node::engine::{Known, ReplyTo};
 use crate::node::event_loop::Task;
 use crate::node::status;
 use crate::service::Documents;
-use crate::types::{Filter, Role, Version};
+use crate::types::{Filter, NodeState, Role, Version};
 
 /// A read that waits until a version is applied.
 pub(in crate::node) struct Later {
@@ -84,6 +84,9 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes }))
         }
         _ => {
+            if let Some(outcome) = super::cluster::read(desk, request, exchange, &parts) {
+                return outcome;
+            }
             debug_assert!(!PATHS.iter().any(|(path, methods, _)| fits(path, request.path) && methods.contains("GET")));
             Err(not_served(request.path).into())
         }
@@ -245,20 +248,19 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
             failing.push(json!({ "check": name, "detail": detail }));
         }
     };
-    check(desk.engine.is_open(), "open", "the epoch is not open yet".into());
     check(!desk.draining, "draining", "the node is stopping".into());
     check(!desk.engine.is_disk_full(), "disk", "the disk of the log is full".into());
     let state = core.state();
-    let working = matches!(state, crate::types::NodeState::Serving | crate::types::NodeState::Degraded);
-    check(working || !desk.engine.is_open(), "state", format!("the node is {state}"));
+    let working = matches!(state, NodeState::Serving | NodeState::Degraded | NodeState::InSync | NodeState::CatchingUp);
+    check(working, "state", format!("the node is {state}"));
     if let Some(role) = request.query_value("role") {
         let wanted: Role =
             role.parse().map_err(|error| Problem::new(Code::BadRequest, format!("role is `{role}`: {error}")))?;
         check(wanted == core.role(), "role", format!("the node is {}", core.role()));
     }
     if let Some(max) = query_number(request, "max_lag")? {
-        let lag = core.committed() - core.applied();
-        check(lag <= max, "max_lag", format!("{lag} operations are committed and not applied"));
+        let lag = core.lag();
+        check(lag <= max, "max_lag", format!("{lag} operations of the primary are not applied here"));
     }
     if failing.is_empty() {
         return Ok(Handled::Body(Body::data(
