@@ -27,7 +27,8 @@
 //!
 //! The header CRC is the only part that depends on the segment: the cluster id and the base version salt it, so that
 //! a record of another cluster or another segment is never valid. The rest, the *canonical bytes*, are equal on
-//! every node, and the hash covers all of them. Texts hold no zero byte, so no sector of a record is all zero and
+//! every node, and the hash covers all of them. Between nodes a record is the same bytes with a header CRC that has no
+//! salt, CRC32C(bytes 4..80): its *wire bytes*, which no segment takes for a record of its own. Texts hold no zero byte, so no sector of a record is all zero and
 //! no text can look like a header (its flags and byte 79 are zero): the search for headers rests on that.
 
 use super::error::Fault;
@@ -106,6 +107,9 @@ const SHA256_START: [u32; 8] =
 pub(crate) struct Salt(u32);
 
 impl Salt {
+    /// For records between nodes, which are in no segment.
+    pub(crate) const WIRE: Self = Self(0);
+
     pub(crate) fn new(cluster: &ClusterId, base: Version) -> Self {
         Self(crc32c::crc32c_append(crc32c::crc32c(&cluster.0), &base.to_le_bytes()))
     }
