@@ -18,15 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::alone;
 use super::auth::Tokens;
 use super::connection::Connection;
-use super::alone;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
 use super::keys::Runs;
@@ -44,7 +44,7 @@ use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::replication::{Asked, Input, Link, Message};
-use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, NodeState, Record, Version, format_time};
+use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Position, Record, Role, Version, format_time};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -81,7 +81,7 @@ enum PoolDone {
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
     CoreHash { link: Link, version: Version, hash: Result<Option<Hash>, LogError> },
-    Wire { link: Link, range: Range, epoch_at: Epoch, read: Result<(Hash, Vec<u8>, Version), LogError> },
+    Wire { link: Link, range: Range, read: Result<(Position, Vec<u8>, Version), LogError> },
     Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
     Spare(Result<log::Spare, LogError>),
     Nothing,
@@ -111,6 +111,8 @@ pub struct Node {
     peers: Vec<Option<Box<Peer>>>,
     touched_peers: BTreeSet<usize>,
     next_link: Link,
+    /// Room for records on their way to a peer.
+    wire: Vec<u8>,
     dialer: Dialer,
     /// Whether the core has been told that every address was tried.
     tried: bool,
@@ -147,6 +149,8 @@ pub struct Node {
     stop: Arc<AtomicBool>,
     draining_until: Option<Instant>,
     blocked_since: Option<String>,
+    degraded_since: Option<String>,
+    announced_role: Option<Role>,
     accept_again: bool,
     next_expiry: Instant,
     next_tick: Instant,
@@ -208,8 +212,7 @@ impl Node {
         let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
-        let rescued =
-            rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
+        let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
         let mut dialer = Dialer::default();
         config.peers.iter().for_each(|url| dialer.add(url, begin));
         Ok(Self {
@@ -232,6 +235,7 @@ impl Node {
             peers: Vec::new(),
             touched_peers: BTreeSet::new(),
             next_link: 0,
+            wire: Vec::new(),
             dialer,
             tried: config.peers.is_empty(),
             refused_peers: BTreeMap::new(),
@@ -261,6 +265,8 @@ impl Node {
             stop: Arc::new(AtomicBool::new(false)),
             draining_until: None,
             blocked_since: None,
+            degraded_since: None,
+            announced_role: None,
             accept_again: false,
             next_expiry: begin,
             next_tick: begin,
@@ -292,9 +298,12 @@ impl Node {
             if let Err(error) = self.turn(&mut events) {
                 break Err(error);
             }
-            if on_ready.is_some() && self.engine.is_open() && Instant::now() >= announce_at {
+            if on_ready.is_some() && self.can_answer() && Instant::now() >= announce_at {
                 match self.announce() {
-                    Ok(()) => on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready())),
+                    Ok(()) => {
+                        self.announced_role = Some(self.engine.core().role());
+                        on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready()));
+                    }
                     // The node works; that others cannot find it yet is no reason to end it.
                     Err(error) if error.is_no_space() => {
                         if announce_at == self.begin {
@@ -305,7 +314,7 @@ impl Node {
                     Err(error) => break Err(error.into()),
                 }
             }
-            if self.engine.is_open() && !std::mem::replace(&mut self.in_background, true) {
+            if self.can_answer() && !std::mem::replace(&mut self.in_background, true) {
                 self.begin_background();
             }
             if self.is_drained() {
@@ -313,6 +322,13 @@ impl Node {
             }
         };
         self.end(outcome)
+    }
+
+    /// Whether clients have something from this node: without other members only when its epoch is open.
+    fn can_answer(&self) -> bool {
+        let core = self.engine.core();
+        let has_others = core.config().is_some_and(|config| config.members.len() > 1);
+        self.engine.is_open() || core.role() == Role::Replica || has_others || !self.config.peers.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {

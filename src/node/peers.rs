@@ -260,11 +260,6 @@ impl Dialer {
         }
     }
 
-    /// Keeps only the addresses that are still wanted.
-    pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.targets.retain(|target| target.busy || wanted(&target.address));
-    }
-
     /// Addresses to be dialled now.
     pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
         let due = self.targets.iter_mut().filter(|target| !target.busy && target.next.is_some_and(|next| next <= now));

@@ -116,7 +116,11 @@ pub(super) fn write(reader: &Reader, order: &Order) -> Result<PathBuf, LogError>
         at: format_time(order.now),
         replayed_at: None,
     };
-    store(order, &head, &lines).map_err(|source| LogError::Io { op: "set aside in", path: order.folder.clone(), source })
+    store(order, &head, &lines).map_err(|source| LogError::Io {
+        op: "set aside in",
+        path: order.folder.clone(),
+        source,
+    })
 }
 
 fn line(record: &Record, committed: bool, acknowledged: &str) -> String {

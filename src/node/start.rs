@@ -31,7 +31,6 @@ pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) writer: Writer,
     pub(super) standing_file: StandingFile,
-    pub(super) boot: u64,
     pub(super) oldest: Version,
     /// A snapshot whose keys are still to be read.
     pub(super) keys_to_load: Option<SnapshotFile>,
@@ -109,7 +108,6 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         engine: Engine::new(parts, now)?,
         writer,
         standing_file,
-        boot,
         oldest: report.oldest,
         keys_to_load: state.keys_to_load,
         snapshot: state.snapshot,
@@ -206,12 +204,7 @@ impl State {
         Ok(Self::empty(cluster, config.memory_max_bytes))
     }
 
-    fn from_snapshot(
-        snapshot: SnapshotFile,
-        config: &Config,
-        reader: &Reader,
-        whole: bool,
-    ) -> Result<Self, String> {
+    fn from_snapshot(snapshot: SnapshotFile, config: &Config, reader: &Reader, whole: bool) -> Result<Self, String> {
         let version = snapshot.position.version;
         let hash = reader.hash(version).map_err(|error| error.to_string())?;
         if hash != Some(snapshot.position.hash) {

@@ -117,10 +117,10 @@ impl Replication {
         matches!(self.part, Part::Primary(_)) && self.acknowledged_by_all() == self.log.durable && self.peers.is_empty()
     }
 
-    /// Those who hold a committed version on their disks, this node first.
-    pub fn holders(&self, version: Version) -> Vec<NodeId> {
-        let peers = self.peers.iter().filter(|peer| peer.durable >= version).map(|peer| peer.id);
-        std::iter::once(self.me.id).chain(peers).collect()
+    /// Names of those who hold a committed version on their disks, this node first.
+    pub fn holders(&self, version: Version) -> impl Iterator<Item = &str> {
+        let peers = self.peers.iter().filter(move |peer| peer.durable >= version);
+        std::iter::once(self.me.name.as_str()).chain(peers.map(|peer| peer.member.name.as_str()))
     }
 
     /// The last version that everyone in the in-sync set has applied, this node not counted.

@@ -88,8 +88,6 @@ pub(super) struct Engine {
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
     effects: Vec<Effect>,
-    /// Records of the message that the core is looking at.
-    incoming: Option<peers::Incoming>,
     answers: Vec<Answer>,
     counters: Counters,
 }
@@ -156,7 +154,6 @@ impl Engine {
             full_since: None,
             next_probe: None,
             effects: Vec::new(),
-            incoming: None,
             answers: Vec::new(),
             counters: Counters::default(),
         };
@@ -374,6 +371,7 @@ impl Engine {
 
     /// Carries out what the core asked for.
     fn perform(&mut self, now: Now) -> Result<(), ServiceError> {
+        let mut opened = false;
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
@@ -384,21 +382,18 @@ impl Engine {
                     Output::Append { control: None, .. } | Output::Refuse(_) => {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
-                    Output::Rewind { .. } => self.rewind(),
-                    Output::Event(event) => ::log::info!("{event:?}"),
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(_) => {
-                        self.opened = true;
-                        self.unpark(now)?;
-                    }
+                    Output::Opened(_) => (self.opened, opened) = (true, true),
                     Output::Rewind { .. } => self.rewind(),
-                    Output::Write => self.write_incoming(),
+                    // Taken where the message came in.
+                    Output::Write => {}
                     Output::Deposed { .. } => self.deposed(),
                     other => self.effects.push(Effect::from(other)),
                 }
             }
         }
-        Ok(())
+        // Those who waited come behind everything that the core has given a place to.
+        if opened { self.unpark(now) } else { Ok(()) }
     }
 
     fn step(&mut self, input: Input) {
@@ -407,6 +402,11 @@ impl Engine {
 
     fn core_time_at(&self, now: Now) -> u64 {
         u64::try_from(now.instant.duration_since(self.begin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When the core wants to look at the clock.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.core.wake_at().map(|at| self.begin + Duration::from_micros(at))
     }
 
     /// Whether the core wants to look at the clock.

@@ -13,7 +13,7 @@ use super::apply::unknown;
 use super::pending::Stage;
 use super::{Answer, Engine, Now, Queued};
 use crate::error::{Code, Problem};
-use crate::log::{Batch, Fault, Sealer};
+use crate::log::{Batch, Checked, Fault, Sealer};
 use crate::node::chronicle::{self, Chronicle};
 use crate::node::keys::Keys;
 use crate::node::locks::Ticket;
@@ -81,13 +81,6 @@ impl From<Output> for Effect {
 #[derive(Debug)]
 pub(in crate::node) struct Malformed(pub(in crate::node) Fault);
 
-/// Records that were checked and not taken yet.
-pub(super) struct Incoming {
-    sealer: Sealer,
-    batch: Batch,
-    records: Vec<Record>,
-}
-
 impl Engine {
     /// A peer has spoken. `Err` inside: its records are not a continuation of this log, and nothing was taken.
     pub(in crate::node) fn peer_said(
@@ -97,56 +90,53 @@ impl Engine {
         wire: &[u8],
         now: Now,
     ) -> Result<Result<(), Malformed>, ServiceError> {
-        if let Message::Append(append) | Message::Records(append) = &mut message
-            && let Err(fault) = self.check(append, wire)
-        {
-            return Ok(Err(Malformed(fault)));
+        let checked = match &mut message {
+            Message::Append(append) | Message::Records(append) => match self.check(append, wire) {
+                Ok(checked) => checked,
+                Err(fault) => return Ok(Err(Malformed(fault))),
+            },
+            _ => None,
+        };
+        self.core_time = self.core_time_at(now);
+        self.step(Input::Message { link, message });
+        if self.outputs.contains(&Output::Write) {
+            self.take(checked.expect("the core writes only what was checked"));
         }
-        let told = self.tell(Input::Message { link, message }, now);
-        self.incoming = None;
-        told.map(Ok)
+        self.perform(now)?;
+        self.run_granted(now).map(Ok)
     }
 
     /// Checks records that would continue this log, and finds what the core must read among them.
-    fn check(&mut self, append: &mut Append, wire: &[u8]) -> Result<(), Fault> {
+    fn check<'a>(&self, append: &mut Append, wire: &'a [u8]) -> Result<Option<Checked<'a>>, Fault> {
         let end = self.sealer.position();
         append.landmarks.clear();
         if append.before.version != end.version {
             // Not for this place: the core has its own word for that.
-            return Ok(());
+            return Ok(None);
         }
         if append.before.hash != end.hash {
             return Err(Fault::Chain { found: append.before.hash, expected: end.hash });
         }
-        let (mut sealer, mut batch) = (self.sealer.clone(), self.spare.pop().unwrap_or_default());
-        let records = sealer.accept(wire, &mut batch)?;
-        append.last = sealer.position().version;
+        let checked = self.sealer.check(wire)?;
         let mut epoch = end.epoch;
-        for record in &records {
+        for record in checked.records() {
             let control = chronicle::control(record);
             if control.is_some() || record.epoch != epoch {
                 epoch = record.epoch;
                 append.landmarks.push(Landmark { version: record.version, epoch, control });
             }
         }
-        self.incoming = Some(Incoming { sealer, batch, records });
-        Ok(())
+        append.last = end.version + checked.records().len() as Version;
+        Ok(Some(checked))
     }
 
     /// The core takes the records that were checked.
-    pub(super) fn write_incoming(&mut self) {
-        let Incoming { sealer, mut batch, records } = self.incoming.take().expect("the core writes what was checked");
-        self.sealer = sealer;
-        match self.batches.back_mut() {
-            Some(back) if !back.is_full() => back.join(&mut batch),
-            _ => {}
+    fn take(&mut self, checked: Checked<'_>) {
+        if self.batches.back().is_none_or(Batch::is_full) {
+            self.batches.push_back(self.spare.pop().unwrap_or_default());
         }
-        if batch.is_empty() {
-            self.recycle(batch);
-        } else {
-            self.batches.push_back(batch);
-        }
-        for record in records {
+        let batch = self.batches.back_mut().expect("one was just made");
+        for record in self.sealer.take(checked, batch) {
             self.last_time = self.last_time.max(record.time);
             self.queue.push_back(Queued { record, ticket: None });
         }
@@ -182,6 +172,8 @@ impl Engine {
             };
             self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
         }
+        // Who was next in line for a resource was told as well.
+        self.granted.clear();
         self.queue.iter_mut().for_each(|queued| queued.ticket = None);
         for submission in std::mem::take(&mut self.parked) {
             self.refuse(submission, refused.clone());
@@ -190,8 +182,12 @@ impl Engine {
 
     /// A time of the core's clock, by the machine's.
     pub(in crate::node) fn wall_time_of(&self, time: u64, now: u64) -> u64 {
-        let core_now = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        now.saturating_sub(core_now.saturating_sub(time))
+        now.saturating_sub(self.core_now().saturating_sub(time))
+    }
+
+    /// The core's clock.
+    pub(in crate::node) fn core_now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Where a write should go instead.
@@ -212,7 +208,7 @@ impl Engine {
     }
 
     /// The last version that was sealed or taken.
-    pub(in crate::node) fn end(&self) -> Version {
+    pub(in crate::node) fn head(&self) -> Version {
         self.sealer.position().version
     }
 

@@ -164,6 +164,10 @@ impl Node {
                     uptime_s: self.begin.elapsed().as_secs(),
                     draining: self.draining_until.is_some(),
                     blocked_since: self.blocked_since.as_deref(),
+                    degraded_since: self.degraded_since.as_deref(),
+                    alone: &self.alone,
+                    rescued: self.rescued,
+                    refused_peers: &self.refused_peers,
                 };
                 let mut desk = Desk {
                     engine: &mut self.engine,
@@ -525,8 +529,10 @@ impl Node {
         for index in 0..self.connections.len() {
             if let Some(connection) = self.connections[index].as_mut() {
                 connection.ending = true;
-                let streams_only =
-                    connection.slots.iter().all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_)));
+                let streams_only = connection
+                    .slots
+                    .iter()
+                    .all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_)));
                 if connection.unsent() == 0 && streams_only {
                     self.close(index);
                 }
@@ -594,10 +600,11 @@ impl Node {
             Ok(applied) if applied.status < 400 => {
                 self.metrics.answered(200);
                 self.common_lines();
-                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
+                let core = self.engine.core();
+                let (durability, acks) = (core.durability(), core.holders(applied.version));
                 let mut answer = http::Answer::new(out, exchange.reply, 200);
                 answer.lines(&self.common).header("X-Request-Id", &exchange.id);
-                answer.body_with("application/json", |out| routes::operation_json(applied, durability, name, out));
+                answer.body_with("application/json", |out| routes::operation_json(applied, durability, acks, out));
             }
             Ok(applied) => self.problem_into(exchange, &routes::problem_of(applied), out),
             Err(problem) => self.problem_into(exchange, problem, out),
@@ -610,8 +617,8 @@ impl Node {
             Ok(applied) if applied.status < 400 => {
                 bytes.extend_from_slice(b"{\"status\":200,");
                 let start = bytes.len();
-                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
-                routes::operation_json(applied, durability, name, &mut bytes);
+                let core = self.engine.core();
+                routes::operation_json(applied, core.durability(), core.holders(applied.version), &mut bytes);
                 // The brace that begins the object is the one above.
                 bytes.remove(start);
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::{Code, Problem};
 use crate::node::routes::{Body, Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
-use crate::types::dump;
+use crate::types::{NodeState, dump};
 
 /// Operations wait for their deadline with this precision.
 const EXPIRY: Duration = Duration::from_millis(20);
@@ -19,13 +19,18 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.touched.is_empty() {
-            Duration::ZERO
-        } else if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
+        if !self.touched.is_empty() || !self.touched_peers.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let until = |at: Option<Instant>| at.map_or(TICK, |at| at.saturating_duration_since(now));
+        let due = until(self.engine.due_at()).min(until(self.dialer.next()));
+        let usual = if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
             EXPIRY
         } else {
             TICK
-        }
+        };
+        usual.min(due)
     }
 
     pub(super) fn housekeeping(&mut self, now: Now) -> Result<(), NodeError> {
@@ -47,6 +52,7 @@ impl Node {
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             self.expire_connections(now);
+            self.watch_state(now)?;
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -56,6 +62,24 @@ impl Node {
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 4 {
             self.prepare_spare();
+        }
+        Ok(())
+    }
+
+    /// What changes by itself and that people want to know the beginning of.
+    fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
+        let core = self.engine.core();
+        let since = |place: &mut Option<String>, holds: bool| match (holds, &place) {
+            (true, None) => *place = Some(format_time(now.micros)),
+            (false, Some(_)) => *place = None,
+            _ => {}
+        };
+        let state = core.state();
+        since(&mut self.blocked_since, state == NodeState::Blocked);
+        since(&mut self.degraded_since, state == NodeState::Degraded);
+        if self.announced_role.is_some_and(|role| role != core.role()) {
+            self.announce()?;
+            self.announced_role = Some(self.engine.core().role());
         }
         Ok(())
     }
@@ -122,7 +146,7 @@ impl Node {
                     });
                     self.engine.tell(Input::HashIs { link, version, hash }, now)?;
                 }
-                PoolDone::Wire { link, range, epoch_at, read } => self.take_wire(link, &range, epoch_at, read, now)?,
+                PoolDone::Wire { link, range, read } => self.take_wire(link, &range, read, now)?,
                 PoolDone::Rebuilt(rebuilt) => {
                     let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
                     self.snapshot = self.snapshot.min(applied.version);

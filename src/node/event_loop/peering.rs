@@ -14,7 +14,8 @@ use crate::node::engine::{Effect, Malformed};
 use crate::node::peers::{self, Flow, Peer, Range, Stage};
 use crate::node::rescue;
 use crate::peer::{self, Frame, Greeting};
-use crate::replication::{Closing, Link};
+use crate::replication::Closing;
+use crate::types::Position;
 
 /// Tokens of peers begin here.
 pub(super) const PEERS: usize = 1 << 40;
@@ -52,9 +53,11 @@ impl Node {
                 let state = self.dir.state();
                 self.pool.run(move || {
                     let noted = alone::note(&state, &alone);
-                    PoolDone::Recorded(noted.and_then(|()| {
-                        file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).record(standing)
-                    }))
+                    PoolDone::Recorded(
+                        noted.and_then(|()| {
+                            file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).record(standing)
+                        }),
+                    )
                 });
             }
             Effect::Alone { from, to } => self.alone_to_note.push(alone::Range { from, to }),
@@ -102,10 +105,13 @@ impl Node {
         let at_hand = first_at_hand.is_some_and(|first| first <= range.after + 1);
         if at_hand && peer.takes_records() {
             for batch in self.engine.unwritten() {
-                let (from, to) = (batch.first().max(range.after + 1), batch.last().min(range.last));
-                if from <= to {
-                    let append = self.append_of(&range, from - 1, to);
-                    peer.send(|out| peer::encode(&append, batch.wire(from, to), out));
+                let (mut from, to) = (batch.first().max(range.after + 1), batch.last().min(range.last));
+                while from <= to {
+                    self.wire.clear();
+                    let last = batch.wire(from, to, WIRE_BYTES, &mut self.wire);
+                    let append = self.append_of(&range, from - 1, last);
+                    peer.send(|out| peer::encode(&append, &self.wire, out));
+                    from = last + 1;
                 }
             }
         } else {
@@ -117,7 +123,7 @@ impl Node {
     /// The message that carries these records.
     fn append_of(&self, range: &Range, after: Version, last: Version) -> Message {
         let hash = self.engine.hash_at_hand(after).unwrap_or_default();
-        message_of(range, self.engine.core().history().at(after), after, hash, last)
+        message_of(range, Position { epoch: self.engine.core().history().at(after), version: after, hash }, last)
     }
 
     /// Lets the pool read what peers wait for.
@@ -126,13 +132,13 @@ impl Node {
         for peer in self.peers.iter_mut().flatten() {
             if let Some(range) = peer.to_read(durable) {
                 let (reader, link) = (self.reader.clone(), peer.link);
-                let epoch_at = self.engine.core().history().at(range.after);
                 self.pool.run(move || {
-                    let read = reader.hash(range.after).and_then(|hash| {
-                        let (bytes, last) = reader.wire(range.after + 1, range.last, WIRE_BYTES)?;
-                        Ok((hash.unwrap_or_default(), bytes, last))
+                    let mut bytes = Vec::new();
+                    let read = reader.position(range.after).and_then(|before| {
+                        let last = reader.wire(range.after + 1, range.last, WIRE_BYTES, &mut bytes)?;
+                        Ok((before.unwrap_or_default(), bytes, last))
                     });
-                    PoolDone::Wire { link, range, epoch_at, read }
+                    PoolDone::Wire { link, range, read }
                 });
             }
         }
@@ -143,16 +149,15 @@ impl Node {
         &mut self,
         link: Link,
         range: &Range,
-        epoch_at: crate::types::Epoch,
-        read: Result<(Hash, Vec<u8>, Version), LogError>,
+        read: Result<(Position, Vec<u8>, Version), LogError>,
         now: Now,
     ) -> Result<(), NodeError> {
         let Some(place) = self.place_of(link) else { return Ok(()) };
         match read {
-            Ok((hash, bytes, last)) if last > range.after => {
+            Ok((before, bytes, last)) if last > range.after => {
                 if let Some(peer) = &mut self.peers[place] {
                     peer.was_read(last, |out, range| {
-                        peer::encode(&message_of(range, epoch_at, range.after, hash, last), &bytes, out);
+                        peer::encode(&message_of(range, before, last), &bytes, out);
                     });
                 }
                 self.touched_peers.insert(place);
@@ -216,6 +221,7 @@ impl Node {
             }
         }
         for _ in 0..FRAMES_AT_ONCE {
+            let is_linked = peer.is_linked();
             let frame = match peer.decoder.next() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(Flow::Open),
@@ -224,7 +230,7 @@ impl Node {
                     return Ok(Flow::Closed);
                 }
             };
-            match (frame, peer.is_linked()) {
+            match (frame, is_linked) {
                 (Frame::Greeting(greeting), false) => {
                     if let Flow::Closed = self.greeted(peer, &greeting, now)? {
                         return Ok(Flow::Closed);
@@ -272,7 +278,8 @@ impl Node {
         let place = self.peer_place();
         self.next_link += 1;
         let token = Token(PEERS + place);
-        if let Err(error) = self.poll.registry().reregister(&mut socket, token, Interest::READABLE | Interest::WRITABLE) {
+        if let Err(error) = self.poll.registry().reregister(&mut socket, token, Interest::READABLE | Interest::WRITABLE)
+        {
             ::log::warn!("watch a peer: {error}");
             return;
         }
@@ -318,7 +325,8 @@ impl Node {
     }
 
     fn dial_one(&mut self, address: &str, now: Now) {
-        let linked = self.engine.core().peers().iter().any(|peer| peer.connected && peers::address(&peer.member.url) == address);
+        let linked =
+            self.engine.core().peers().iter().any(|peer| peer.connected && peers::address(&peer.member.url) == address);
         if linked {
             return self.dialer.failed(address, true, now.instant);
         }
@@ -438,20 +446,9 @@ impl Node {
     }
 
     /// Sets aside what is behind a version, then lets the log thread cut it off.
-    fn begin_cut(
-        &mut self,
-        to: Version,
-        committed: Version,
-        for_epoch: crate::types::Epoch,
-        now: Now,
-    ) -> Result<(), NodeError> {
-        let epoch = self.engine.core().history().at(to);
-        let hash = match self.engine.hash_at_hand(to) {
-            Some(hash) => hash,
-            None => self.reader.hash(to)?.unwrap_or_default(),
-        };
-        let end = crate::types::Position { epoch, version: to, hash };
-        let last = self.engine.end();
+    fn begin_cut(&mut self, to: Version, committed: Version, for_epoch: Epoch, now: Now) -> Result<(), NodeError> {
+        let end = self.reader.position(to)?.expect("what stays is durable");
+        let last = self.engine.head();
         let order = rescue::Order {
             folder: self.dir.rescue(),
             node: self.dir.meta().name.clone(),
@@ -468,14 +465,17 @@ impl Node {
             for_epoch.number,
             self.dir.rescue().display()
         );
-        crate::node::snapshots::remove_after(&self.dir.snapshots(), to)
-            .map_err(|source| NodeError::Io { op: "remove snapshots in", path: self.dir.snapshots(), source })?;
+        crate::node::snapshots::remove_after(&self.dir.snapshots(), to).map_err(|source| NodeError::Io {
+            op: "remove snapshots in",
+            path: self.dir.snapshots(),
+            source,
+        })?;
         self.log_thread.cut(end, order);
         Ok(())
     }
 
     /// The log ends where it was cut; the service follows.
-    pub(super) fn log_was_cut(&mut self, end: crate::types::Position, now: Now) -> Result<(), NodeError> {
+    pub(super) fn log_was_cut(&mut self, end: Position, now: Now) -> Result<(), NodeError> {
         self.rescued += 1;
         if !self.engine.log_was_cut(end) {
             self.engine.cut_is_done(now)?;
@@ -483,7 +483,8 @@ impl Node {
         }
         let (dir, config, reader) = (self.dir.clone(), self.config.clone(), self.reader.clone());
         let cluster = self.cluster.expect("a log that was cut has a cluster");
-        self.pool.run(move || PoolDone::Rebuilt(start::rebuild(&dir, &config, cluster, &reader, end.version).map(Box::new)));
+        self.pool
+            .run(move || PoolDone::Rebuilt(start::rebuild(&dir, &config, cluster, &reader, end.version).map(Box::new)));
         Ok(())
     }
 }
@@ -502,6 +503,7 @@ impl Node {
         let (name, facts) = events::describe(event, name_of);
         let line = self.events.add(name, facts, &own, now.micros);
         ::log::info!("{line}");
+        self.touched.extend(self.streaming.iter().copied());
     }
 
     /// Takes the operators' requests to the core.
@@ -535,7 +537,8 @@ impl Node {
     pub(super) fn answer_changes(&mut self, now: Now) -> Result<(), NodeError> {
         for (to, asked, deadline) in std::mem::take(&mut self.changes) {
             let core = self.engine.core();
-            let config = core.config().filter(|config| asked.applied_to(config) == **config && core.config_is_committed());
+            let config =
+                core.config().filter(|config| asked.applied_to(config) == **config && core.config_is_committed());
             let handled = match config {
                 Some(config) => Ok(crate::node::routes::Handled::Body(crate::node::routes::Body::data(config))),
                 None if deadline <= now.instant => Err(crate::node::routes::RouteError::Problem(
@@ -566,9 +569,13 @@ impl Node {
     }
 }
 
-fn message_of(range: &Range, epoch: crate::types::Epoch, after: Version, hash: Hash, last: Version) -> Message {
-    let before = crate::types::Position { epoch, version: after, hash };
-    let append =
-        crate::replication::Append { epoch: range.epoch, before, last, committed: range.committed, landmarks: Vec::new() };
+fn message_of(range: &Range, before: Position, last: Version) -> Message {
+    let append = crate::replication::Append {
+        epoch: range.epoch,
+        before,
+        last,
+        committed: range.committed,
+        landmarks: Vec::new(),
+    };
     if range.adopt { Message::Records(append) } else { Message::Append(append) }
 }

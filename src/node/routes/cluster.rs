@@ -164,7 +164,9 @@ fn config(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exc
         None => None,
     };
     let sync_timeout_ms = match body.get("sync_timeout_ms") {
-        Some(value) => Some(value.as_u64().filter(|ms| (1..=3_600_000).contains(ms)).ok_or_else(|| bad("sync_timeout_ms"))?),
+        Some(value) => {
+            Some(value.as_u64().filter(|ms| (1..=3_600_000).contains(ms)).ok_or_else(|| bad("sync_timeout_ms"))?)
+        }
         None => None,
     };
     let asked = Asked { replication, min_replicas, sync_timeout_ms, ack: None };
