@@ -24,6 +24,8 @@ use crate::peer;
 use crate::replication::Link;
 use crate::types::{Epoch, Version};
 
+/// What an HTTP request asks for that wants to become a link.
+pub(super) const UPGRADE: &str = "rig-peer/1";
 /// Bytes that wait for one peer before records for it stay in the log.
 const UNSENT_BYTES: usize = 8 << 20;
 /// Bytes of one read.

@@ -206,7 +206,7 @@ impl Node {
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
             Ok(Handled::Upgrade(exchange)) => {
                 let mut head = Vec::new();
-                http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::peer::PROTOCOL);
+                http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::node::peers::UPGRADE);
                 connection.upgrade = Some(head);
                 connection.ending = true;
                 return Ok(());

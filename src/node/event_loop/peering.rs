@@ -68,7 +68,7 @@ impl Node {
                     self.pool.run(move || PoolDone::CoreHash { link, version, hash: reader.hash(version) });
                 }
             },
-            Effect::Send { link, message } => self.send(link, |out| peer::encode(&message, &[], out)),
+            Effect::Send { link, message } => self.send(link, |out| put(&message, &[], out)),
             Effect::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(link, Range { epoch, after, last, committed, adopt, reading: false });
             }
@@ -110,7 +110,7 @@ impl Node {
                     self.wire.clear();
                     let last = batch.wire(from, to, WIRE_BYTES, &mut self.wire);
                     let append = self.append_of(&range, from - 1, last);
-                    peer.send(|out| peer::encode(&append, &self.wire, out));
+                    peer.send(|out| put(&append, &self.wire, out));
                     from = last + 1;
                 }
             }
@@ -157,7 +157,7 @@ impl Node {
             Ok((before, bytes, last)) if last > range.after => {
                 if let Some(peer) = &mut self.peers[place] {
                     peer.was_read(last, |out, range| {
-                        peer::encode(&message_of(range, before, last), &bytes, out);
+                        put(&message_of(range, before, last), &bytes, out);
                     });
                 }
                 self.touched_peers.insert(place);
@@ -236,13 +236,13 @@ impl Node {
                         return Ok(Flow::Closed);
                     }
                 }
-                (Frame::Message(message, wire), true) => {
-                    if let Err(Malformed(fault)) = self.engine.peer_said(peer.link, message, wire, now)? {
+                (Frame::Message { message, records }, true) => {
+                    if let Err(Malformed(fault)) = self.engine.peer_said(peer.link, message, records, now)? {
                         ::log::warn!("a peer at {:?} sent records that do not fit: {fault:?}", peer.socket.peer_addr());
                         return Ok(Flow::Closed);
                     }
                 }
-                (Frame::Greeting(_), true) | (Frame::Message(..), false) => return Ok(Flow::Closed),
+                (Frame::Greeting(_), true) | (Frame::Message { .. }, false) => return Ok(Flow::Closed),
             }
         }
         peer.readable = true;
@@ -251,7 +251,7 @@ impl Node {
 
     /// The other end has said what it speaks and whose it is.
     fn greeted(&mut self, peer: &mut Peer, greeting: &Greeting, now: Now) -> Result<Flow, NodeError> {
-        if let Err(refusal) = greeting.check(self.cluster) {
+        if let Err(refusal) = greeting_of(self.cluster).check(greeting) {
             ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.peer_addr());
             self.refused_peers.insert(peer.dialed.clone().unwrap_or_default(), refusal.to_string());
             return Ok(Flow::Closed);
@@ -261,7 +261,7 @@ impl Node {
         }
         if peer.dialed.is_some() {
             // The one who dialled answers with what it has learnt.
-            let own = Greeting::own(self.cluster);
+            let own = greeting_of(self.cluster);
             peer.send(|out| own.encode(out));
         }
         peer.stage = Stage::Linked;
@@ -285,7 +285,7 @@ impl Node {
         }
         let mut peer = Peer::new(socket, self.next_link, None, now.instant);
         peer.send_raw(head);
-        let own = Greeting::own(self.cluster);
+        let own = greeting_of(self.cluster);
         peer.send(|out| own.encode(out));
         peer.decoder.push(rest);
         self.peers[place] = Some(Box::new(peer));
@@ -363,7 +363,7 @@ impl Node {
         }
         let host = peer.dialed.clone().unwrap_or_default();
         let mut request = Vec::new();
-        let mut headers = vec![("Host", host.as_str()), ("Connection", "Upgrade"), ("Upgrade", peer::PROTOCOL)];
+        let mut headers = vec![("Host", host.as_str()), ("Connection", "Upgrade"), ("Upgrade", peers::UPGRADE)];
         let bearer = self.tokens.for_peers().map(|token| format!("Bearer {token}"));
         if let Some(bearer) = &bearer {
             headers.push(("Authorization", bearer));
@@ -567,6 +567,17 @@ impl Node {
         let handled = crate::node::routes::operator_answer(&self.engine, start::wall_clock(), result);
         self.answer_elsewhere(to, handled)
     }
+}
+
+/// Appends a frame. A log with more epochs than a message can name cannot speak of itself, and says so here.
+fn put(message: &Message, wire: &[u8], out: &mut Vec<u8>) {
+    if let Err(error) = peer::encode(message, wire, out) {
+        ::log::error!("speak to a peer: {error}");
+    }
+}
+
+fn greeting_of(cluster: Option<ClusterId>) -> Greeting {
+    Greeting { protocol: peer::PROTOCOL, format: u16::from(log::format::FORMAT), cluster }
 }
 
 fn message_of(range: &Range, before: Position, last: Version) -> Message {

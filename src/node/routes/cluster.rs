@@ -9,8 +9,8 @@ use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::{Operator, Task};
+use crate::node::peers::UPGRADE;
 use crate::node::rescue;
-use crate::peer;
 use crate::replication::{Asked, NotPromoted};
 use crate::types::{NodeState, Role, format_time};
 
@@ -48,8 +48,8 @@ pub(super) fn call(request: &Request<'_>, exchange: Exchange, caller: &Caller) -
         return Err(Problem::new(Code::Auth, format!("the token `{}` is none of a peer", caller.name)).into());
     }
     match request.upgrade() {
-        Some(protocol) if protocol == peer::PROTOCOL => Ok(Handled::Upgrade(exchange)),
-        _ => Err(Problem::new(Code::BadRequest, format!("expected Upgrade: {}", peer::PROTOCOL)).into()),
+        Some(protocol) if protocol == UPGRADE => Ok(Handled::Upgrade(exchange)),
+        _ => Err(Problem::new(Code::BadRequest, format!("expected Upgrade: {}", UPGRADE)).into()),
     }
 }
 
