@@ -44,7 +44,7 @@ use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::replication::{Asked, Input, Link, Message};
-use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Position, Record, Role, Version, format_time};
+use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -69,6 +69,8 @@ pub(super) enum Operator {
     Promote { force: bool },
     Demote,
     Change(Asked),
+    Prepare { version: Version, operation: Operation },
+    Decide { commit: bool },
     Remove { id: NodeId, force: bool },
 }
 

@@ -22,8 +22,8 @@ use crate::types::{Durable, Position, Version};
 enum Job {
     /// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
     Write { batch: Batch, committed: Version },
-    /// Set aside what is behind `end`, then cut it off.
-    Cut { end: Position, order: Order },
+    /// Set aside what is behind `end`, unless it is rolled back, then cut it off.
+    Cut { end: Position, order: Option<Order> },
 }
 
 /// What it answers.
@@ -74,7 +74,7 @@ impl LogThread {
     }
 
     /// Cuts the log back.
-    pub(super) fn cut(&mut self, end: Position, order: Order) {
+    pub(super) fn cut(&mut self, end: Position, order: Option<Order>) {
         assert!(!self.busy, "only a log that stands still is cut");
         self.busy = true;
         if let Some(jobs) = &self.jobs {
@@ -133,7 +133,7 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
             }
             Job::Cut { end, order } => {
                 committed = committed.min(end.version);
-                cut(&mut writer, end, &order)
+                cut(&mut writer, end, order.as_ref())
             }
         };
         match done {
@@ -151,9 +151,11 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
     report.ended = true;
 }
 
-fn cut(writer: &mut Writer, end: Position, order: &Order) -> Result<Done, LogError> {
-    rescue::write(&writer.reader(), order)?;
-    writer.cut(end, "left")?;
+fn cut(writer: &mut Writer, end: Position, order: Option<&Order>) -> Result<Done, LogError> {
+    if let Some(order) = order {
+        rescue::write(&writer.reader(), order)?;
+    }
+    writer.cut(end, if order.is_some() { "left" } else { "rolled-back" })?;
     Ok(Done::Cut(end))
 }
 

@@ -123,12 +123,6 @@ impl Replication {
         std::iter::once(self.me.name.as_str()).chain(peers.map(|peer| peer.member.name.as_str()))
     }
 
-    /// The last version that everyone in the in-sync set has applied, this node not counted.
-    pub fn applied_by_all(&self) -> Version {
-        let of = |id: &NodeId| self.peer(*id).map_or(0, |peer| peer.applied);
-        self.recorded.set.iter().map(of).min().unwrap_or(Version::MAX)
-    }
-
     /// Since which version answers rest on fewer nodes than the log names.
     pub fn alone_from(&self) -> Option<Version> {
         self.recorded.alone_from

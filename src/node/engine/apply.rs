@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::pending::{Applied, Pending, ReplyTo, Stage, Submission};
-use super::{Answer, Counters, Engine, Now, disk_full};
+use super::{Answer, Counters, Engine, Held, Now, disk_full};
 use crate::error::{Code, Problem};
 use crate::log::Batch;
 use crate::node::chronicle::Chronicle;
@@ -11,7 +11,7 @@ use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
 use crate::replication::{Input, Replication};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
-use crate::types::{Kind, Position, Record, Version};
+use crate::types::{Kind, Position, Record, Role, Version};
 
 /// Entries that the service gets in one call.
 const APPLY_ENTRIES_MAX: usize = 1024;
@@ -53,10 +53,31 @@ impl Engine {
         self.laws += u64::from(pending.alone);
         for (reply, _) in pending.followers {
             self.counters.replayed += 1;
-            self.answers.push(Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) });
+            self.answer(Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) }, &pending.submission);
         }
         if !matches!(pending.stage, Stage::GivenUp { .. }) {
-            self.answers.push(Answer { reply: pending.submission.reply, outcome: Ok(answer) });
+            self.answer(Answer { reply: pending.submission.reply, outcome: Ok(answer) }, &pending.submission);
+        }
+    }
+
+    /// Answers at once, or when the replicas have applied it too.
+    fn answer(&mut self, answer: Answer, submission: &Submission) {
+        match &answer.outcome {
+            Ok(applied) if applied.version > self.core.answerable() => self.held.push_back(Held {
+                version: applied.version,
+                deadline: submission.deadline,
+                key: submission.key.clone(),
+                answer,
+            }),
+            _ => self.answers.push(answer),
+        }
+    }
+
+    /// Lets go of the answers that have waited for replicas to apply.
+    pub(super) fn release_held(&mut self) {
+        while self.held.front().is_some_and(|held| held.version <= self.core.answerable()) {
+            let Some(held) = self.held.pop_front() else { break };
+            self.answers.push(held.answer);
         }
     }
 
@@ -95,6 +116,7 @@ impl Engine {
     pub(super) fn rewind(&mut self) {
         self.batches.clear();
         self.sealer.rewind(self.durable);
+        self.prepared_has_no_room(disk_full("the disk of the log is full".into()));
         while self.queue.back().is_some_and(|queued| queued.record.version > self.durable.version) {
             let Some(queued) = self.queue.pop_back() else { break };
             if let Some(ticket) = queued.ticket {
@@ -142,6 +164,16 @@ impl Engine {
                 follow_until(*reply, *deadline, pending.stage, key, now.instant, answers, counters)
             });
         }
+        for held in std::mem::take(&mut self.held) {
+            if held.deadline > now.instant {
+                self.held.push_back(held);
+                continue;
+            }
+            self.counters.unknown += 1;
+            let why = "it is committed, and a replica has not applied it in time";
+            let problem = unknown(held.version, held.key.as_deref(), why);
+            self.answers.push(Answer::refused(held.answer.reply, problem));
+        }
         for ticket in late {
             self.counters.refused += 1;
             let detail = "another operation held a resource of this one all the time; nothing was logged";
@@ -175,12 +207,12 @@ impl Engine {
 
     /// Whether anything waits for its deadline.
     pub(in crate::node) fn is_busy(&self) -> bool {
-        self.pending.len() > 0 || !self.parked.is_empty()
+        self.pending.len() > 0 || !self.parked.is_empty() || !self.held.is_empty()
     }
 
     /// Whether everything that was taken is durable and applied.
     pub(in crate::node) fn is_idle(&self) -> bool {
-        self.pending.len() == 0 && self.queue.is_empty()
+        self.pending.len() == 0 && self.held.is_empty() && (self.queue.is_empty() || self.core.role() == Role::Replica)
     }
 
     /// The oldest batch that is not with the log thread.

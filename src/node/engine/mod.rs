@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod participant;
 mod peers;
 mod pending;
 #[cfg(test)]
@@ -89,6 +90,9 @@ pub(super) struct Engine {
     next_probe: Option<Instant>,
     effects: Vec<Effect>,
     answers: Vec<Answer>,
+    /// Answers that wait until replicas have applied what they are about.
+    held: VecDeque<Held>,
+    participant: participant::Participant,
     counters: Counters,
 }
 
@@ -96,6 +100,14 @@ pub(super) struct Engine {
 struct Queued {
     record: Record,
     ticket: Option<Ticket>,
+}
+
+/// An answer that waits until replicas have applied what it is about.
+struct Held {
+    version: Version,
+    deadline: Instant,
+    key: Option<Box<str>>,
+    answer: Answer,
 }
 
 /// What happened so far, for `/metrics`.
@@ -155,6 +167,8 @@ impl Engine {
             next_probe: None,
             effects: Vec::new(),
             answers: Vec::new(),
+            held: VecDeque::new(),
+            participant: participant::Participant::default(),
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -419,6 +433,7 @@ impl Engine {
         self.core_time = self.core_time_at(now);
         self.step(input);
         self.perform(now)?;
+        self.release_held();
         self.run_granted(now)
     }
 
@@ -433,6 +448,7 @@ impl Engine {
             assert_eq!(record.version, durable.version(), "the queue is without gaps");
             self.durable = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         }
+        self.prepared_is_durable();
         self.tell(Input::Synced(durable), now)
     }
 
@@ -464,6 +480,11 @@ impl Engine {
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
             Refusal::NotPrimary(_) => self.not_primary(),
+            Refusal::NotParticipant => Problem::new(Code::NotParticipant, "a primary lists this node, or it is one")
+                .hint("send the operation to the primary, with POST /do"),
+            Refusal::InProgress => Problem::new(Code::InProgress, "another prepare is under way; nothing was logged")
+                .hint("POST /log/commit or /log/rollback first"),
+            Refusal::NothingPrepared => Problem::new(Code::NotFound, "nothing is prepared and not committed"),
             Refusal::Full => disk_full("the disk of the log is full".into()),
             Refusal::SplitBrain => Problem::new(Code::Recovering, "two sides have written; nothing was logged")
                 .hint("name the winner with `rig resolve`"),

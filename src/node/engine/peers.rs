@@ -251,6 +251,7 @@ impl Engine {
     pub(in crate::node) fn cut_is_done(&mut self, now: Now) -> Result<(), ServiceError> {
         let tail: Vec<Record> = self.queue.iter().map(|queued| queued.record.clone()).collect();
         let (_, configs) = self.chronicle.with_tail(&tail);
+        self.rolled_back();
         self.tell(Input::Cut { applied: self.applied.version, configs }, now)
     }
 

@@ -46,6 +46,7 @@ impl Node {
         self.dial(now)?;
         self.try_again(now);
         self.answer_changes(now)?;
+        self.answer_participants()?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
         }
@@ -270,7 +271,7 @@ fn answer_of<T>(read: Result<Option<T>, LogError>) -> Result<T, RouteError> {
     }
 }
 
-fn record_body(record: &Record) -> Body {
+pub(super) fn record_body(record: &Record) -> Body {
     let mut text = format!("{{\"data\":{{\"version\":{},\"op\":{{\"method\":", record.version);
     dump::string(&record.operation.method, &mut text);
     text.push_str(",\"data\":");

@@ -441,7 +441,9 @@ impl Node {
         self.cluster = Some(cluster);
         self.engine.found_cluster(sealer);
         self.engine.tell(Input::Tick, now)?;
-        self.prepare_spare();
+        if self.in_background {
+            self.prepare_spare();
+        }
         Ok(())
     }
 
@@ -459,7 +461,7 @@ impl Node {
             for_epoch,
             now: now.micros,
         };
-        ::log::warn!(
+        ::log::info!(
             "versions {} to {last} are not in the log of epoch {}: they are set aside in {}",
             to + 1,
             for_epoch.number,
@@ -470,13 +472,14 @@ impl Node {
             path: self.dir.snapshots(),
             source,
         })?;
+        let order = Some(order).filter(|_| !self.engine.is_rolling_back());
         self.log_thread.cut(end, order);
         Ok(())
     }
 
     /// The log ends where it was cut; the service follows.
     pub(super) fn log_was_cut(&mut self, end: Position, now: Now) -> Result<(), NodeError> {
-        self.rescued += 1;
+        self.rescued += usize::from(!self.engine.is_rolling_back());
         if !self.engine.log_was_cut(end) {
             self.engine.cut_is_done(now)?;
             return Ok(());
@@ -520,6 +523,18 @@ impl Node {
                     self.answer_elsewhere(to, Ok(crate::node::routes::Handled::Body(body)))?;
                     continue;
                 }
+                Operator::Prepare { version, operation } => {
+                    if self.cluster.is_none() && self.engine.core().is_participant() {
+                        self.found_cluster(ClusterId(*uuid::Uuid::now_v7().as_bytes()), now)?;
+                        self.close_peers(now)?;
+                    }
+                    self.engine.prepare(to, operation, version, now)?;
+                    continue;
+                }
+                Operator::Decide { commit } => {
+                    self.engine.decide(to, commit, now)?;
+                    continue;
+                }
                 Operator::Change(asked) => {
                     self.changes.push((to, asked, now.instant + self.config.request_timeout));
                     self.engine.tell(Input::Change(asked), now)?;
@@ -529,6 +544,18 @@ impl Node {
             self.operators.insert(request, to);
             self.engine.tell(input, now)?;
             self.perform_effects(now)?;
+        }
+        Ok(())
+    }
+
+    /// Callers of the participant calls hear what came of them.
+    pub(super) fn answer_participants(&mut self) -> Result<(), NodeError> {
+        for (to, answer) in self.engine.take_participant_answers() {
+            let handled = match answer {
+                Ok(record) => Ok(crate::node::routes::Handled::Body(housekeeping::record_body(&record))),
+                Err(problem) => Err(crate::node::routes::RouteError::Problem(problem)),
+            };
+            self.answer_elsewhere(to, handled)?;
         }
         Ok(())
     }

@@ -27,6 +27,11 @@ pub(super) fn change(
     let outcome = match (request.method, &parts[..]) {
         ("POST", ["role"]) => admin(caller).and_then(|()| role(desk, request, to, exchange)),
         ("POST", ["config"]) => admin(caller).and_then(|()| config(desk, request, to, exchange)),
+        ("POST", ["log", "prepare"]) => write(caller).and_then(|()| prepare(desk, request, to, exchange)),
+        ("POST", ["log", decision @ ("commit" | "rollback")]) => write(caller).map(|()| {
+            desk.tasks.push((to, Task::Operator(Operator::Decide { commit: *decision == "commit" })));
+            Handled::Slot(Slot::Elsewhere(exchange))
+        }),
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
         ("POST", ["rescue", file, "replayed"]) => admin(caller).and_then(|()| replayed(desk, file)),
@@ -40,6 +45,25 @@ fn admin(caller: &Caller) -> Result<(), RouteError> {
         Scope::Admin => Ok(()),
         _ => Err(Problem::new(Code::Auth, format!("the token `{}` may not change the cluster", caller.name)).into()),
     }
+}
+
+fn write(caller: &Caller) -> Result<(), RouteError> {
+    match caller.scope {
+        Scope::Write | Scope::Admin => Ok(()),
+        _ => Err(Problem::new(Code::Auth, format!("the token `{}` may read only", caller.name)).into()),
+    }
+}
+
+/// The original's `POST /log/prepare`: `{"version","op"}`.
+fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    require_json(request)?;
+    let envelope = super::writes::read_envelope(request.body)?;
+    let Some(version) = envelope.version else {
+        return Err(Problem::new(Code::BadRequest, "expected {\"version\",\"op\":{\"method\",\"data\"}}").into());
+    };
+    let operation = crate::types::Operation::new(envelope.method, envelope.data);
+    desk.tasks.push((to, Task::Operator(Operator::Prepare { version, operation })));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
 /// `GET /peer` with `Upgrade: rig-peer/1`.

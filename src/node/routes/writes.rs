@@ -121,7 +121,7 @@ impl Given {
     }
 }
 
-fn read_envelope(body: &[u8]) -> Result<Envelope, Problem> {
+pub(super) fn read_envelope(body: &[u8]) -> Result<Envelope, Problem> {
     let envelope = json::envelope(body).map_err(|error| bad_body(&error))?;
     if !is_method(&envelope.method) {
         let detail = format!("`{}` is not a method: expected [a-z][a-z0-9_]{{0,63}}", shortened(&envelope.method));
