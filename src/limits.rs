@@ -89,11 +89,3 @@ const _: () = assert!(DATA_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(FOLLOWERS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < 256 && KEY_BYTES_MAX < 256 && ACTOR_BYTES_MAX < 256);
-/// t
-pub const EPOCHS_MAX: usize = 16_384;
-/// t
-pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + (64 << 10);
-/// t
-pub const NAME_BYTES_MAX: usize = 64;
-/// t
-pub const URL_BYTES_MAX: usize = 512;
