@@ -5,6 +5,7 @@
 //!  main ─► cli ─► client ──────────────► http (wire text)
 //!           │
 //!           └──► node      threads, sockets, clocks: the only place for them
+//!                  ├─► peer          frames between nodes, of the messages of replication
 //!                  ├─► replication   the protocol: pure, deterministic, no I/O, no clock
 //!                  ├─► log           records, segments, recovery, verify: files behind a small Vfs trait
 //!                  ├─► service       the Service trait; documents (in memory)

@@ -72,6 +72,15 @@ pub const KEY_RESULT_BYTES_MAX: usize = 4 << 10;
 /// Members of a cluster: the in-sync set is a list, and every member costs the primary its outgoing bytes.
 pub const MEMBERS_MAX: usize = 9;
 
+/// Bytes of a node's name: it becomes a file name and a header value.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a node's address.
+pub const URL_BYTES_MAX: usize = 1024;
+/// Epochs of one log that a message can name: a restart every hour for eleven years.
+pub const EPOCHS_MAX: usize = 100_000;
+/// Bytes of one frame between nodes: the largest record and what goes before it.
+pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 4096;
+
 /// Items of one page of documents.
 pub const LIST_ITEMS_MAX: usize = 1000;
 /// Bytes of a document's id.

@@ -114,6 +114,11 @@ impl Checked<'_> {
     pub fn records(&self) -> &[Record] {
         &self.records
     }
+
+    /// The last of them; where the log ends already if there is none.
+    pub fn end(&self) -> Position {
+        self.end
+    }
 }
 
 /// Records on their way to the disk, in a buffer that is used again.

@@ -53,7 +53,10 @@ impl Engine {
         self.laws += u64::from(pending.alone);
         for (reply, _) in pending.followers {
             self.counters.replayed += 1;
-            self.answer(Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) }, &pending.submission);
+            self.answer(
+                Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) },
+                &pending.submission,
+            );
         }
         if !matches!(pending.stage, Stage::GivenUp { .. }) {
             self.answer(Answer { reply: pending.submission.reply, outcome: Ok(answer) }, &pending.submission);

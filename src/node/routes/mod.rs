@@ -104,7 +104,11 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/outcome/{key}", "GET, HEAD", "what became of an idempotency key"),
     ("/log", "GET, HEAD", "records as NDJSON: from, to, limit, method, type, id, follow"),
     ("/log/commit", "GET, HEAD, POST", "the newest committed record; for participants: commit what is prepared"),
-    ("/log/prepare", "GET, HEAD, POST", "the newest record that is prepared and not committed; for participants: prepare"),
+    (
+        "/log/prepare",
+        "GET, HEAD, POST",
+        "the newest record that is prepared and not committed; for participants: prepare",
+    ),
     ("/log/rollback", "POST", "for participants: roll back what is prepared"),
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
