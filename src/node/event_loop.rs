@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::auth::Tokens;
+use super::busy_poll::BusyPoll;
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
@@ -86,6 +87,7 @@ pub struct Node {
     engine: Engine,
     reader: Reader,
     log_thread: LogThread,
+    busy_poll: BusyPoll,
     epoch_file: EpochFile,
     pool: Pool<PoolDone>,
     connections: Vec<Option<Box<Connection>>>,
@@ -179,6 +181,7 @@ impl Node {
             engine: started.engine,
             reader,
             log_thread,
+            busy_poll: BusyPoll::default(),
             epoch_file: started.epoch_file,
             pool,
             connections: Vec::new(),
@@ -252,7 +255,7 @@ impl Node {
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
-        match self.poll.poll(events, Some(self.patience())) {
+        match self.wait(events) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
@@ -288,18 +291,33 @@ impl Node {
         Ok(())
     }
 
+    /// Until something happens; asleep, unless a sync is about to end.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        while self.touched.is_empty() && self.busy_poll.goes_on(Instant::now()) {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            // The log thread, or the client, may be waiting for this core.
+            std::thread::yield_now();
+        }
+        self.poll.poll(events, Some(self.patience()))
+    }
+
     /// The next batch goes to the log thread if it is free.
     fn dispatch(&mut self) {
         if !self.log_thread.is_busy()
             && let Some(batch) = self.engine.take_batch()
         {
             // Alone, what is durable is decided; with others the core's commit position would stand here.
+            self.busy_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, Version::MAX);
         }
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
         for done in self.log_thread.take_done() {
+            self.busy_poll.end();
             match done {
                 Done::Synced { durable, batch, took } => {
                     self.dispatch();

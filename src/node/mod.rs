@@ -17,6 +17,7 @@
 #![allow(clippy::result_large_err, reason = "a problem is rare, and its facts are worth their bytes")]
 
 mod auth;
+mod busy_poll;
 mod connection;
 mod deep;
 pub mod dir;
