@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::auth::Tokens;
-use super::busy_poll::BusyPoll;
+use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
@@ -87,7 +87,8 @@ pub struct Node {
     engine: Engine,
     reader: Reader,
     log_thread: LogThread,
-    busy_poll: BusyPoll,
+    sync_poll: BusyPoll,
+    request_poll: BusyPoll,
     epoch_file: EpochFile,
     pool: Pool<PoolDone>,
     connections: Vec<Option<Box<Connection>>>,
@@ -181,7 +182,8 @@ impl Node {
             engine: started.engine,
             reader,
             log_thread,
-            busy_poll: BusyPoll::default(),
+            sync_poll: BusyPoll::new(SYNC_MAX),
+            request_poll: BusyPoll::new(REQUEST_MAX),
             epoch_file: started.epoch_file,
             pool,
             connections: Vec::new(),
@@ -268,6 +270,7 @@ impl Node {
                 LISTENER => accept = true,
                 WAKER => woken = true,
                 Token(index) => {
+                    self.request_poll.end();
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
                         connection.peer_ended |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed();
@@ -291,9 +294,9 @@ impl Node {
         Ok(())
     }
 
-    /// Until something happens; asleep, unless a sync is about to end.
+    /// Until something happens; asleep, unless it must come soon.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        while self.touched.is_empty() && self.busy_poll.goes_on(Instant::now()) {
+        while self.touched.is_empty() && self.is_expectant(Instant::now()) {
             self.poll.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
@@ -304,23 +307,28 @@ impl Node {
         self.poll.poll(events, Some(self.patience()))
     }
 
+    fn is_expectant(&mut self, now: Instant) -> bool {
+        self.sync_poll.goes_on(now) || self.request_poll.goes_on(now)
+    }
+
     /// The next batch goes to the log thread if it is free.
     fn dispatch(&mut self) {
         if !self.log_thread.is_busy()
             && let Some(batch) = self.engine.take_batch()
         {
             // Alone, what is durable is decided; with others the core's commit position would stand here.
-            self.busy_poll.begin(batch.len(), Instant::now());
+            self.sync_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, Version::MAX);
         }
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
         for done in self.log_thread.take_done() {
-            self.busy_poll.end();
+            self.sync_poll.end();
             match done {
                 Done::Synced { durable, batch, took } => {
                     self.dispatch();
+                    self.request_poll.begin(batch.len(), now.instant);
                     self.metrics.synced(batch.len(), batch.bytes(), took);
                     self.bytes_since_spare += batch.bytes() as u64;
                     self.engine.synced(durable, batch, now)?;
