@@ -26,6 +26,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::alone;
 use super::auth::Tokens;
+use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
@@ -132,6 +133,8 @@ pub struct Node {
     try_again_at: Option<Instant>,
     rescued: usize,
     events: events::Events,
+    sync_poll: BusyPoll,
+    request_poll: BusyPoll,
     pool: Pool<PoolDone>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
@@ -250,6 +253,8 @@ impl Node {
             try_again_at: None,
             rescued,
             events: events::Events::default(),
+            sync_poll: BusyPoll::new(SYNC_MAX),
+            request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
             connections: Vec::new(),
             free: Vec::new(),
@@ -334,7 +339,7 @@ impl Node {
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
-        match self.poll.poll(events, Some(self.patience())) {
+        match self.wait(events) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
@@ -357,6 +362,7 @@ impl Node {
                     }
                 }
                 Token(index) => {
+                    self.request_poll.end();
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
                         connection.peer_ended |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed();
@@ -383,6 +389,23 @@ impl Node {
         Ok(())
     }
 
+    /// Until something happens; asleep, unless it must come soon.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        while self.touched.is_empty() && self.touched_peers.is_empty() && self.is_expectant(Instant::now()) {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            // The log thread, or the client, may be waiting for this core.
+            std::thread::yield_now();
+        }
+        self.poll.poll(events, Some(self.patience()))
+    }
+
+    fn is_expectant(&mut self, now: Instant) -> bool {
+        self.sync_poll.goes_on(now) || self.request_poll.goes_on(now)
+    }
+
     /// The next batch goes to the log thread if it is free, and to the replicas at the same time.
     fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
         if self.log_thread.is_busy() || self.put_aside.is_some() {
@@ -394,6 +417,7 @@ impl Node {
             // Alone, what is durable is decided.
             let core = self.engine.core();
             let committed = if core.decides_alone() { Version::MAX } else { core.committed() };
+            self.sync_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, committed);
         }
         Ok(())
@@ -401,9 +425,11 @@ impl Node {
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
         for done in self.log_thread.take_done() {
+            self.sync_poll.end();
             match done {
                 Done::Synced { durable, batch, took } => {
                     self.dispatch(now)?;
+                    self.request_poll.begin(batch.len(), now.instant);
                     self.metrics.synced(batch.len(), batch.bytes(), took);
                     self.bytes_since_spare += batch.bytes() as u64;
                     self.engine.synced(durable, batch, now)?;

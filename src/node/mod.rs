@@ -18,6 +18,7 @@
 
 mod alone;
 mod auth;
+mod busy_poll;
 mod chronicle;
 mod connection;
 mod deep;
