@@ -189,6 +189,11 @@ impl Engine {
         into.append(&mut self.answers);
     }
 
+    /// Whether the core waits for something to become durable in `state/`.
+    pub(in crate::node) fn has_to_record(&self) -> bool {
+        self.to_record.is_some()
+    }
+
     /// What must be durable in `state/` before the core goes on.
     pub(in crate::node) fn take_to_record(&mut self) -> Option<ToRecord> {
         self.to_record.take()

@@ -19,7 +19,7 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.touched.is_empty() {
+        if !self.touched.is_empty() || self.engine.has_to_record() {
             Duration::ZERO
         } else if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
             EXPIRY
