@@ -14,7 +14,7 @@
 
 use super::error::Fault;
 use super::format::{HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, array_at};
-use super::scan::{Bad, PROBE, SEQUENTIAL, Window, follow};
+use super::scan::{Bad, Checked, PROBE, SEQUENTIAL, Window, follow_by, hashes};
 use super::vfs::File;
 use crate::types::{Epoch, Hash, Micros, Position, Version};
 use std::io;
@@ -159,22 +159,21 @@ impl Source<'_> {
     /// Records from `start` on that continue `last`, up to a record's end at or behind `stop`.
     fn walk(&self, window: &mut Window, start: u64, last: Position, stop: u64) -> io::Result<Stretch> {
         let mut walked = Stretch::from(start, last);
-        while walked.end < stop {
-            let followed = window.record(walked.end).and_then(|record| Ok((follow(&walked.head, &record)?, record)));
-            let (head, record) = match followed {
-                Ok(followed) => followed,
+        while walked.end < stop && walked.fault.is_none() {
+            let (first, second) = match window.two(walked.end) {
+                Ok(two) => two,
                 Err(Bad::Fault(fault)) => {
                     walked.fault = Some(fault);
                     break;
                 }
                 Err(Bad::Io(error)) => return Err(error),
             };
-            walked.first.get_or_insert(record.epoch);
-            walked.end += record.size() as u64;
-            (walked.head, walked.last_time) = (head, record.time);
-            walked.commit_upto = walked.commit_upto.max(record.commit_upto);
-            if head.version <= self.marked {
-                walked.marked_end = Some(walked.end);
+            let second = second.filter(|_| walked.end + (first.0.length as u64) < stop);
+            let whole = second.as_ref().map(|(_, whole)| whole);
+            let [hash, hash_of_second] = hashes(&walked.head.hash, &first.1, whole);
+            walked.pass(&first, hash, self.marked);
+            if let Some(second) = second.filter(|_| walked.fault.is_none()) {
+                walked.pass(&second, hash_of_second, self.marked);
             }
         }
         Ok(walked)
@@ -185,6 +184,25 @@ impl Stretch {
     /// No record yet, at this place.
     fn from(end: u64, head: Position) -> Self {
         Self { end, head, last_time: 0, commit_upto: 0, marked_end: None, first: None, fault: None }
+    }
+
+    /// One more record, if it continues those that are here: then it has this hash.
+    fn pass(&mut self, (header, whole): &Checked<'_>, hash: Hash, marked: Version) {
+        let place = Position { epoch: header.epoch, version: header.version, hash: whole.hash() };
+        self.head = match follow_by(&self.head, place, hash) {
+            Ok(head) => head,
+            Err(fault) => {
+                self.fault = Some(fault);
+                return;
+            }
+        };
+        self.first.get_or_insert(header.epoch);
+        self.end += header.length as u64;
+        self.last_time = header.time;
+        self.commit_upto = self.commit_upto.max(header.commit_upto);
+        if header.version <= marked {
+            self.marked_end = Some(self.end);
+        }
     }
 
     /// The records that follow.
