@@ -36,6 +36,7 @@ mod repair;
 mod scan;
 mod sealer;
 mod segment;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

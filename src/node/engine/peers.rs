@@ -147,6 +147,11 @@ impl Engine {
         std::mem::take(&mut self.effects)
     }
 
+    /// Whether something is to be done outside.
+    pub(in crate::node) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     /// Everything appended goes out, to the disk and to the replicas.
     pub(in crate::node) fn flush(&mut self, now: Now) -> Result<(), ServiceError> {
         if self.batches.front().is_some_and(|batch| !batch.is_empty()) { self.tell(Input::Flush, now) } else { Ok(()) }
