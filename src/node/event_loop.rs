@@ -491,6 +491,9 @@ impl Node {
         Ready {
             name: self.dir.meta().name.clone(),
             role: core.role(),
+            state: core.state(),
+            primary: core.primary().map(|member| member.name.clone()),
+            waits_for: super::status::waits_for(core),
             epoch: core.epoch().number,
             version: core.applied(),
             http: self.url.clone(),

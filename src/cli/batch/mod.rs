@@ -110,11 +110,34 @@ pub(super) fn run(file: &Path, context: &Context) -> Outcome {
         }
         (input::blocks(opened), meta.is_file().then_some(meta.len()))
     };
-    let mut batch = Batch::new(apply::client_for(context)?, blocks, total, context);
+    let (tally, stopped) = send(apply::client_for(context)?, blocks, total, context)?;
+    end(tally.finish()?, stopped, context)
+}
+
+/// Sends operations of our own, one a line. The caller tells the sum.
+pub(super) fn send_lines<'a>(
+    client: Client,
+    lines: Vec<u8>,
+    context: &'a Context,
+) -> Result<(Tally<'a>, Option<Failure>), Failure> {
+    let total = lines.len() as u64;
+    send(client, input::blocks(io::Cursor::new(lines)), Some(total), context)
+}
+
+/// Sends everything; gives the sum, and why the rest of the input was not sent.
+fn send<'a>(
+    client: Client,
+    blocks: Receiver<Block>,
+    total: Option<u64>,
+    context: &'a Context,
+) -> Result<(Tally<'a>, Option<Failure>), Failure> {
+    let mut batch = Batch::new(client, blocks, total, context);
     batch.work()?;
-    let Batch { tally, stopped, progress, .. } = batch;
-    drop(progress);
-    let exit = tally.finish()?;
+    Ok((batch.tally, batch.stopped))
+}
+
+/// What a batch ends with, after its sum was told.
+pub(super) fn end(exit: Exit, stopped: Option<Failure>, context: &Context) -> Outcome {
     match stopped {
         None => Ok(exit),
         // The worst decides: what is unknown is worse than what was not sent.
