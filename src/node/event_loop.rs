@@ -144,6 +144,8 @@ pub struct Node {
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
     followers: usize,
+    /// Bytes that the connections hold of requests that are coming in.
+    buffered: usize,
     later: Vec<Later>,
     answers: Vec<Answer>,
     common: Vec<u8>,
@@ -262,6 +264,7 @@ impl Node {
             touched: BTreeSet::new(),
             streaming: BTreeSet::new(),
             followers: 0,
+            buffered: 0,
             later: Vec::new(),
             answers: Vec::new(),
             common: Vec::new(),

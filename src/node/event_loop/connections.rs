@@ -5,7 +5,7 @@ use mio::{Interest, Token};
 use super::*;
 use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
-use crate::limits::FOLLOW_HEARTBEAT;
+use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
 use crate::node::routes::{self, Body, Handled, RouteError};
@@ -83,6 +83,7 @@ impl Node {
         if let Some(connection) = self.connections[index].take() {
             let streams = connection.slots.iter();
             self.followers -= streams.filter(|slot| matches!(slot, Slot::Log(stream) if stream.follow)).count();
+            self.buffered -= connection.counted;
             self.free.push(index);
             self.streaming.remove(&index);
             self.metrics.connections -= 1;
@@ -123,24 +124,42 @@ impl Node {
                         http::write_continue(&mut bytes);
                         connection.slots.push_back(Slot::Done(bytes));
                     }
-                    Step::Refused(problem) => {
-                        let id = self.next_id();
-                        let exchange = Exchange { reply: Reply::CLOSE, id };
-                        let bytes = self.problem(&exchange, &problem);
-                        connection.slots.push_back(Slot::Done(bytes));
-                        connection.ending = true;
-                    }
+                    Step::Refused(problem) => self.refuse(connection, &problem),
                     Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
                 }
             }
+            self.count(connection);
             connection.held_back = !connection.has_room() && !connection.ending;
             if !connection.readable || connection.held_back || connection.ending {
                 return Ok(Flow::Open);
             }
+            let held = connection.counted;
             if connection.read(now.instant) == Flow::Closed {
                 return Ok(Flow::Closed);
             }
+            self.count(connection);
+            let has_grown = connection.counted > held.max(http::READ_AHEAD_BYTES);
+            if has_grown && self.buffered > BODIES_BYTES_MAX {
+                let problem = Problem::new(Code::Overloaded, "the bodies that are being received are at their limit");
+                self.refuse(connection, &problem.hint("send again after Retry-After"));
+            }
         }
+    }
+
+    /// Brings the sum over all connections up to date.
+    fn count(&mut self, connection: &mut Connection) {
+        let held = connection.http.memory();
+        self.buffered = self.buffered - connection.counted + held;
+        connection.counted = held;
+    }
+
+    /// Answers with the problem and takes nothing more from this client.
+    fn refuse(&mut self, connection: &mut Connection, problem: &Problem) {
+        let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+        let bytes = self.problem(&exchange, problem);
+        connection.slots.push_back(Slot::Done(bytes));
+        connection.http.finish();
+        connection.ending = true;
     }
 
     fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {

@@ -1,11 +1,12 @@
 //! Reads: one document, pages of a list at one version, types and schemas.
 
 use super::Documents;
-use super::object::{object, quoted, string};
+use super::object::{object, quoted};
 use super::schema::unique_text;
 use super::state::{Kind, schema_json};
 use super::store::{Doc, Key, Store};
 use crate::limits::LIST_ITEMS_MAX;
+use crate::types::json::string_of;
 use crate::types::{Version, format_time};
 
 /// A document that was found.
@@ -144,7 +145,7 @@ fn matches(doc: &Doc, filters: &[(&str, &str)]) -> bool {
         members.iter().any(|member| {
             member.name == *field
                 && match member.value.as_bytes().first() {
-                    Some(b'"') => string(member.value).is_some_and(|text| text == *wanted),
+                    Some(b'"') => string_of(member.value).is_some_and(|text| text == *wanted),
                     Some(b'{' | b'[') => false,
                     _ => member.value == *wanted,
                 }
