@@ -181,7 +181,13 @@ impl Wire {
 
     fn more(&mut self) -> io::Result<usize> {
         let mut piece = [0; 16 << 10];
-        let n = self.stream.read(&mut piece)?;
+        let n = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a time-out is ended by a machine that was stopped and goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.rest.extend_from_slice(&piece[..n]);
         Ok(n)
     }
