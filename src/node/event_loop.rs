@@ -29,7 +29,7 @@ use super::engine::{Answer, Engine, Now, ReplyTo};
 use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pool::Pool;
-use super::routes::{Desk, Later};
+use super::routes::{Body, Desk, Later, Search};
 use super::snapshots::SnapshotFile;
 use super::state::{EpochFile, Recorded};
 use super::status::Facts;
@@ -55,6 +55,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Task {
     Record(Version),
     Hash(Version),
+    /// A page for which every document is read.
+    Page(Search),
 }
 
 /// What the pool has done.
@@ -62,6 +64,7 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
+    Page { to: ReplyTo, body: Body },
     Snapshot { version: Version, written: io::Result<(Runs, u64)> },
     Keys(Result<Runs, NodeError>),
     Spare(Result<log::Spare, LogError>),

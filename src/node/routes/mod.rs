@@ -4,7 +4,7 @@
 mod reads;
 mod writes;
 
-pub(super) use reads::{Later, read_data};
+pub(super) use reads::{Later, Search, read_data};
 pub(super) use writes::{operation_json, problem_of};
 
 use std::time::Instant;
