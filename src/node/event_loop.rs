@@ -34,7 +34,7 @@ use super::keys::Runs;
 use super::metrics::Metrics;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
-use super::routes::{Desk, Later};
+use super::routes::{Body, Desk, Later, Search};
 use super::snapshots::SnapshotFile;
 use super::state::StandingFile;
 use super::status::Facts;
@@ -62,6 +62,8 @@ pub(super) enum Task {
     Hash(Version),
     /// The operator's word about this node's role or the cluster.
     Operator(Operator),
+    /// A page for which every document is read.
+    Page(Search),
 }
 
 /// What an operator may ask for.
@@ -80,6 +82,7 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
+    Page { to: ReplyTo, body: Body },
     Snapshot { version: Version, written: io::Result<(Runs, u64)> },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),

@@ -343,7 +343,7 @@ fn serve_is_refused_by_its_exit_code_and_stops_by_a_signal() {
     assert_eq!(taken.code, Some(1), "{taken:#?}");
     assert!(taken.error()["message"].as_str().unwrap().contains(&listen));
     assert_eq!(home.run(&["serve", "-D", "n2", "--listen", "0.0.0.0:0"]).code, Some(2));
-    assert_eq!(home.run(&["serve", "-D", "n2", "--role", "replica"]).code, Some(2));
+    assert_eq!(home.run(&["serve", "-D", "n2", "--role", "leader"]).code, Some(2));
     assert_eq!(home.run(&["log", "repair", "--truncate-from", "1", "--confirm", "default"]).code, Some(10));
     let status = home.ok(&["status", "-D", ".local/share/rig/default", "--json"]).json();
     assert_eq!((&status["state"], &status["pid"]), (&json!("serving"), &json!(node.pid())));

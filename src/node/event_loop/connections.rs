@@ -14,6 +14,8 @@ use crate::node::routes::{self, Body, Handled, RouteError};
 const STREAM_BYTES: usize = 512 << 10;
 /// Documents of one piece of a list.
 const PIECE_DOCUMENTS: usize = 500;
+/// Documents that a list with a filter looks at in one turn, so that others get theirs: about a millisecond.
+const PIECE_LOOKS: usize = 2_000;
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -484,7 +486,8 @@ impl Node {
                 return false;
             }
             let filters: Vec<(&str, &str)> = stream.filters.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let page = stream.listing.page(&filters, stream.after.as_deref(), PIECE_DOCUMENTS);
+            let after = stream.after.as_deref();
+            let page = stream.listing.page_within(&filters, after, PIECE_DOCUMENTS, PIECE_LOOKS);
             let mut text = String::new();
             for (index, found) in page.items.iter().enumerate() {
                 text.push_str(match (stream.first, index) {
@@ -493,12 +496,12 @@ impl Node {
                 });
                 text.push_str(&found.json());
             }
-            if stream.first && page.items.is_empty() {
-                text.push_str("{\"data\":{\"items\":[");
-            }
-            stream.first = false;
+            stream.first &= page.items.is_empty();
             let over = page.next.is_none();
             stream.after = page.next;
+            if over && stream.first {
+                text.push_str("{\"data\":{\"items\":[");
+            }
             if over {
                 text.push_str(&format!("],\"next\":null,\"version\":{}}}}}", page.version));
             }
@@ -507,6 +510,9 @@ impl Node {
                 begun.end(&mut connection.out);
                 connection.ending |= !begun.keep_alive;
                 return true;
+            }
+            if page.items.len() < PIECE_DOCUMENTS {
+                return false;
             }
         }
     }

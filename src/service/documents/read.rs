@@ -103,6 +103,32 @@ impl Listing {
         Page { items, next, version: self.version }
     }
 
+    /// As [`Listing::page`], but a part of it where it would read more than `looks` documents: `next` then leads on
+    /// from the last one that was read.
+    pub fn page_within(&self, filters: &[(&str, &str)], after: Option<&str>, limit: usize, looks: usize) -> Page {
+        if !self.reads_all(filters) {
+            return self.page(filters, after, limit);
+        }
+        let after = after.map(Key::new);
+        let (mut items, mut next) = (Vec::new(), None);
+        for (looked, (key, doc)) in self.kind.documents.after(after.as_ref()).enumerate() {
+            if looked == looks || items.len() == limit {
+                break;
+            }
+            next = Some(key);
+            if matches(doc, filters) {
+                items.push(Found { key: key.clone(), doc: doc.clone() });
+            }
+        }
+        let next = next.filter(|key| self.kind.documents.last() != Some(key)).map(Key::to_text);
+        Page { items, next, version: self.version }
+    }
+
+    /// Whether these filters make a page read every document, as no index knows those that match.
+    pub fn reads_all(&self, filters: &[(&str, &str)]) -> bool {
+        !filters.is_empty() && self.candidates(filters).is_none()
+    }
+
     fn find(&self, filters: &[(&str, &str)], after: Option<&str>, most: usize) -> Vec<Found> {
         let after = after.map(Key::new);
         let found = |(key, doc): (&Key, &Doc)| Found { key: key.clone(), doc: doc.clone() };
