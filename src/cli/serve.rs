@@ -321,6 +321,7 @@ struct ReadyLine<'a> {
     epoch: u64,
     version: Version,
     http: &'a str,
+    notes: &'a [String],
 }
 
 impl Ready<'_> {
@@ -333,6 +334,7 @@ impl Ready<'_> {
             epoch: self.epoch,
             version: self.version,
             http: self.http,
+            notes: self.notes,
         };
         context.out.either(&line, || self.block(context))?;
         context.out.flush()

@@ -42,6 +42,13 @@ pub(super) struct Tokens {
     for_peers: Option<String>,
 }
 
+impl std::fmt::Debug for Tokens {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|(_, caller)| caller)).finish()
+    }
+}
+
 impl Tokens {
     /// Reads the file, which only its owner may read.
     pub(super) fn load(path: &Path) -> Result<Self, NodeError> {

@@ -84,6 +84,8 @@ pub(super) struct DocumentStream {
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) http: http::Connection,
+    /// What `http` held when all connections were added up last.
+    pub(super) counted: usize,
     pub(super) out: Vec<u8>,
     sent: usize,
     /// Number of the request at the front of `slots`. Numbers begin at a different place for each connection, so
@@ -118,6 +120,7 @@ impl Connection {
         Self {
             socket,
             http: http::Connection::new(now),
+            counted: 0,
             out: Vec::new(),
             sent: 0,
             front: serial << 32,

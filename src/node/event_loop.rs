@@ -34,7 +34,7 @@ use super::keys::Runs;
 use super::metrics::Metrics;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
-use super::routes::{Desk, Later};
+use super::routes::{Body, Desk, Later, Search};
 use super::snapshots::SnapshotFile;
 use super::state::StandingFile;
 use super::status::Facts;
@@ -62,6 +62,8 @@ pub(super) enum Task {
     Hash(Version),
     /// The operator's word about this node's role or the cluster.
     Operator(Operator),
+    /// A page for which every document is read.
+    Page(Search),
 }
 
 /// What an operator may ask for.
@@ -80,6 +82,7 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
+    Page { to: ReplyTo, body: Body },
     Snapshot { version: Version, written: io::Result<(Runs, u64)> },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
@@ -144,6 +147,8 @@ pub struct Node {
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
     followers: usize,
+    /// Bytes that the connections hold of requests that are coming in.
+    buffered: usize,
     later: Vec<Later>,
     answers: Vec<Answer>,
     common: Vec<u8>,
@@ -262,6 +267,7 @@ impl Node {
             touched: BTreeSet::new(),
             streaming: BTreeSet::new(),
             followers: 0,
+            buffered: 0,
             later: Vec::new(),
             answers: Vec::new(),
             common: Vec::new(),

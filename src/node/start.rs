@@ -42,13 +42,6 @@ pub(super) struct Started {
 
 /// Opens everything.
 pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
-    let mut standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
-    let was = standing_file.last().map(|standing| if standing.primary { Role::Primary } else { Role::Replica });
-    let role = config.role.or(was).unwrap_or(Role::Primary);
-    if was.is_none() && role == Role::Replica {
-        // So that the next start without a word remembers it.
-        io(standing_file.record(Standing::default()), "record the role in", &dir.state())?;
-    }
     let cluster = dir.meta().cluster_id;
     let Opened { writer, sealer, report } = match cluster {
         Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster))?,
@@ -57,6 +50,14 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     };
     let reader = writer.reader();
     let cluster = cluster.unwrap_or_default();
+    // Behind the log: a node that does not start changes nothing.
+    let mut standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
+    let was = standing_file.last().map(|standing| if standing.primary { Role::Primary } else { Role::Replica });
+    let role = config.role.or(was).unwrap_or(Role::Primary);
+    if was.is_none() && role == Role::Replica {
+        // So that the next start without a word remembers it.
+        io(standing_file.record(Standing::default()), "record the role in", &dir.state())?;
+    }
 
     let mut state = State::load(dir, cluster, config, &reader, &report)?;
     let committed = report.committed.max(state.applied.version);

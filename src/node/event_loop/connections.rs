@@ -5,7 +5,7 @@ use mio::{Interest, Token};
 use super::*;
 use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
-use crate::limits::FOLLOW_HEARTBEAT;
+use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
 use crate::node::routes::{self, Body, Handled, RouteError};
@@ -14,6 +14,8 @@ use crate::node::routes::{self, Body, Handled, RouteError};
 const STREAM_BYTES: usize = 512 << 10;
 /// Documents of one piece of a list.
 const PIECE_DOCUMENTS: usize = 500;
+/// Documents that a list with a filter looks at in one turn, so that others get theirs: about a millisecond.
+const PIECE_LOOKS: usize = 2_000;
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -83,6 +85,7 @@ impl Node {
         if let Some(connection) = self.connections[index].take() {
             let streams = connection.slots.iter();
             self.followers -= streams.filter(|slot| matches!(slot, Slot::Log(stream) if stream.follow)).count();
+            self.buffered -= connection.counted;
             self.free.push(index);
             self.streaming.remove(&index);
             self.metrics.connections -= 1;
@@ -123,24 +126,42 @@ impl Node {
                         http::write_continue(&mut bytes);
                         connection.slots.push_back(Slot::Done(bytes));
                     }
-                    Step::Refused(problem) => {
-                        let id = self.next_id();
-                        let exchange = Exchange { reply: Reply::CLOSE, id };
-                        let bytes = self.problem(&exchange, &problem);
-                        connection.slots.push_back(Slot::Done(bytes));
-                        connection.ending = true;
-                    }
+                    Step::Refused(problem) => self.refuse(connection, &problem),
                     Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
                 }
             }
+            self.count(connection);
             connection.held_back = !connection.has_room() && !connection.ending;
             if !connection.readable || connection.held_back || connection.ending {
                 return Ok(Flow::Open);
             }
+            let held = connection.counted;
             if connection.read(now.instant) == Flow::Closed {
                 return Ok(Flow::Closed);
             }
+            self.count(connection);
+            let has_grown = connection.counted > held.max(http::READ_AHEAD_BYTES);
+            if has_grown && self.buffered > BODIES_BYTES_MAX {
+                let problem = Problem::new(Code::Overloaded, "the bodies that are being received are at their limit");
+                self.refuse(connection, &problem.hint("send again after Retry-After"));
+            }
         }
+    }
+
+    /// Brings the sum over all connections up to date.
+    fn count(&mut self, connection: &mut Connection) {
+        let held = connection.http.memory();
+        self.buffered = self.buffered - connection.counted + held;
+        connection.counted = held;
+    }
+
+    /// Answers with the problem and takes nothing more from this client.
+    fn refuse(&mut self, connection: &mut Connection, problem: &Problem) {
+        let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+        let bytes = self.problem(&exchange, problem);
+        connection.slots.push_back(Slot::Done(bytes));
+        connection.http.finish();
+        connection.ending = true;
     }
 
     fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {
@@ -465,7 +486,8 @@ impl Node {
                 return false;
             }
             let filters: Vec<(&str, &str)> = stream.filters.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let page = stream.listing.page(&filters, stream.after.as_deref(), PIECE_DOCUMENTS);
+            let after = stream.after.as_deref();
+            let page = stream.listing.page_within(&filters, after, PIECE_DOCUMENTS, PIECE_LOOKS);
             let mut text = String::new();
             for (index, found) in page.items.iter().enumerate() {
                 text.push_str(match (stream.first, index) {
@@ -474,12 +496,12 @@ impl Node {
                 });
                 text.push_str(&found.json());
             }
-            if stream.first && page.items.is_empty() {
-                text.push_str("{\"data\":{\"items\":[");
-            }
-            stream.first = false;
+            stream.first &= page.items.is_empty();
             let over = page.next.is_none();
             stream.after = page.next;
+            if over && stream.first {
+                text.push_str("{\"data\":{\"items\":[");
+            }
             if over {
                 text.push_str(&format!("],\"next\":null,\"version\":{}}}}}", page.version));
             }
@@ -488,6 +510,9 @@ impl Node {
                 begun.end(&mut connection.out);
                 connection.ending |= !begun.keep_alive;
                 return true;
+            }
+            if page.items.len() < PIECE_DOCUMENTS {
+                return false;
             }
         }
     }

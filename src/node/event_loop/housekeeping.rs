@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::{Code, Problem};
-use crate::node::routes::{Body, Handled, RouteError, read_data};
+use crate::node::routes::{Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
 use crate::types::{NodeState, dump};
 
@@ -95,16 +95,20 @@ impl Node {
             .into_iter()
             .partition(|later: &Later| later.version <= applied || later.deadline <= now.instant);
         self.later = later;
+        let mut tasks = Vec::new();
         for Later { to, version, read, .. } in due {
             let Some(exchange) = self.exchange_of(to) else { continue };
             let handled = match self.engine.service().documents() {
-                Some(documents) if version <= applied => read_data(documents, &read, exchange),
+                Some(documents) if version <= applied => read_data(documents, &read, exchange, to, &mut tasks),
                 _ => {
                     let detail = format!("version {version} was asked for, {applied} is applied");
                     Err(RouteError::Problem(Problem::new(Code::Lagging, detail)))
                 }
             };
             self.answer_elsewhere(to, handled)?;
+        }
+        for (to, task) in tasks {
+            self.run_task(to, task);
         }
         Ok(())
     }
@@ -114,6 +118,7 @@ impl Node {
         self.pool.run(move || match task {
             Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
+            Task::Page(search) => PoolDone::Page { to, body: search.body() },
             Task::Operator(_) => PoolDone::Nothing,
         });
     }
@@ -133,6 +138,7 @@ impl Node {
                     });
                     self.answer_elsewhere(to, handled)?;
                 }
+                PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
                 PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
                 PoolDone::Recorded(recorded) => {

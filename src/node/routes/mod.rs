@@ -6,7 +6,7 @@ mod reads;
 mod writes;
 
 pub(super) use cluster::{operator_answer, role_body};
-pub(super) use reads::{Later, read_data};
+pub(super) use reads::{Later, Search, read_data};
 pub(super) use writes::{operation_json, problem_of};
 
 use std::time::Instant;

@@ -11,7 +11,7 @@ use crate::limits::{FOLLOWERS_MAX, LIST_ITEMS_MAX};
 use crate::node::engine::{Known, ReplyTo};
 use crate::node::event_loop::Task;
 use crate::node::status;
-use crate::service::Documents;
+use crate::service::{Documents, Listing};
 use crate::types::{Filter, NodeState, Role, Version};
 
 /// A read that waits until a version is applied.
@@ -197,11 +197,44 @@ fn data(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Excha
             return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
         }
     }
-    read_data(documents(desk)?, &read, exchange)
+    let mut tasks = Vec::new();
+    let handled = read_data(documents(desk)?, &read, exchange, to, &mut tasks);
+    desk.tasks.append(&mut tasks);
+    handled
 }
 
-/// Answers a read of documents from the applied state.
-pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchange: Exchange) -> Outcome {
+/// A page of a list that is frozen.
+pub(in crate::node) struct Search {
+    listing: Listing,
+    filters: Vec<(String, String)>,
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Search {
+    /// Finds it: a look-up, or a walk over all documents.
+    pub(in crate::node) fn body(&self) -> Body {
+        let page = self.listing.page(&pairs(&self.filters), self.after.as_deref(), self.limit);
+        let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
+        let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
+        let body =
+            format!("{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}", items.join(","), page.version);
+        Body::json(body.into())
+    }
+}
+
+fn pairs(filters: &[(String, String)]) -> Vec<(&str, &str)> {
+    filters.iter().map(|(name, value)| (&**name, &**value)).collect()
+}
+
+/// Answers a read of documents from the applied state, or says what must be done elsewhere for it.
+pub(in crate::node) fn read_data(
+    documents: &Documents,
+    read: &DataRead,
+    exchange: Exchange,
+    to: ReplyTo,
+    tasks: &mut Vec<(ReplyTo, Task)>,
+) -> Outcome {
     match read {
         DataRead::One { type_name, id, none_match } => {
             let found = documents.get(type_name, id).ok_or_else(|| {
@@ -226,16 +259,13 @@ pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchang
             }))))
         }
         DataRead::Page { type_name, filters, after, limit } => {
-            let filters: Vec<(&str, &str)> = filters.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let page = documents.list(type_name, &filters, after.as_deref(), *limit);
-            let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
-            let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
-            let body = format!(
-                "{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}",
-                items.join(","),
-                page.version
-            );
-            Ok(Handled::Body(Body::json(body.into())))
+            let listing = documents.listing(type_name);
+            let search = Search { listing, filters: filters.clone(), after: after.clone(), limit: *limit };
+            if !search.listing.reads_all(&pairs(filters)) {
+                return Ok(Handled::Body(search.body()));
+            }
+            tasks.push((to, Task::Page(search)));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
         }
     }
 }
