@@ -255,7 +255,12 @@ impl Client {
         if head.status != 307 {
             return false;
         }
-        let Some(url) = head.header("location").and_then(origin_of) else { return false };
+        head.header("location").is_some_and(|location| self.follow_to(location))
+    }
+
+    /// The same for the address that one line of an answer names.
+    pub fn follow_to(&mut self, location: &str) -> bool {
+        let Some(url) = origin_of(location) else { return false };
         let harmless =
             self.options.token.is_none() || url.host() == self.url.host() || self.options.known.contains(&url);
         if !harmless || url == self.url {

@@ -123,7 +123,7 @@ pub struct Ready {
     pub state: NodeState,
     /// The name of the primary that it knows.
     pub primary: Option<String>,
-    /// Names of those whom a recovering node waits for.
+    /// Names of those whom it waits for while it knows no primary and is none.
     pub waits_for: Vec<String>,
     /// The number of its epoch.
     pub epoch: u64,

@@ -124,16 +124,21 @@ fn replication(status: &Value) -> Lines {
     }
     for peer in list(&status["peers"]) {
         let connected = if peer["connected"] == true { "connected" } else { "not connected" };
-        let in_sync = if peer["in_sync"] == true { "in sync" } else { "not in sync" };
+        let is_primary = status["role"] == "primary";
+        let in_sync = match (is_primary, peer["in_sync"] == true) {
+            (true, true) => "  in sync",
+            (true, false) => "  not in sync",
+            (false, _) => "",
+        };
         // A replica knows of its primary only that it is there.
-        let lag = match (status["role"] == "primary", peer["lag_ops"].as_u64(), peer["lag_ms"].as_u64()) {
+        let lag = match (is_primary, peer["lag_ops"].as_u64(), peer["lag_ms"].as_u64()) {
             (true, Some(ops), Some(ms)) if ops > 0 => {
                 format!("  lag {} ops, {}", values::show_number(ops), values::show_duration(Duration::from_millis(ms)))
             }
             (true, Some(ops), _) => format!("  lag {} ops", values::show_number(ops)),
             _ => String::new(),
         };
-        lines.push(("peer", format!("{}  {}  {connected}  {in_sync}{lag}", word(&peer["name"]), word(&peer["url"]))));
+        lines.push(("peer", format!("{}  {}  {connected}{in_sync}{lag}", word(&peer["name"]), word(&peer["url"]))));
     }
     for (name, why) in status["refused_peers"].as_object().into_iter().flatten() {
         lines.push(("refused", format!("{name}: {}", word(why))));
@@ -177,6 +182,10 @@ fn next(status: &Value) -> Option<String> {
         "recovering" if !waits_for.is_empty() => {
             format!("start {waits_for}; or, if it is gone for good, accept the loss: {force}")
         }
+        "recovering" if status["can_promote"] == true && !away.is_empty() => {
+            format!("start {others}; or `rig promote {name}`: nothing that was answered is lost")
+        }
+        "recovering" if !away.is_empty() => format!("start {others}, or another node that knows the primary"),
         "recovering" if status["role"] == "replica" => "start a primary, with --peer if it has to be found".to_owned(),
         "outdated" | "fenced" => format!("start {others}: what this node missed is there"),
         "diverged" => "see `rig log verify --against` the primary: this node's log or state is another".to_owned(),
@@ -252,6 +261,7 @@ mod tests {
             ("primary", "recovering", Some("rig promote n1 --accept-data-loss --confirm n1")),
             ("primary", "split_brain", Some("rig resolve")),
             ("primary", "failed", Some("rig log verify")),
+            ("replica", "recovering", Some("rig promote n1")),
             ("replica", "outdated", Some("start n2")),
             ("replica", "fenced", Some("start n2")),
             ("replica", "diverged", Some("--against")),
