@@ -150,7 +150,7 @@ impl Context {
         }
         let stdin = std::io::stdin();
         if self.no_input || self.out.is_json() || !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-            return refused(format!("{what} needs a confirmation"));
+            return refused(format!("this needs a confirmation: {what}"));
         }
         // If the question cannot be shown, the answer will not be the name.
         let _ = write!(std::io::stderr().lock(), "{what}\ntype the node's name to go on ({name}): ");

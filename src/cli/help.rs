@@ -160,6 +160,11 @@ decided (commit), given to the service (apply), and answered. The answer says wh
   --replication sync       never answers with fewer than --min-replicas acknowledgements
   --replication async      never waits for replicas
 
+When the primary lives, `rig promote NODE` makes it hand over. When it is gone, a replica is promoted if it is certain
+that nothing answered is missing from its log: in sync, when enough members promise. Else it refuses (exit 6) and says
+what it knows; --accept-data-loss goes on all the same. A node that comes back follows the newer epoch, and sets aside
+what only it has: `rig rescue ls`, `show`, `replay`. A node that may not do its work says why: `rig status`.
+
 What is answered 200 is in the log. What is refused with 4xx or 503 is not, and never will be. Only 504, or a lost
 connection, leaves it open: ask again with the same key.
 ";
@@ -171,6 +176,7 @@ pub(crate) fn lay_out(root: clap::Command) -> clap::Command {
 Examples:
   rig init                                   make a data directory
   rig serve --role primary                   run a node
+  rig serve --role replica --peer URL        run another one that has its log
   rig apply user_create payload.json         append one operation
   rig log verify                             audit the log";
     let root = each(root);

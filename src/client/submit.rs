@@ -59,8 +59,10 @@ pub fn submit(client: &mut Client, what: &Submission<'_>, deadline: Instant) -> 
                 return Err(NotApplied::Refused(Box::new(response)));
             }
             Ok(response) => {
-                sent |= response.head.status == 504;
-                response.problem().detail
+                let late = response.head.status == 504;
+                sent |= late;
+                let detail = response.problem().detail;
+                if late { detail } else { format!("an earlier try may be in the log, and then: {detail}") }
             }
             Err(error @ Error::Unreachable { .. }) if !sent => return Err(NotApplied::Unreachable(error)),
             Err(error) => {

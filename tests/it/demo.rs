@@ -17,7 +17,7 @@ fn left_behind(home: &Home) -> Vec<String> {
 /// The processes that the story has killed or stopped, by the lines that say so.
 fn processes(story: &str) -> Vec<u32> {
     let lines = story.lines().filter_map(|line| line.strip_prefix("$ kill "));
-    lines.map(|rest| rest.trim_start_matches("-9 ").parse().unwrap()).collect()
+    lines.flat_map(|rest| rest.trim_start_matches("-9 ").split(' ')).map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[test]
@@ -27,17 +27,22 @@ fn the_story_is_told_every_check_holds_and_the_node_is_kept() {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let lines: Vec<_> = ran.stdout.lines().collect();
     let kept = lines.last().unwrap().strip_prefix("kept: ").unwrap();
-    let node = format!("{kept}/n1");
-    let summary = home.ok(&["log", "verify", "-D", &node, "--json"]).lines().pop().unwrap();
-    assert_eq!((&summary["result"], &summary["errors"]), (&"pass".into(), &0.into()));
+    for node in ["n1", "n2"].map(|name| format!("{kept}/{name}")) {
+        let summary = home.ok(&["log", "verify", "-D", &node, "--json"]).lines().pop().unwrap();
+        assert_eq!((&summary["result"], &summary["errors"]), (&"pass".into(), &0.into()));
+    }
 
     let checks: Vec<_> = lines.iter().filter(|line| line.starts_with("check: ")).collect();
-    assert!(checks.len() >= 15 && checks.iter().all(|line| line.ends_with("  ok")), "{checks:#?}");
+    assert!(checks.len() >= 30 && checks.iter().all(|line| line.ends_with("  ok")), "{checks:#?}");
     for shown in [
         "$ rig init n1",
         "$ rig serve -D n1 --role primary --listen 127.0.0.1:0 2>>serve.log &",
         "$ rig apply -D n1 user_create payload.json",
-        "$ rig log dump -D n1 --json >log.ndjson",
+        "$ rig status -D n1 --check",
+        "$ rig config set -D n1 replication=sync",
+        "$ rig promote n2",
+        "$ rig log dump -D n2 --json >log.ndjson",
+        "$ rig log verify -D n1 --against n2",
         "$ rig log verify -D copy",
     ] {
         assert!(lines.contains(&shown), "{shown}");
@@ -49,7 +54,7 @@ fn the_story_is_told_every_check_holds_and_the_node_is_kept() {
     assert!(!ran.stdout.contains('\u{1b}'), "no colours into a pipe");
 
     let processes = processes(&ran.stdout);
-    assert_eq!(processes.len(), 2);
+    assert_eq!(processes.len(), 6);
     for pid in processes {
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "process {pid} is left behind");
     }

@@ -59,7 +59,7 @@ impl Node {
     /// Serves a directory, at its first start at any free port.
     fn serve(stage: &Stage<'_>, name: &'static str, address: Option<&str>, more: &[&str]) -> Result<Self, Failure> {
         let listen = address.unwrap_or("127.0.0.1:0");
-        let (server, said) = stage.serve(&[&["serve", "-D", name, "--listen", listen], more].concat())?;
+        let (server, said) = stage.serve(&[&["serve", "-D", name], more, &["--listen", listen]].concat())?;
         let address = said.lines().find_map(|line| line.trim().strip_prefix("http  http://")).unwrap_or(listen);
         Ok(Self { name, address: address.to_owned(), server })
     }
