@@ -146,7 +146,7 @@ impl Replication {
     pub(super) fn on_promote(&mut self, request: u64, force: bool, out: &mut Outputs) {
         let now = self.now;
         let live = self.live_primary();
-        let has_cluster = !self.log.configs.in_force().is_empty();
+        let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
         let answer = match &mut self.part {
             Part::Primary(primary) if !(primary.split_brain && force) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
@@ -155,7 +155,7 @@ impl Replication {
             Part::Candidate(candidate) => {
                 Err(NotPromoted::Unsafe { needed: None, reached: candidate.promises.len() + 1 })
             }
-            Part::Replica(_) if !has_cluster || self.full => Err(NotPromoted::NotReady),
+            Part::Replica(_) if !has_cluster || is_full => Err(NotPromoted::NotReady),
             Part::Replica(replica) if replica.wish.is_some() => Err(NotPromoted::Busy),
             Part::Replica(replica) => {
                 let until = now + PATIENCE;
@@ -226,7 +226,7 @@ impl Replication {
     pub(super) fn on_ask(&mut self, link: Link, from: NodeId, epoch: Epoch, out: &mut Outputs) {
         let answer = Answer {
             epoch,
-            would: self.heeds(from) && epoch > self.promised() && !self.full,
+            would: self.heeds(from) && epoch > self.promised() && !self.is_full(),
             promised: self.recorded.promised,
             head_epoch: self.log.history.last(),
             head: self.log.durable,
@@ -411,7 +411,7 @@ impl Replication {
     /// A restart: what the table says.
     fn look_around(&mut self, out: &mut Outputs) {
         let Part::Candidate(candidate) = &self.part else { return };
-        if candidate.stage != Stage::Waiting || self.full || !self.is_settled() || self.now < candidate.until {
+        if candidate.stage != Stage::Waiting || self.is_full() || !self.is_settled() || self.now < candidate.until {
             return;
         }
         let others_first = self.peers.iter().any(|peer| {
@@ -567,11 +567,20 @@ impl Replication {
         }
     }
 
+    /// There may be room now for what was asked for.
+    pub(super) fn fetch_again(&mut self) {
+        if let Some(candidate) = self.candidate_mut()
+            && let Stage::Fetching { asked, .. } = &mut candidate.stage
+        {
+            *asked = 0;
+        }
+    }
+
     pub(super) fn on_records(&mut self, link: Link, records: &Append, out: &mut Outputs) {
         let source = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
         let Part::Candidate(candidate) = &self.part else { return };
         let Stage::Fetching { from, target, .. } = candidate.stage else { return };
-        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.full {
+        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.is_full() {
             return;
         }
         if !self.take(records, out) {
@@ -602,7 +611,8 @@ impl Replication {
             return self.give_up(refused, out);
         }
         let set = match purpose {
-            Purpose::Reopen | Purpose::Restart => self.recorded.set.clone(),
+            Purpose::Reopen | Purpose::Restart if self.all_allow(&self.recorded.set) => self.recorded.set.clone(),
+            // A set that a later configuration does not allow could never open.
             _ => self.first_set(&promised, without),
         };
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
@@ -645,10 +655,11 @@ impl Replication {
             record: 0,
             since: self.now,
             flushed: self.log.appended,
+            sent: 0,
             unacknowledged: Default::default(),
             reached,
             split_brain: false,
-            full_since: 0,
+            change_at: 0,
             request,
             removing: None,
             config,

@@ -74,7 +74,7 @@ impl Replication {
         first || !self.rules.hold(Rule::MinReplicas) || self.all_allow(&self.recorded.set)
     }
 
-    fn all_allow(&self, others: &[NodeId]) -> bool {
+    pub(super) fn all_allow(&self, others: &[NodeId]) -> bool {
         let in_force = self.log.configs.in_force();
         match (self.rules.hold(Rule::BothConfigs), in_force.last()) {
             (false, Some((_, newest))) => newest.allows_set(others),
@@ -170,7 +170,8 @@ impl Replication {
         let (record, committed, now) = (primary.record, self.log.committed, self.now);
         let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(|id| !set.contains(id)).collect();
         for id in candidates {
-            let named = self.log.configs.in_force().iter().all(|(_, config)| config.names(id));
+            // One that is being added is in the set before its record is committed: the new rule may need it.
+            let named = self.log.configs.newest().is_some_and(|config| config.names(id));
             let (is_late, hold) = (self.is_late(id), self.hold(id));
             let peer = self.peer_mut(id);
             if !named || !peer.flow.is_streaming() || peer.gone || is_late && peer.joining.is_some() {
