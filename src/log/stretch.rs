@@ -61,8 +61,8 @@ impl Source<'_> {
     /// As [`Source::read`], in stretches of about so many bytes.
     pub(crate) fn read_in(&self, stretch: u64, threads: usize) -> io::Result<(Stretch, Fault)> {
         let starts = self.starts(stretch)?;
-        let done: Vec<Mutex<Option<io::Result<(Position, Stretch)>>>> =
-            starts.iter().map(|_| Mutex::new(None)).collect();
+        type Done = Mutex<Option<io::Result<(Position, Stretch)>>>;
+        let done: Vec<Done> = starts.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut window = self.window();

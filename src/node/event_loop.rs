@@ -119,6 +119,8 @@ pub struct Node {
     next_link: Link,
     /// Room for records on their way to a peer.
     wire: Vec<u8>,
+    /// Room for what a peer has sent.
+    room: Vec<u8>,
     dialer: Dialer,
     /// Whether the core has been told that every address was tried.
     tried: bool,
@@ -246,6 +248,7 @@ impl Node {
             touched_peers: BTreeSet::new(),
             next_link: 0,
             wire: Vec::new(),
+            room: Vec::new(),
             dialer,
             tried: config.peers.is_empty(),
             refused_peers: BTreeMap::new(),
@@ -392,6 +395,7 @@ impl Node {
         self.dispatch(now)?;
         self.deliver_peers(now)?;
         self.deliver(now)?;
+        self.engine.apply_some(now)?;
         Ok(())
     }
 
@@ -426,7 +430,8 @@ impl Node {
             self.sync_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, committed);
         }
-        Ok(())
+        // The replicas work while this disk does.
+        self.deliver_peers(now)
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {

@@ -145,7 +145,7 @@ impl Peer {
     }
 
     /// The records that are to be read now: those at the front of the line, as soon as they are durable.
-    pub(super) fn to_read(&mut self, durable: Version) -> Option<Range> {
+    pub(super) fn next_read(&mut self, durable: Version) -> Option<Range> {
         let room = self.out.len() - self.sent < UNSENT_BYTES;
         match self.waiting.front_mut() {
             Some(Waiting::Records(range)) if room && !range.reading && range.last <= durable => {
@@ -172,11 +172,10 @@ impl Peer {
         }
     }
 
-    /// Reads what is there, once.
-    pub(super) fn read(&mut self, now: Instant) -> Flow {
-        let _ = now;
-        let mut room = vec![0; READ_BYTES];
-        match self.socket.read(&mut room) {
+    /// Reads what is there, once, by way of `room`.
+    pub(super) fn read(&mut self, room: &mut Vec<u8>) -> Flow {
+        room.resize(READ_BYTES, 0);
+        match self.socket.read(room) {
             Ok(0) => Flow::Closed,
             Ok(n) => {
                 self.readable = n == room.len();

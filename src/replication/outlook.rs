@@ -193,7 +193,7 @@ impl Replication {
         let mut missing: Vec<&Member> = members
             .filter(|member| member.id != self.me.id && self.peer(member.id).is_none_or(|peer| peer.link.is_none()))
             .collect();
-        missing.sort_by(|a, b| a.id.cmp(&b.id));
+        missing.sort_by_key(|member| member.id);
         missing.dedup_by(|a, b| a.id == b.id);
         missing
     }

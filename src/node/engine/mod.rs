@@ -93,6 +93,8 @@ pub(super) struct Engine {
     /// Answers that wait until replicas have applied what they are about.
     held: VecDeque<Held>,
     participant: participant::Participant,
+    /// Committed, and not applied yet: only a replica puts that off.
+    to_apply: Version,
     counters: Counters,
 }
 
@@ -169,6 +171,7 @@ impl Engine {
             answers: Vec::new(),
             held: VecDeque::new(),
             participant: participant::Participant::default(),
+            to_apply: 0,
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -396,6 +399,8 @@ impl Engine {
                     Output::Append { control: None, .. } | Output::Refuse(_) => {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
+                    // A replica acknowledges first and applies when there is time: nobody waits for it.
+                    Output::Commit(version) if self.core.role() == Role::Replica => self.to_apply = version,
                     Output::Commit(version) => self.commit(version)?,
                     Output::Opened(_) => (self.opened, opened) = (true, true),
                     Output::Rewind { .. } => self.rewind(),

@@ -94,6 +94,7 @@ impl Engine {
         let record = record.expect("what is prepared is in the queue");
         if commit {
             self.perform(now)?;
+            self.apply_some(now)?;
             self.participant.answers.push((reply, Ok(record)));
             return Ok(());
         }

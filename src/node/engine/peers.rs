@@ -233,6 +233,7 @@ impl Engine {
         assert!(self.unwritten().next().is_none(), "only a log that stands still is cut");
         self.sealer.rewind(to);
         self.durable = to;
+        self.to_apply = self.to_apply.min(to.version);
         while self.queue.back().is_some_and(|queued| queued.record.version > to.version) {
             self.queue.pop_back();
         }
@@ -250,6 +251,7 @@ impl Engine {
         assert_eq!(applied.version, self.durable.version, "it was rebuilt up to the end of the log");
         (self.service, self.keys, self.chronicle, self.applied) = (service, keys, chronicle, applied);
         self.queue.clear();
+        self.to_apply = applied.version;
     }
 
     /// Log and service agree again.

@@ -130,7 +130,7 @@ impl Node {
     pub(super) fn feed_peers(&mut self) {
         let durable = self.engine.core().durable();
         for peer in self.peers.iter_mut().flatten() {
-            if let Some(range) = peer.to_read(durable) {
+            if let Some(range) = peer.next_read(durable) {
                 let (reader, link) = (self.reader.clone(), peer.link);
                 self.pool.run(move || {
                     let mut bytes = Vec::new();
@@ -197,7 +197,7 @@ impl Node {
             if !peer.readable || matches!(peer.stage, Stage::Connecting) || self.engine.is_behind_its_disk() {
                 return Ok(Flow::Open);
             }
-            if peer.read(now.instant) == Flow::Closed {
+            if peer.read(&mut self.room) == Flow::Closed {
                 return Ok(Flow::Closed);
             }
         }
