@@ -11,8 +11,11 @@
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
 
 mod connections;
+mod effects;
 mod housekeeping;
+mod operators;
 mod peering;
+mod streaming;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
