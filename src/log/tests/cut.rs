@@ -58,8 +58,9 @@ fn an_open_log_is_cut_anywhere_and_goes_on_behind_the_cut() {
         kept.sort_unstable();
         assert_eq!(kept, (to + 1..=30).collect::<Vec<_>>());
         assert_eq!((reader.durable(), made.opened.writer.head()), (to, to));
-        assert_eq!(reader.position(to).unwrap(), Some(heads[to as usize]));
-        assert_eq!(reader.hash(to + 1).unwrap(), None);
+        let another = made.opened.writer.reader();
+        assert_eq!(another.position(to).unwrap(), Some(heads[to as usize]));
+        assert_eq!(another.hash(to + 1).unwrap(), None);
         made.opened.sealer.rewind(heads[to as usize]);
         // As long as before, so that segments of the same names come into being anew.
         made.write(32 - to, 1, other);
