@@ -251,7 +251,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l deep -d 'Replay the log into a scratch service, and compare its state with every snapshot'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l deep -d 'Replay the log into a scratch service, and compare its state and the keys with every snapshot'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l fail-fast -d 'Stop at the first error'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON, one object per line'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Print only what is essential'

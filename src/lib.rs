@@ -5,9 +5,11 @@
 //!  main ─► cli ─► client ──────────────► http (wire text)
 //!           │
 //!           └──► node      threads, sockets, clocks: the only place for them
+//!                  ├─► peer          frames between nodes, of the messages of replication
 //!                  ├─► replication   the protocol: pure, deterministic, no I/O, no clock
 //!                  ├─► log           records, segments, recovery, verify: files behind a small Vfs trait
 //!                  ├─► service       the Service trait; documents (in memory)
+//!                  ├─► peer          frames between nodes
 //!                  └─► http          sans-IO connection: bytes in, requests out; responses in, bytes out
 //!  types, limits, error                  at the bottom, import nothing of Rig
 //! ```
@@ -24,6 +26,7 @@ pub mod http;
 pub mod limits;
 pub mod log;
 pub mod node;
+pub mod peer;
 pub mod replication;
 pub mod service;
 pub mod types;

@@ -33,6 +33,9 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of one request body: a batch of many small operations or one large record.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// Bytes that the requests of all connections may hold while they come in: four of the largest at a time. Over it
+/// the next one that is large and grows is refused; small requests are not, [`CONNECTIONS_MAX`] bounds those.
+pub const BODIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// From the first byte of a head to its last.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A body must make progress of [`BODY_PROGRESS_BYTES`] within this time, again and again.
@@ -72,6 +75,15 @@ pub const KEY_RESULT_BYTES_MAX: usize = 4 << 10;
 /// Members of a cluster: the in-sync set is a list, and every member costs the primary its outgoing bytes.
 pub const MEMBERS_MAX: usize = 9;
 
+/// Bytes of a node's name: it becomes a file name and a header value.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a node's address.
+pub const URL_BYTES_MAX: usize = 1024;
+/// Epochs of one log that a message can name: a restart every hour for eleven years.
+pub const EPOCHS_MAX: usize = 100_000;
+/// Bytes of one frame between nodes: the largest record and what goes before it.
+pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 4096;
+
 /// Items of one page of documents.
 pub const LIST_ITEMS_MAX: usize = 1000;
 /// Bytes of a document's id.
@@ -87,5 +99,6 @@ const _: () = assert!(DATA_BYTES_MAX + METHOD_BYTES_MAX + KEY_BYTES_MAX + ACTOR_
 const _: () = assert!(RECORD_BYTES_MAX as u64 * 4 <= SEGMENT_BYTES);
 const _: () = assert!(DATA_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
+const _: () = assert!(IN_FLIGHT_BYTES_MAX <= BODIES_BYTES_MAX);
 const _: () = assert!(FOLLOWERS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < 256 && KEY_BYTES_MAX < 256 && ACTOR_BYTES_MAX < 256);

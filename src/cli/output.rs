@@ -128,6 +128,13 @@ impl Output {
         }
     }
 
+    /// The same on stderr, also when quiet: what must not be lost although it is not the data.
+    pub fn aside(&self, object: &impl Serialize, text: impl FnOnce() -> String) {
+        let json = || serde_json::to_string(object).expect("what a command prints becomes JSON") + "\n";
+        // Who closed stderr does not want to know.
+        let _ = io::stderr().lock().write_all(if self.json { json() } else { text() }.as_bytes());
+    }
+
     /// The text in its look, when colours are wanted.
     pub fn look(&self, look: Look, text: impl fmt::Display) -> String {
         if self.color {

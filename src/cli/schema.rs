@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Context, Failure, Outcome, apply, get, help, pretty, values};
+use super::{Context, Failure, Outcome, apply, get, help, values};
 use crate::client::{Request, Submission};
 use crate::error::Exit;
 use crate::http::encode;
@@ -124,16 +124,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 fn ls(context: &Context) -> Outcome {
     let data = get::read(Request::get("/schema"), context)?;
     let mut table = super::output::Table::new(&["TYPE", "VERSION", "UNIQUE", "REQUIRED", "REFERENCES"], &[1]);
-    for schema in pretty::items(&data) {
+    for schema in json::items(&data).unwrap_or_default() {
         if context.out.is_json() {
             context.out.line(schema)?;
             continue;
         }
         let text = |name: &str| json::get(schema, name).and_then(json::string_of).unwrap_or_default().into_owned();
         let list = |name: &str| {
-            let names: Vec<_> = pretty::items(json::get(schema, name).unwrap_or("[]"))
-                .filter_map(|item| json::string_of(item).map(std::borrow::Cow::into_owned))
-                .collect();
+            let items = json::get(schema, name).and_then(json::items).unwrap_or_default();
+            let names: Vec<_> =
+                items.into_iter().filter_map(|item| json::string_of(item).map(std::borrow::Cow::into_owned)).collect();
             if names.is_empty() { "-".to_owned() } else { names.join(",") }
         };
         let references: Vec<_> = json::members(json::get(schema, "references").unwrap_or("{}"))

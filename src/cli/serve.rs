@@ -98,6 +98,8 @@ pub struct Plan {
     pub dir: DataDir,
     /// Nothing: as remembered.
     pub role: Option<Role>,
+    /// Where to look for other nodes.
+    pub peers: Vec<Url>,
     /// The address to bind.
     pub listen: SocketAddr,
     /// How others reach it, when that is not the bound address.
@@ -124,12 +126,6 @@ pub struct Plan {
 
 /// Checks the arguments, opens the directory, and refuses what this version cannot do.
 pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
-    if let Some(peer) = args.peer.first() {
-        return Err(absent(&format!("--peer {peer}"), "replication to other nodes"));
-    }
-    if args.role.as_deref() == Some("replica") {
-        return Err(absent("--role replica", "replication to other nodes"));
-    }
     if args.service != "documents" {
         let known = args.service.starts_with("http://")
             || args.service.starts_with("https://")
@@ -163,6 +159,7 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
     }
     Ok(Plan {
         dir,
+        peers: args.peer,
         role: args.role.as_deref().and_then(|word| word.parse().ok()),
         listen,
         advertise: args.advertise,
@@ -204,6 +201,8 @@ fn config(plan: Plan) -> node::Config {
             min_replicas: plan.min_replicas,
             sync_timeout_ms: plan.sync_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         },
+        role: plan.role,
+        peers: plan.peers.iter().map(ToString::to_string).collect(),
         request_timeout: plan.request_timeout,
         drain: plan.drain,
         tokens: plan.tokens,
@@ -295,6 +294,7 @@ struct ReadyLine<'a> {
     epoch: u64,
     version: Version,
     http: &'a str,
+    notes: &'a [String],
 }
 
 impl Ready<'_> {
@@ -307,6 +307,7 @@ impl Ready<'_> {
             epoch: self.epoch,
             version: self.version,
             http: self.http,
+            notes: self.notes,
         };
         context.out.either(&line, || self.block(context))?;
         context.out.flush()
@@ -356,9 +357,7 @@ mod tests {
     #[test]
     fn what_is_not_in_this_version_is_refused_by_name() {
         for (line, named) in [
-            (&["--peer", "http://127.0.0.1:7441"][..], "--peer http://127.0.0.1:7441"),
-            (&["--role", "replica"], "--role replica"),
-            (&["--service", "http://127.0.0.1:9000"], "--service http://127.0.0.1:9000"),
+            (&["--service", "http://127.0.0.1:9000"][..], "--service http://127.0.0.1:9000"),
             (&["--service", "exec:./svc"], "--service exec:./svc"),
         ] {
             let failure = plan_of(line).unwrap_err();

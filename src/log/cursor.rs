@@ -102,6 +102,8 @@ pub(crate) struct Cursor {
     to: Version,
     read: u64,
     chained: bool,
+    /// Of the log when it began.
+    cuts: u64,
 }
 
 struct Open {
@@ -113,7 +115,8 @@ struct Open {
 
 impl Cursor {
     pub(crate) fn new(reader: Reader, from: Version, to: Version, chained: bool) -> Self {
-        Self { reader, open: None, next: from, to, read: 0, chained }
+        let cuts = reader.cuts();
+        Self { reader, open: None, next: from, to, read: 0, chained, cuts }
     }
 
     /// The next record; nothing more after an error.
@@ -123,12 +126,12 @@ impl Cursor {
         }
         if let Err(error) = self.enter() {
             self.to = 0;
-            return Some(Err(error));
+            return Some(Err(unless_cut(&self.reader, self.cuts, self.next, error)));
         }
         let version = self.next;
         self.next += 1;
         self.read += 1;
-        let (chained, to) = (self.chained, &mut self.to);
+        let (chained, to, reader, cuts) = (self.chained, &mut self.to, &self.reader, self.cuts);
         let Open { segment, window, at, last } = self.open.as_mut().expect("entered above");
         if self.read == FEW {
             window.set_ahead(SEQUENTIAL);
@@ -138,7 +141,7 @@ impl Cursor {
             Ok(record) => record,
             Err(bad) => {
                 *to = 0;
-                return Some(Err(segment.wrong(place, version, bad)));
+                return Some(Err(unless_cut(reader, cuts, version, segment.wrong(place, version, bad))));
             }
         };
         let followed = if chained {
@@ -152,7 +155,8 @@ impl Cursor {
             Ok(position) => *last = position,
             Err(fault) => {
                 *to = 0;
-                return Some(Err(segment.wrong(place, version, Bad::Fault(fault))));
+                let error = segment.wrong(place, version, Bad::Fault(fault));
+                return Some(Err(unless_cut(reader, cuts, version, error)));
             }
         }
         *at += record.size() as u64;
@@ -186,6 +190,11 @@ impl Cursor {
         self.open = Some(Open { segment, window, at, last });
         Ok(())
     }
+}
+
+/// An error, unless the log was cut back meanwhile: then what was to be read is gone, which is nobody's fault.
+fn unless_cut(reader: &Reader, cuts: u64, wanted: Version, error: LogError) -> LogError {
+    if reader.cuts() == cuts { error } else { LogError::NotFound { wanted, last: reader.durable() } }
 }
 
 /// Records in order; see [`Reader::records`].

@@ -27,7 +27,8 @@
 //!
 //! The header CRC is the only part that depends on the segment: the cluster id and the base version salt it, so that
 //! a record of another cluster or another segment is never valid. The rest, the *canonical bytes*, are equal on
-//! every node, and the hash covers all of them. Texts hold no zero byte, so no sector of a record is all zero and
+//! every node, and the hash covers all of them. Between nodes a record is the same bytes with a header CRC that has no
+//! salt, CRC32C(bytes 4..80): its *wire bytes*, which no segment takes for a record of its own. Texts hold no zero byte, so no sector of a record is all zero and
 //! no text can look like a header (its flags and byte 79 are zero): the search for headers rests on that.
 
 use super::error::Fault;
@@ -72,29 +73,68 @@ pub fn genesis(cluster: &ClusterId) -> Hash {
 /// The hash of a record from the one before it and its canonical bytes: SHA-256 of both, block by block where they
 /// lie. An audit spends most of its time here, and the general interface copies every byte at the seams once more.
 pub fn chain_hash(before: &Hash, canonical: &[u8]) -> Hash {
-    let Some((front, rest)) = canonical.split_first_chunk::<HASH_BYTES>() else {
-        return Hash(Sha256::new().chain_update(before.0).chain_update(canonical).finalize().into());
+    let Some(mut chain) = Chain::begin(before, canonical) else { return plain_hash(before, canonical) };
+    compress256(&mut chain.state, chain.blocks);
+    chain.end()
+}
+
+/// Two of them, block by block in turn: neither waits for the other, so a core works on both at once, which is a
+/// quarter faster than one after the other.
+pub(crate) fn chain_hash_two(before: [&Hash; 2], canonical: [&[u8]; 2]) -> [Hash; 2] {
+    let begun = (Chain::begin(before[0], canonical[0]), Chain::begin(before[1], canonical[1]));
+    let (Some(mut one), Some(mut two)) = begun else {
+        return [plain_hash(before[0], canonical[0]), plain_hash(before[1], canonical[1])];
     };
-    let mut state = SHA256_START;
-    let mut block = [0; 64];
-    block[..HASH_BYTES].copy_from_slice(&before.0);
-    block[HASH_BYTES..].copy_from_slice(front);
-    compress256(&mut state, &[block]);
-    let (blocks, rest) = rest.as_chunks::<64>();
-    compress256(&mut state, blocks);
-    // The end of SHA-256: a one bit, zeros, and the length in bits.
-    let mut last = [[0; 64]; 2];
-    let (flat, bits) = (last.as_flattened_mut(), (HASH_BYTES + canonical.len()) as u64 * 8);
-    flat[..rest.len()].copy_from_slice(rest);
-    flat[rest.len()] = 0x80;
-    let used = if rest.len() < 56 { 1 } else { 2 };
-    flat[used * 64 - 8..used * 64].copy_from_slice(&bits.to_be_bytes());
-    compress256(&mut state, &last[..used]);
-    let mut hash = [0; HASH_BYTES];
-    for (bytes, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(state) {
-        *bytes = word.to_be_bytes();
+    for (block_of_one, block_of_two) in one.blocks.iter().zip(two.blocks) {
+        compress256(&mut one.state, std::slice::from_ref(block_of_one));
+        compress256(&mut two.state, std::slice::from_ref(block_of_two));
     }
-    Hash(hash)
+    let both = one.blocks.len().min(two.blocks.len());
+    compress256(&mut one.state, &one.blocks[both..]);
+    compress256(&mut two.state, &two.blocks[both..]);
+    [one.end(), two.end()]
+}
+
+fn plain_hash(before: &Hash, canonical: &[u8]) -> Hash {
+    Hash(Sha256::new().chain_update(before.0).chain_update(canonical).finalize().into())
+}
+
+/// A hash on its way: the state behind the first block, and what is to come.
+struct Chain<'a> {
+    state: [u32; 8],
+    blocks: &'a [[u8; 64]],
+    rest: &'a [u8],
+    bits: u64,
+}
+
+impl<'a> Chain<'a> {
+    /// `None` for less than the first block, which no record is.
+    fn begin(before: &Hash, canonical: &'a [u8]) -> Option<Self> {
+        let (front, behind) = canonical.split_first_chunk::<HASH_BYTES>()?;
+        let mut state = SHA256_START;
+        let mut block = [0; 64];
+        block[..HASH_BYTES].copy_from_slice(&before.0);
+        block[HASH_BYTES..].copy_from_slice(front);
+        compress256(&mut state, &[block]);
+        let (blocks, rest) = behind.as_chunks::<64>();
+        Some(Self { state, blocks, rest, bits: (HASH_BYTES + canonical.len()) as u64 * 8 })
+    }
+
+    /// The end of SHA-256: a one bit, zeros, and the length in bits.
+    fn end(mut self) -> Hash {
+        let mut last = [[0; 64]; 2];
+        let flat = last.as_flattened_mut();
+        flat[..self.rest.len()].copy_from_slice(self.rest);
+        flat[self.rest.len()] = 0x80;
+        let used = if self.rest.len() < 56 { 1 } else { 2 };
+        flat[used * 64 - 8..used * 64].copy_from_slice(&self.bits.to_be_bytes());
+        compress256(&mut self.state, &last[..used]);
+        let mut hash = [0; HASH_BYTES];
+        for (bytes, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(self.state) {
+            *bytes = word.to_be_bytes();
+        }
+        Hash(hash)
+    }
 }
 
 /// Where SHA-256 begins, FIPS 180-4 section 5.3.3.
@@ -106,6 +146,9 @@ const SHA256_START: [u32; 8] =
 pub(crate) struct Salt(u32);
 
 impl Salt {
+    /// For records between nodes, which are in no segment.
+    pub(crate) const WIRE: Self = Self(0);
+
     pub(crate) fn new(cluster: &ClusterId, base: Version) -> Self {
         Self(crc32c::crc32c_append(crc32c::crc32c(&cluster.0), &base.to_le_bytes()))
     }
@@ -226,6 +269,11 @@ mod tests {
         for n in 0..bytes.len() {
             let plain = Sha256::new().chain_update([9; 32]).chain_update(&bytes[..n]).finalize();
             assert_eq!(chain_hash(&Hash([9; 32]), &bytes[..n]).0, *plain, "{n} bytes");
+            for other in [0, 31, 84, 150, 299] {
+                let two = chain_hash_two([&Hash([9; 32]), &Hash([8; 32])], [&bytes[..n], &bytes[..other]]);
+                let single = chain_hash(&Hash([8; 32]), &bytes[..other]);
+                assert_eq!((&two[0].0[..], two[1]), (&plain[..], single), "{n} and {other} bytes");
+            }
         }
     }
 

@@ -36,6 +36,7 @@ mod repair;
 mod scan;
 mod sealer;
 mod segment;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -52,7 +53,7 @@ pub use open::{Cut, Opened, Report, open};
 pub use reader::{Held, Reader};
 pub use record::{RecordRef, decode, record_bytes};
 pub use repair::{Truncated, truncate_from};
-pub use sealer::{Batch, Sealer};
+pub use sealer::{Batch, Checked, Sealer};
 pub use segment::{Spare, prepare_spare};
 pub use verify::verify;
 pub use vfs::{Access, DiskVfs, File, MemVfs, Vfs};

@@ -267,9 +267,15 @@ pub(crate) fn set_aside(
             Err(error) => return Err(error).context("create", &path),
         }
     };
-    copy_range(file, 0, SEGMENT_HEADER_BYTES, &*copy, 0).context("copy to", &path)?;
-    copy_range(file, from, to, &*copy, SEGMENT_HEADER_BYTES).context("copy to", &path)?;
-    copy.sync_data().context("sync", &path)?;
+    let copied = copy_range(file, 0, SEGMENT_HEADER_BYTES, &*copy, 0)
+        .and_then(|()| copy_range(file, from, to, &*copy, SEGMENT_HEADER_BYTES))
+        .context("copy to", &path)
+        .and_then(|()| copy.sync_data().context("sync", &path));
+    if copied.is_err() {
+        // Half a copy would pass for all there was.
+        segment::remove_if_there(vfs, &path)?;
+    }
+    copied?;
     vfs.sync_dir(&rescue).context("sync", &rescue)?;
     Ok(path)
 }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! # Invariants
-//! 1. Nothing behind the durable end is ever read, so what is read never changes.
+//! 1. Nothing behind the durable end is ever read, so what is read never changes, until the log is cut back: whoever
+//!    is reading there then is told that there is no such version.
 //! 2. A version is found without reading what is before it: the segment by its name, the place in it by halving.
 //! 3. A record that was changed on the disk is an error, never an answer.
 
@@ -17,7 +18,7 @@ use super::format::{SegmentHeader, genesis, segment_name};
 use super::recovery;
 use super::segment;
 use super::vfs::{Access, Vfs};
-use crate::types::{ClusterId, Hash, Record, Version};
+use crate::types::{ClusterId, Hash, Position, Record, Version};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,12 +37,14 @@ pub enum Held {
 pub(crate) struct Shared {
     durable: AtomicU64,
     committed: AtomicU64,
+    /// How often the log was cut back.
+    cuts: AtomicU64,
     bases: RwLock<Vec<Version>>,
 }
 
 impl Shared {
     pub(crate) fn new(bases: Vec<Version>, durable: Version, committed: Version) -> Self {
-        Self { durable: durable.into(), committed: committed.into(), bases: RwLock::new(bases) }
+        Self { durable: durable.into(), committed: committed.into(), bases: RwLock::new(bases), ..Self::default() }
     }
 
     pub(crate) fn durable(&self) -> Version {
@@ -62,6 +65,23 @@ impl Shared {
 
     pub(crate) fn add_base(&self, base: Version) {
         self.bases.write().unwrap_or_else(PoisonError::into_inner).push(base);
+    }
+
+    pub(crate) fn bases(&self) -> Vec<Version> {
+        self.bases.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    /// Forgets what is behind `to`, before it goes.
+    pub(crate) fn cut(&self, to: Version) {
+        let keeps = to.max(self.oldest());
+        self.set_durable(to);
+        self.committed.fetch_min(to, Ordering::AcqRel);
+        self.bases.write().unwrap_or_else(PoisonError::into_inner).retain(|&base| base <= keeps);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
     }
 
     fn set_bases(&self, bases: Vec<Version>) {
@@ -93,8 +113,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// Whether `shared` is ours, and brought up to date from the mark.
     follows_mark: bool,
-    /// The segment that was read last: questions come in runs.
-    open: Mutex<Option<Arc<Segment>>>,
+    /// The segment that was read last, since that many cuts: questions come in runs.
+    open: Mutex<Option<(u64, Arc<Segment>)>>,
 }
 
 impl Reader {
@@ -152,6 +172,36 @@ impl Reader {
         Ok(self.record(version)?.map(|record| record.hash))
     }
 
+    /// The place of a version, 0 included; `None` if it is not there yet.
+    pub fn position(&self, version: Version) -> Result<Option<Position>, LogError> {
+        if version == 0 {
+            return Ok(Some(recovery::beginning(&self.inner.cluster)));
+        }
+        let place = |record: Record| Position { epoch: record.epoch, version, hash: record.hash };
+        Ok(self.record(version)?.map(place))
+    }
+
+    /// Appends the wire bytes of the records `from..=to` to `out`, as far as they are durable now and as many as
+    /// `bytes_max` holds, at least one; gives the last version among them, `from - 1` if there is none.
+    pub fn wire(&self, from: Version, to: Version, bytes_max: usize, out: &mut Vec<u8>) -> Result<Version, LogError> {
+        assert!(from >= 1, "versions start at 1");
+        let (mut cursor, start, mut last) = (self.cursor(from, to, false), out.len(), from - 1);
+        while let Some(record) = cursor.step() {
+            let record = record?;
+            if last >= from && out.len() - start + record.size() > bytes_max {
+                break;
+            }
+            record.put_wire(out);
+            last = record.version;
+        }
+        Ok(last)
+    }
+
+    /// How often the log was cut back while this reader could see it.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.inner.shared.cuts()
+    }
+
     /// The records `from..=to`, as far as they are durable now, each checked against the one before it.
     pub fn records(&self, from: Version, to: Version) -> Records {
         Records::new(self.cursor(from, to, true))
@@ -180,6 +230,9 @@ impl Reader {
         }
         // An error here leaves what is known: the mark is being replaced, or the next read will say what is wrong.
         let Ok(Some(mark)) = super::mark::read(&**vfs, dir).map(|found| found.mark) else { return };
+        if mark.durable < shared.durable() {
+            shared.cut(mark.durable);
+        }
         if mark.durable > shared.durable() {
             // The names first: a version must not be durable before its segment is known.
             if let Ok(bases) = segment::bases(&**vfs, &segment::log_dir(dir)) {
@@ -193,11 +246,13 @@ impl Reader {
     /// The open segment that holds `version`.
     pub(crate) fn segment(&self, version: Version) -> Result<Arc<Segment>, LogError> {
         let Inner { vfs, dir, cluster, shared, open, .. } = &*self.inner;
+        let cuts = shared.cuts();
         let Some((base, next)) = shared.segment_of(version) else {
             return Err(LogError::Compacted { wanted: version, oldest: shared.oldest() });
         };
         let held = open.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(segment) = held.filter(|segment| segment.base == base && segment.next == next) {
+        let is_same = |held: &(u64, Arc<Segment>)| held.0 == cuts && held.1.base == base && held.1.next == next;
+        if let Some((_, segment)) = held.filter(is_same) {
             return Ok(segment);
         }
         let path = segment::log_dir(dir).join(segment_name(base));
@@ -212,7 +267,7 @@ impl Reader {
             return Err(LogError::corrupt(&path, 0, Some(base), fault));
         }
         let segment = Arc::new(Segment::new(path, file, cluster, base, next, header.before));
-        *open.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.clone());
+        *open.lock().unwrap_or_else(PoisonError::into_inner) = Some((cuts, segment.clone()));
         Ok(segment)
     }
 }

@@ -54,6 +54,13 @@ impl<'a> RecordRef<'a> {
         &self.bytes[4..self.bytes.len() - HASH_BYTES]
     }
 
+    /// Appends the bytes that nodes send each other.
+    pub(crate) fn put_wire(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.bytes);
+        seal_header(&mut out[start..], Salt::WIRE);
+    }
+
     /// A copy that lives on its own.
     pub fn to_record(&self) -> Record {
         Record {

@@ -31,8 +31,9 @@ use super::format::{
 use super::mark::{self, Found};
 use super::reader::Held;
 use super::record::Header;
-use super::scan::{Bad, SEQUENTIAL, Window, follow};
+use super::scan::{Bad, SEQUENTIAL, Window};
 use super::segment;
+use super::stretch::{Source, Stretch};
 use super::vfs::{Access, File, Vfs};
 use crate::types::{ClusterId, Epoch, Micros, Position, Version};
 use std::path::{Path, PathBuf};
@@ -131,25 +132,10 @@ pub(crate) fn scan(
 ) -> Result<Scanned, LogError> {
     let len = file.len().context("read", &path)?;
     let salt = Salt::new(&header.cluster, header.base);
-    let mut window = Window::new(file.clone(), salt, SEQUENTIAL);
-    let mut head = Position { epoch: Epoch::default(), version: header.base - 1, hash: header.before };
-    let (mut end, mut last_time, mut commit_upto) = (SEGMENT_HEADER_BYTES, 0, 0);
-    let mut unmarked = end;
-    let fault = loop {
-        let followed = window.record(end).and_then(|record| Ok((follow(&head, &record)?, record)));
-        match followed {
-            Ok((position, record)) => {
-                end += record.size() as u64;
-                (head, last_time) = (position, record.time);
-                commit_upto = record.commit_upto.max(commit_upto);
-                if position.version <= marked {
-                    unmarked = end;
-                }
-            }
-            Err(Bad::Fault(fault)) => break fault,
-            Err(Bad::Io(source)) => return Err(LogError::Io { op: "read", path, source }),
-        }
-    };
+    let source = Source { file: &file, salt, header, len, marked };
+    let (read, fault) = source.read().context("read", &path)?;
+    let Stretch { end, head, last_time, commit_upto, marked_end, .. } = read;
+    let unmarked = marked_end.unwrap_or(SEGMENT_HEADER_BYTES);
     Ok(Scanned { path, file, salt, len, end, head, last_time, commit_upto, unmarked, fault })
 }
 

@@ -1,22 +1,31 @@
-//! Cutting a log on the operator's word: everything from one version on is set aside, then removed.
+//! Cutting a log back: everything behind one version is set aside, then removed. On the operator's word, where no
+//! node has the log open ([`truncate_from`]), or by a node that follows another log ([`Writer::cut`]).
+//!
+//! ```text
+//!   find the place ─► copy to rescue/ ─► lower the mark ─► remove later segments ─► cut the one that stays
+//!                        synced             synced          newest first, synced       synced
+//! ```
 //!
 //! # Invariants
 //! 1. All bytes that go are durable in `rescue/` before the first is cut.
-//! 2. The mark is lowered, durably, before the cut, and segments go from the newest down: a crash at any point leaves
-//!    a log that opens, at most longer than asked for.
+//! 2. The mark is lowered, durably, before the cut, segments go from the newest down, and what is left is cut in one
+//!    piece: a crash at any point leaves a log that opens, at most longer than asked for. (Zeros written over the
+//!    records would not do: a crash may keep a later record and lose an earlier one, and that is damage.)
 //!
 //! # Not here
-//! Who may ask for this; that nobody has the directory open.
+//! Who may ask for this; that nobody else writes.
+//!
+//! [`Writer::cut`]: super::Writer::cut
 
-use super::error::{Context, LogError};
-use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
+use super::error::{Context, Fault, LogError};
+use super::format::{ALIGN, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
 use super::mark::{Mark, MarkFile};
 use super::open::set_aside;
 use super::recovery::{Inventory, open_segment};
 use super::scan::{Bad, SEQUENTIAL, Window, follow};
 use super::segment;
 use super::vfs::{Access, File, Vfs};
-use crate::types::{Epoch, Position, Version};
+use crate::types::{Epoch, Hash, Position, Version};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,50 +49,97 @@ pub struct Truncated {
 /// Cuts a log that no node has open, so that `version` is the next to be written. The part before it must be whole.
 pub fn truncate_from(vfs: &dyn Vfs, dir: &Path, version: Version, dry_run: bool) -> Result<Truncated, LogError> {
     let found = Inventory::take(vfs, dir)?;
-    let oldest = found.bases.first().copied().unwrap_or(1);
-    if version < oldest {
-        return Err(LogError::Compacted { wanted: version, oldest });
+    let mut plan = Plan::make(vfs, dir, &found.bases, version)?;
+    if !dry_run {
+        plan.set_aside(vfs, dir, "cut")?;
+        lower_mark(vfs, dir, &found, &plan.header, version - 1)?;
+        plan.carry_out(vfs, dir)?;
     }
-    // The record before the cut stays, so the segment that holds it is the one that is cut.
-    let keeps = (version - 1).max(oldest);
-    let place = found.bases.partition_point(|&base| base <= keeps);
-    let Some(&base) = place.checked_sub(1).and_then(|place| found.bases.get(place)) else {
-        return Err(LogError::NotFound { wanted: version, last: 0 });
-    };
-    let later: Vec<PathBuf> = found.bases[place..].iter().map(|&base| path_of(dir, base)).collect();
-    let (path, file, header) = open_segment(vfs, dir, base, None, Access::Write)?;
-    let (offset, head) = end_before(&path, &file, &header, version, later.is_empty())?;
-    let end = content_end(&file, offset).context("read", &path)?;
-    let mut truncated = Truncated {
-        head,
-        segment: path.clone(),
-        offset,
-        bytes: end - offset,
-        removed: later.clone(),
-        rescue: Vec::new(),
-    };
-    let mut parts = vec![(path.clone(), file.clone(), offset, end)];
-    for path in &later {
-        let file = vfs.open(path, Access::Read).context("open", path)?;
-        let end = content_end(&file, 0).context("read", path)?;
-        truncated.bytes += end;
-        parts.push((path.clone(), file, SEGMENT_HEADER_BYTES.min(end), end));
+    Ok(plan.truncated)
+}
+
+/// A cut that was thought through: nothing is changed yet.
+pub(crate) struct Plan {
+    pub(crate) truncated: Truncated,
+    /// Of the segment that stays.
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn File>,
+    next: Version,
+    parts: Vec<Part>,
+}
+
+/// What goes from one segment.
+struct Part {
+    file: Arc<dyn File>,
+    from: u64,
+    to: u64,
+}
+
+impl Plan {
+    /// For a log of the segments `bases` that shall go on with `version`; what stays is checked.
+    pub(crate) fn make(vfs: &dyn Vfs, dir: &Path, bases: &[Version], version: Version) -> Result<Self, LogError> {
+        let oldest = bases.first().copied().unwrap_or(1);
+        if version < oldest {
+            return Err(LogError::Compacted { wanted: version, oldest });
+        }
+        // The record before the cut stays, so the segment that holds it is the one that is cut.
+        let keeps = (version - 1).max(oldest);
+        let place = bases.partition_point(|&base| base <= keeps);
+        let Some(&base) = place.checked_sub(1).and_then(|place| bases.get(place)) else {
+            return Err(LogError::NotFound { wanted: version, last: 0 });
+        };
+        let removed: Vec<PathBuf> = bases[place..].iter().map(|&base| path_of(dir, base)).collect();
+        let (path, file, header) = open_segment(vfs, dir, base, None, Access::Write)?;
+        let (offset, head) = end_before(&path, &file, &header, version, removed.is_empty())?;
+        let end = content_end(&file, offset).context("read", &path)?;
+        let mut parts = vec![Part { file: file.clone(), from: offset, to: end }];
+        for path in &removed {
+            let file = vfs.open(path, Access::Read).context("open", path)?;
+            let to = content_end(&file, 0).context("read", path)?;
+            parts.push(Part { file, from: SEGMENT_HEADER_BYTES.min(to), to });
+        }
+        let headers: u64 = parts[1..].iter().map(|part| part.from).sum();
+        let bytes = headers + parts.iter().map(|part| part.to - part.from).sum::<u64>();
+        let truncated = Truncated { head, segment: path, offset, bytes, removed, rescue: Vec::new() };
+        Ok(Self { truncated, header, file, next: version, parts })
     }
-    if dry_run {
-        return Ok(truncated);
+
+    /// Whether the log ends with this hash then.
+    pub(crate) fn check_end(&self, hash: Hash) -> Result<(), LogError> {
+        let Truncated { head, segment, offset, .. } = &self.truncated;
+        if head.hash == hash {
+            return Ok(());
+        }
+        let fault = Fault::Chain { found: head.hash, expected: hash };
+        Err(LogError::corrupt(segment, *offset, Some(head.version), fault))
     }
-    for (_, file, from, to) in parts.iter().filter(|(_, _, from, to)| from < to) {
-        truncated.rescue.push(set_aside(vfs, dir, "cut", version, &**file, *from, *to)?);
+
+    /// Copies what will go to `rescue/`, durably: all of it, or nothing is left there.
+    pub(crate) fn set_aside(&mut self, vfs: &dyn Vfs, dir: &Path, why: &str) -> Result<(), LogError> {
+        let rescue = &mut self.truncated.rescue;
+        for Part { file, from, to } in self.parts.iter().filter(|part| part.from < part.to) {
+            match set_aside(vfs, dir, why, self.next, &**file, *from, *to) {
+                Ok(path) => rescue.push(path),
+                Err(error) => {
+                    rescue.drain(..).try_for_each(|path| segment::remove_if_there(vfs, &path))?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
-    lower_mark(vfs, dir, &found, &header, version - 1)?;
-    let log_dir = segment::log_dir(dir);
-    for path in later.iter().rev() {
-        vfs.remove(path).context("remove", path)?;
-        vfs.sync_dir(&log_dir).context("sync", &log_dir)?;
+
+    /// Cuts; the mark has been lowered.
+    pub(crate) fn carry_out(&self, vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+        let Truncated { removed, segment, offset, .. } = &self.truncated;
+        let log_dir = segment::log_dir(dir);
+        for path in removed.iter().rev() {
+            vfs.remove(path).context("remove", path)?;
+            vfs.sync_dir(&log_dir).context("sync", &log_dir)?;
+        }
+        self.file.set_len(*offset).context("cut", segment)?;
+        self.file.sync_data().context("sync", segment)
     }
-    segment::write_zeros(&*file, offset, end).context("cut", &path)?;
-    file.sync_data().context("sync", &path)?;
-    Ok(truncated)
 }
 
 fn path_of(dir: &Path, base: Version) -> PathBuf {
@@ -123,9 +179,12 @@ fn end_before(
     Ok((at, head))
 }
 
+/// Behind the last byte that is not zero, or a little further: the hash of a last record may end with zeros.
 fn content_end(file: &Arc<dyn File>, from: u64) -> std::io::Result<u64> {
     let salt = super::format::Salt::new(&Default::default(), 0);
-    Window::new(file.clone(), salt, SEQUENTIAL).content_end(from, file.len()?)
+    let len = file.len()?;
+    let end = Window::new(file.clone(), salt, SEQUENTIAL).content_end(from, len)?;
+    Ok(end.next_multiple_of(ALIGN as u64).min(len.max(end)))
 }
 
 fn lower_mark(

@@ -10,11 +10,12 @@
 
 use super::error::Fault;
 use super::format::{
-    ALIGN, HEADER_BYTES, RECORD_BYTES_MIN, SEGMENT_HEADER_BYTES, Salt, ZERO_RUN, chain_hash, leading_zeros,
+    ALIGN, HEADER_BYTES, RECORD_BYTES_MIN, SEGMENT_HEADER_BYTES, Salt, ZERO_RUN, chain_hash, chain_hash_two,
+    leading_zeros,
 };
 use super::record::{Header, RecordRef, Whole};
 use super::vfs::File;
-use crate::types::{Position, Version};
+use crate::types::{Hash, Position, Version};
 use std::io;
 use std::sync::Arc;
 
@@ -45,6 +46,9 @@ impl From<io::Error> for Bad {
         Bad::Io(error)
     }
 }
+
+/// A record's header, and what of it was checked.
+pub(crate) type Checked<'a> = (Header, Whole<'a>);
 
 /// A buffer over a part of a segment that moves forward through it.
 pub(crate) struct Window {
@@ -93,10 +97,16 @@ impl Window {
         Ok(Header::read(self.bytes(at, HEADER_BYTES)?, salt)?)
     }
 
-    /// As [`Window::record`], for those who need no part of it.
-    pub(crate) fn whole(&mut self, at: u64) -> Result<(Header, Whole<'_>), Bad> {
+    /// As [`Window::record`], for those who need no part of it; with the record behind it, if that is at hand and
+    /// whole.
+    pub(crate) fn two(&mut self, at: u64) -> Result<(Checked<'_>, Option<Checked<'_>>), Bad> {
         let header = self.header(at)?;
-        Ok((header, header.check(self.bytes(at, header.length)?)?))
+        let salt = self.salt;
+        let bytes = self.bytes(at, header.length)?;
+        let first = (header, header.check(bytes)?);
+        let behind = &bytes[header.length..];
+        let second = Header::read(behind, salt).and_then(|header| Ok((header, header.check(behind)?)));
+        Ok((first, second.ok()))
     }
 
     /// The record at `at`, whole and checked but for its place in the chain.
@@ -167,16 +177,30 @@ impl Window {
 
 /// Whether a whole record continues the log that ends with `last`, and the end that it gives.
 pub(crate) fn follow(last: &Position, record: &RecordRef<'_>) -> Result<Position, Fault> {
+    let hash = chain_hash(&last.hash, record.canonical());
+    let place = Position { epoch: record.epoch, version: record.version, hash: record.hash };
+    follow_by(last, place, hash)
+}
+
+/// As [`follow`], with the hash that the record at `place` has when it continues `last`.
+pub(crate) fn follow_by(last: &Position, place: Position, hash: Hash) -> Result<Position, Fault> {
     let expected = last.version + 1;
-    if record.version != expected {
-        return Err(Fault::Version { found: record.version, expected });
+    if place.version != expected {
+        return Err(Fault::Version { found: place.version, expected });
     }
-    if record.epoch < last.epoch {
+    if place.epoch < last.epoch {
         return Err(Fault::Epoch);
     }
-    let hash = chain_hash(&last.hash, record.canonical());
-    if record.hash != hash {
-        return Err(Fault::Chain { found: record.hash, expected: hash });
+    if place.hash != hash {
+        return Err(Fault::Chain { found: place.hash, expected: hash });
     }
-    Ok(Position { epoch: record.epoch, version: record.version, hash })
+    Ok(place)
+}
+
+/// The hashes that a record and the one behind it have when the first continues `before`, and each the other.
+pub(crate) fn hashes(before: &Hash, first: &Whole<'_>, second: Option<&Whole<'_>>) -> [Hash; 2] {
+    match second {
+        Some(second) => chain_hash_two([before, &first.hash()], [first.canonical(), second.canonical()]),
+        None => [chain_hash(before, first.canonical()), Hash::default()],
+    }
 }

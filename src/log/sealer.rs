@@ -4,13 +4,19 @@
 //!   event loop:  Sealer ──seal──► Batch ═══════► log thread:  Writer ──append, sync──► disk
 //!                   ▲                                                       │
 //!                   └───────────── rewind(batch.before()) ◄──── no room ────┘
+//!   from a peer: wire bytes ──check──► Checked ──take──► Batch
 //! ```
 //!
 //! # Invariants
 //! 1. Versions have no gaps and epochs never go back; a caller who breaks this has a bug, and it panics.
 //! 2. A batch is one run of versions.
+//! 3. Records of a peer are taken whole or not at all, and only after every checksum and the chain: the bytes in the
+//!    log are then those of the node that sealed them, but for the header CRCs.
 
-use super::record;
+use super::error::Fault;
+use super::format::Salt;
+use super::record::{self, Header};
+use super::scan::follow;
 use crate::limits;
 use crate::types::{Position, Record, Version};
 
@@ -38,14 +44,49 @@ impl Sealer {
     pub fn seal(&mut self, record: &mut Record, batch: &mut Batch) {
         assert_eq!(record.version, self.end.version + 1, "versions have no gaps");
         assert!(record.epoch >= self.end.epoch, "epochs never go back");
-        assert!(batch.ends.is_empty() || batch.last == self.end.version, "a batch is one run of versions");
+        batch.begin(self.end);
         record.hash = record::encode(record, &self.end.hash, &mut batch.bytes);
-        if batch.ends.is_empty() {
-            batch.before = self.end;
-        }
         batch.ends.push(batch.bytes.len());
         batch.last = record.version;
         self.end = Position { epoch: record.epoch, version: record.version, hash: record.hash };
+    }
+
+    /// Checks records from another node, whole: that their wire bytes are records, and the next ones here.
+    pub fn check<'a>(&self, wire: &'a [u8]) -> Result<Checked<'a>, Fault> {
+        if wire.len() > limits::RECORD_BYTES_MAX {
+            return Err(Fault::Length(u32::try_from(wire.len()).unwrap_or(u32::MAX)));
+        }
+        let mut checked = Checked { before: self.end, end: self.end, wire, ends: Vec::new(), records: Vec::new() };
+        let mut at = 0;
+        while at < wire.len() {
+            let record = Header::read(&wire[at..], Salt::WIRE)?.record(&wire[at..])?;
+            checked.end = follow(&checked.end, &record)?;
+            at += record.size();
+            checked.ends.push(at);
+            checked.records.push(record.to_record());
+        }
+        Ok(checked)
+    }
+
+    /// Puts checked records behind the last one, and into the batch.
+    ///
+    /// # Panics
+    /// If something was sealed or taken since they were checked, or the batch is full or ends elsewhere.
+    pub fn take(&mut self, checked: Checked<'_>, batch: &mut Batch) -> Vec<Record> {
+        assert_eq!(checked.before, self.end, "records are taken where they were checked");
+        assert!(!batch.is_full(), "a full batch is written first");
+        let Checked { before, end, wire, ends, records } = checked;
+        batch.begin(before);
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(wire);
+        batch.ends.extend(ends.iter().map(|end| start + end));
+        (batch.last, self.end) = (end.version, end);
+        records
+    }
+
+    /// [`Sealer::check`] and [`Sealer::take`] in one: after a fault nothing was taken.
+    pub fn accept(&mut self, wire: &[u8], batch: &mut Batch) -> Result<Vec<Record>, Fault> {
+        Ok(self.take(self.check(wire)?, batch))
     }
 
     /// Forgets what was sealed behind `to`, which the writer could not keep.
@@ -55,6 +96,28 @@ impl Sealer {
     pub fn rewind(&mut self, to: Position) {
         assert!(to.version <= self.end.version, "a rewind goes back");
         self.end = to;
+    }
+}
+
+/// Records from another node that continue the log here: only [`Sealer::check`] makes this.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    before: Position,
+    end: Position,
+    wire: &'a [u8],
+    ends: Vec<usize>,
+    records: Vec<Record>,
+}
+
+impl Checked<'_> {
+    /// What they say, in order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The last of them; where the log ends already if there is none.
+    pub fn end(&self) -> Position {
+        self.end
     }
 }
 
@@ -113,6 +176,33 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+    }
+
+    /// Appends the wire bytes of the records `from..=to` to `out`, as many as `bytes_max` holds, at least one; gives the
+    /// last version among them. It makes no difference whether the batch was written already.
+    ///
+    /// # Panics
+    /// If it does not hold these versions.
+    pub fn wire(&self, from: Version, to: Version, bytes_max: usize, out: &mut Vec<u8>) -> Version {
+        assert!(self.first() <= from && from <= to && to <= self.last(), "the batch holds what is asked for");
+        let place = |version: Version| (version - self.first()) as usize;
+        let first = place(from);
+        let start = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let within = self.ends[first..=place(to)].partition_point(|end| end - start <= bytes_max);
+        let ends = &self.ends[first..first + within.max(1)];
+        let base = out.len();
+        out.extend_from_slice(&self.bytes[start..ends[ends.len() - 1]]);
+        let starts = std::iter::once(&start).chain(ends).take(ends.len());
+        starts.for_each(|at| record::seal_header(&mut out[base + at - start..], Salt::WIRE));
+        from + ends.len() as Version - 1
+    }
+
+    /// Makes sure that the next record continues this batch.
+    fn begin(&mut self, before: Position) {
+        assert!(self.ends.is_empty() || self.last == before.version, "a batch is one run of versions");
+        if self.ends.is_empty() {
+            self.before = before;
+        }
     }
 
     /// The records, each with its length.

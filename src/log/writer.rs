@@ -1,4 +1,4 @@
-//! The only one that changes the log: append, sync, mark, and a new segment when one is full.
+//! The only one that changes the log: append, sync, mark, a new segment when one is full, and a cut.
 //!
 //! # Invariants
 //! 1. Only the newest segment holds bytes that are not durable, at most [`UNSYNCED_BYTES_MAX`] of them: a new segment
@@ -13,6 +13,7 @@ use super::format::{SEGMENT_HEADER_BYTES, Salt, SegmentHeader, UNSYNCED_BYTES_MA
 use super::mark::{Mark, MarkFile};
 use super::reader::{Reader, Shared};
 use super::record;
+use super::repair::{Plan, Truncated};
 use super::sealer::Batch;
 use super::segment;
 use super::vfs::{File, Vfs, is_no_space};
@@ -83,6 +84,45 @@ impl Writer {
         self.mark(committed)?;
         self.mark.sync(&*self.vfs)?;
         Ok(durable)
+    }
+
+    /// Cuts the log back to `to`, a place of it: what is behind is kept in `rescue/`, in files whose names begin with
+    /// `why`. The sealer must be rewound to the same place.
+    ///
+    /// [`LogError::NoSpace`] and [`LogError::Compacted`] mean that nothing was cut, and the writer can be used.
+    ///
+    /// # Panics
+    /// If `to` lies ahead, or something that was appended is not synced.
+    pub fn cut(&mut self, to: Position, why: &str) -> Result<Truncated, LogError> {
+        assert!(to.version <= self.head, "a cut goes back");
+        assert_eq!(self.unsynced, 0, "what is cut was synced");
+        let oldest = self.shared.oldest();
+        if to.version + 1 < oldest {
+            return Err(LogError::Compacted { wanted: to.version, oldest });
+        }
+        self.guarded(|writer| writer.cut_behind(to, why))
+    }
+
+    fn cut_behind(&mut self, to: Position, why: &str) -> Result<Truncated, LogError> {
+        let mut plan = Plan::make(&*self.vfs, &self.dir, &self.shared.bases(), to.version + 1)?;
+        plan.check_end(to.hash)?;
+        plan.set_aside(&*self.vfs, &self.dir, why)?;
+        self.shared.cut(to.version);
+        self.lower_mark().and_then(|()| plan.carry_out(&*self.vfs, &self.dir)).map_err(|error| match error {
+            // Half a cut is not undone, and must not pass for none.
+            LogError::NoSpace { path, source } => LogError::Io { op: "cut", path, source },
+            other => other,
+        })?;
+        let (path, end) = (plan.truncated.segment.clone(), plan.truncated.offset);
+        let salt = Salt::new(&self.config.cluster, plan.header.base);
+        self.segment = Newest { path, file: plan.file, salt, end, filled: end };
+        self.head = to.version;
+        Ok(plan.truncated)
+    }
+
+    fn lower_mark(&mut self) -> Result<(), LogError> {
+        self.mark.write(self.mark_of(self.shared.committed()))?;
+        self.mark.sync(&*self.vfs)
     }
 
     /// A reader of the same log, up to what is durable.

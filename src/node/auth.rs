@@ -1,8 +1,8 @@
 //! Tokens: who may do what, and under which name it is recorded.
 //!
-//! A file of lines `NAME ROLE TOKEN` (role: read, write or admin; `#` begins a comment). The name becomes the
-//! record's actor; an admin's own client may name its user instead, in `X-Rig-Actor`. Only digests are kept,
-//! and compared without an early end, so that neither memory nor time tells a token.
+//! A file of lines `NAME ROLE TOKEN` (role: peer, read, write or admin; `#` begins a comment). The name becomes the
+//! record's actor; an admin's own client may name its user instead, in `X-Rig-Actor`. Only digests are kept, but
+//! for the token that this node shows to its peers; they are compared without an early end, so that time tells nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +17,8 @@ use crate::limits::ACTOR_BYTES_MAX;
 /// What a token allows; each allows what the one before it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
+    /// To speak as another node, and nothing else.
+    Peer,
     /// Everything that changes nothing.
     Read,
     /// Operations too.
@@ -34,9 +36,17 @@ pub(super) struct Caller {
 }
 
 /// All tokens of a node; none means that nobody is asked.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tokens {
     entries: Vec<([u8; 32], Caller)>,
+    for_peers: Option<String>,
+}
+
+impl std::fmt::Debug for Tokens {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|(_, caller)| caller)).finish()
+    }
 }
 
 impl Tokens {
@@ -48,7 +58,7 @@ impl Tokens {
             return Err(bad("others than the owner can read it".into()));
         }
         let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-        let mut entries = Vec::new();
+        let (mut entries, mut for_peers) = (Vec::new(), None);
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -57,6 +67,9 @@ impl Tokens {
                 [name, scope, token] if name.len() <= ACTOR_BYTES_MAX => {
                     let scope =
                         scope_of(scope).ok_or_else(|| bad(format!("line {}: `{scope}` is no role", index + 1)))?;
+                    if scope == Scope::Peer && for_peers.is_none() {
+                        for_peers = Some(token.to_owned());
+                    }
                     entries.push((Sha256::digest(token).into(), Caller { name: name.into(), scope }));
                 }
                 _ => return Err(bad(format!("line {}: expected NAME ROLE TOKEN", index + 1))),
@@ -65,7 +78,12 @@ impl Tokens {
         if entries.is_empty() {
             return Err(bad("there is no token in it".into()));
         }
-        Ok(Self { entries })
+        Ok(Self { entries, for_peers })
+    }
+
+    /// What this node shows when it dials another.
+    pub(super) fn for_peers(&self) -> Option<&str> {
+        self.for_peers.as_deref()
     }
 
     /// Who presents this, from `Authorization` or `X-Api-Key`.
@@ -92,6 +110,7 @@ impl Tokens {
 
 fn scope_of(word: &str) -> Option<Scope> {
     match word {
+        "peer" => Some(Scope::Peer),
         "read" => Some(Scope::Read),
         "write" => Some(Scope::Write),
         "admin" => Some(Scope::Admin),

@@ -49,6 +49,8 @@ pub(super) enum Slot {
     Log(Box<LogStream>),
     /// The same for documents.
     Documents(Box<DocumentStream>),
+    /// The same for events.
+    Events(Box<EventStream>),
 }
 
 /// The answers to a batch, in the order of its lines.
@@ -56,6 +58,16 @@ pub(super) struct Batch {
     pub(super) exchange: Exchange,
     pub(super) lines: Vec<Option<Box<str>>>,
     pub(super) missing: usize,
+}
+
+/// A reader of events.
+pub(super) struct EventStream {
+    pub(super) exchange: Exchange,
+    /// The last number that it has.
+    pub(super) after: u64,
+    pub(super) follow: bool,
+    pub(super) begun: Option<http::Stream>,
+    pub(super) heard: Instant,
 }
 
 /// A long list at one version.
@@ -72,6 +84,8 @@ pub(super) struct DocumentStream {
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) http: http::Connection,
+    /// What `http` held when all connections were added up last.
+    pub(super) counted: usize,
     pub(super) out: Vec<u8>,
     sent: usize,
     /// Number of the request at the front of `slots`. Numbers begin at a different place for each connection, so
@@ -85,6 +99,8 @@ pub(super) struct Connection {
     pub(super) peer_ended: bool,
     /// No request is taken any more; close when everything is written.
     pub(super) ending: bool,
+    /// It becomes a peer's, with this answer.
+    pub(super) upgrade: Option<Vec<u8>>,
     stuck_since: Option<Instant>,
     /// Everything is said: until then we wait for the client to close first.
     linger_until: Option<Instant>,
@@ -104,6 +120,7 @@ impl Connection {
         Self {
             socket,
             http: http::Connection::new(now),
+            counted: 0,
             out: Vec::new(),
             sent: 0,
             front: serial << 32,
@@ -112,6 +129,7 @@ impl Connection {
             held_back: false,
             peer_ended: false,
             ending: false,
+            upgrade: None,
             stuck_since: None,
             linger_until: None,
         }

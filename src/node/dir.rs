@@ -25,12 +25,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::NAME_BYTES_MAX;
 use crate::types::{ClusterId, NodeId, Role};
 
 /// The only format of a data directory there is so far.
 pub const FORMAT: u32 = 1;
-/// Bytes of a node's name: it becomes a file name and a header value.
-pub const NAME_BYTES_MAX: usize = 64;
 
 const META: &str = "meta.json";
 const META_NEW: &str = "meta.json.new";

@@ -11,36 +11,44 @@
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
 
 mod connections;
+mod effects;
 mod housekeeping;
+mod operators;
+mod peering;
+mod streaming;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::alone;
 use super::auth::Tokens;
+use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
 use super::keys::Runs;
 use super::metrics::Metrics;
+use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
-use super::routes::{Desk, Later};
+use super::routes::{Body, Desk, Later, Search};
 use super::snapshots::SnapshotFile;
 use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::{Done, LogThread};
-use super::{Config, NodeError, Ready, start};
+use super::{Config, NodeError, Ready, events, rescue, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
-use crate::log::{self, LogError, Reader};
-use crate::replication::Input;
-use crate::types::{ClusterId, Hash, Mode, NodeState, Record, Version, format_time};
+use crate::log::{self, Batch, LogError, Reader};
+use crate::replication::{Asked, Input, Link, Message};
+use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -55,6 +63,21 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Task {
     Record(Version),
     Hash(Version),
+    /// The operator's word about this node's role or the cluster.
+    Operator(Operator),
+    /// A page for which every document is read.
+    Page(Search),
+}
+
+/// What an operator may ask for.
+#[derive(Debug, Clone)]
+pub(super) enum Operator {
+    Promote { force: bool },
+    Demote,
+    Change(Asked),
+    Prepare { version: Version, operation: Operation },
+    Decide { commit: bool },
+    Remove { id: NodeId, force: bool },
 }
 
 /// What the pool has done.
@@ -62,8 +85,13 @@ enum PoolDone {
     Piece { to: ReplyTo, piece: Result<Piece, LogError> },
     Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
     Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
+    Page { to: ReplyTo, body: Body },
     Snapshot { version: Version, written: io::Result<(Runs, u64)> },
     Keys(Result<Runs, NodeError>),
+    Recorded(io::Result<()>),
+    CoreHash { link: Link, version: Version, hash: Result<Option<Hash>, LogError> },
+    Wire { link: Link, range: Range, read: Result<(Position, Vec<u8>, Version), LogError> },
+    Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
     Spare(Result<log::Spare, LogError>),
     Nothing,
 }
@@ -80,13 +108,41 @@ pub struct Node {
     begin: Instant,
     settings: http::Settings,
     tokens: Tokens,
-    cluster: ClusterId,
+    cluster: Option<ClusterId>,
     oldest: Version,
     notes: Vec<String>,
     engine: Engine,
     reader: Reader,
     log_thread: LogThread,
-    standing_file: StandingFile,
+    standing_file: Arc<Mutex<StandingFile>>,
+    alone: Vec<alone::Range>,
+    alone_to_note: Vec<alone::Range>,
+    peers: Vec<Option<Box<Peer>>>,
+    touched_peers: BTreeSet<usize>,
+    next_link: Link,
+    /// Room for records on their way to a peer.
+    wire: Vec<u8>,
+    /// Room for what a peer has sent.
+    room: Vec<u8>,
+    dialer: Dialer,
+    /// Whether the core has been told that every address was tried.
+    tried: bool,
+    /// Peers that were refused, and why.
+    refused_peers: BTreeMap<String, String>,
+    operators: BTreeMap<u64, ReplyTo>,
+    operator_count: u64,
+    /// Operators' requests of this turn.
+    asked: Vec<(ReplyTo, Operator)>,
+    /// Changes that wait to be committed.
+    changes: Vec<(ReplyTo, Asked, Instant)>,
+    rescue_dir: PathBuf,
+    /// A batch that found no room, while others may have it.
+    put_aside: Option<Batch>,
+    try_again_at: Option<Instant>,
+    rescued: usize,
+    events: events::Events,
+    sync_poll: BusyPoll,
+    request_poll: BusyPoll,
     pool: Pool<PoolDone>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
@@ -96,6 +152,8 @@ pub struct Node {
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
     followers: usize,
+    /// Bytes that the connections hold of requests that are coming in.
+    buffered: usize,
     later: Vec<Later>,
     answers: Vec<Answer>,
     common: Vec<u8>,
@@ -106,6 +164,8 @@ pub struct Node {
     stop: Arc<AtomicBool>,
     draining_until: Option<Instant>,
     blocked_since: Option<String>,
+    degraded_since: Option<String>,
+    announced_role: Option<Role>,
     accept_again: bool,
     next_expiry: Instant,
     next_tick: Instant,
@@ -143,7 +203,7 @@ impl Node {
     pub fn start(config: Config) -> Result<Self, NodeError> {
         let begin = Instant::now();
         let tokens = check_exposure(&config)?;
-        let mut dir = DataDir::open(&config.data_dir)?;
+        let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock()?;
         let (listener, address) = listen(config.listen)?;
         let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -151,7 +211,7 @@ impl Node {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
         };
-        let started = start::start(&mut dir, &config, &url, now())?;
+        let started = start::start(&dir, &config, &url, now())?;
 
         let failed = |op: &'static str| {
             let path = dir.path().to_owned();
@@ -165,6 +225,11 @@ impl Node {
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
         let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
+        let (state, folder) = (dir.state(), dir.rescue());
+        let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
+        let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
+        let mut dialer = Dialer::default();
+        config.peers.iter().for_each(|url| dialer.add(url, begin));
         Ok(Self {
             poll,
             waker,
@@ -173,13 +238,34 @@ impl Node {
             begin,
             settings,
             tokens,
-            cluster: started.cluster,
+            cluster: dir.meta().cluster_id,
             oldest: started.oldest,
             notes: started.notes,
             engine: started.engine,
             reader,
             log_thread,
-            standing_file: started.standing_file,
+            standing_file: Arc::new(Mutex::new(started.standing_file)),
+            alone: noted,
+            alone_to_note: Vec::new(),
+            peers: Vec::new(),
+            touched_peers: BTreeSet::new(),
+            next_link: 0,
+            wire: Vec::new(),
+            room: Vec::new(),
+            dialer,
+            tried: config.peers.is_empty(),
+            refused_peers: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            operator_count: 0,
+            asked: Vec::new(),
+            changes: Vec::new(),
+            rescue_dir: dir.rescue(),
+            put_aside: None,
+            try_again_at: None,
+            rescued,
+            events: events::Events::default(),
+            sync_poll: BusyPoll::new(SYNC_MAX),
+            request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
             connections: Vec::new(),
             free: Vec::new(),
@@ -187,6 +273,7 @@ impl Node {
             touched: BTreeSet::new(),
             streaming: BTreeSet::new(),
             followers: 0,
+            buffered: 0,
             later: Vec::new(),
             answers: Vec::new(),
             common: Vec::new(),
@@ -197,6 +284,8 @@ impl Node {
             stop: Arc::new(AtomicBool::new(false)),
             draining_until: None,
             blocked_since: None,
+            degraded_since: None,
+            announced_role: None,
             accept_again: false,
             next_expiry: begin,
             next_tick: begin,
@@ -228,9 +317,12 @@ impl Node {
             if let Err(error) = self.turn(&mut events) {
                 break Err(error);
             }
-            if on_ready.is_some() && self.engine.is_open() && Instant::now() >= announce_at {
+            if on_ready.is_some() && self.can_answer() && Instant::now() >= announce_at {
                 match self.announce() {
-                    Ok(()) => on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready())),
+                    Ok(()) => {
+                        self.announced_role = Some(self.engine.core().role());
+                        on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready()));
+                    }
                     // The node works; that others cannot find it yet is no reason to end it.
                     Err(error) if error.is_no_space() => {
                         if announce_at == self.begin {
@@ -241,7 +333,7 @@ impl Node {
                     Err(error) => break Err(error.into()),
                 }
             }
-            if self.engine.is_open() && !std::mem::replace(&mut self.in_background, true) {
+            if self.can_answer() && !std::mem::replace(&mut self.in_background, true) {
                 self.begin_background();
             }
             if self.is_drained() {
@@ -251,8 +343,15 @@ impl Node {
         self.end(outcome)
     }
 
+    /// Whether clients have something from this node: without other members only when its epoch is open.
+    fn can_answer(&self) -> bool {
+        let core = self.engine.core();
+        let has_others = core.config().is_some_and(|config| config.members.len() > 1);
+        self.engine.is_open() || core.role() == Role::Replica || has_others || !self.config.peers.is_empty()
+    }
+
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
-        match self.poll.poll(events, Some(self.patience())) {
+        match self.wait(events) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
@@ -264,7 +363,18 @@ impl Node {
             match event.token() {
                 LISTENER => accept = true,
                 WAKER => woken = true,
+                Token(token) if token >= peering::PEERS => {
+                    let place = token - peering::PEERS;
+                    if let Some(Some(peer)) = self.peers.get_mut(place) {
+                        peer.readable |= event.is_readable() || event.is_read_closed();
+                        self.touched_peers.insert(place);
+                        if event.is_writable() || event.is_error() {
+                            self.connected(place, now)?;
+                        }
+                    }
+                }
                 Token(index) => {
+                    self.request_poll.end();
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
                         connection.peer_ended |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed();
@@ -281,61 +391,95 @@ impl Node {
             self.accept(now);
         }
         self.serve_touched(now)?;
-        self.record_standing(now)?;
+        self.ask_core(now)?;
+        self.serve_peers(now)?;
         self.housekeeping(now)?;
-        self.dispatch();
+        self.perform_effects(now)?;
+        self.dispatch(now)?;
+        self.deliver_peers(now)?;
         self.deliver(now)?;
+        self.engine.apply_some(now)?;
         Ok(())
     }
 
-    /// The next batch goes to the log thread if it is free.
-    fn dispatch(&mut self) {
-        if !self.log_thread.is_busy()
-            && let Some(batch) = self.engine.take_batch()
-        {
-            // Alone, what is durable is decided; with others the core's commit position would stand here.
-            self.log_thread.write(batch, Version::MAX);
+    /// Until something happens; asleep, unless it must come soon.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        while self.touched.is_empty() && self.touched_peers.is_empty() && self.is_expectant(Instant::now()) {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            // The log thread, or the client, may be waiting for this core.
+            std::thread::yield_now();
         }
+        self.poll.poll(events, Some(self.patience()))
+    }
+
+    fn is_expectant(&mut self, now: Instant) -> bool {
+        self.sync_poll.goes_on(now) || self.request_poll.goes_on(now)
+    }
+
+    /// The next batch goes to the log thread if it is free, and to the replicas at the same time.
+    fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
+        if self.log_thread.is_busy() || self.put_aside.is_some() {
+            return Ok(());
+        }
+        self.engine.flush(now)?;
+        self.perform_effects(now)?;
+        if let Some(batch) = self.engine.take_batch() {
+            // Alone, what is durable is decided.
+            let core = self.engine.core();
+            let committed = if core.decides_alone() { Version::MAX } else { core.committed() };
+            self.sync_poll.begin(batch.len(), Instant::now());
+            self.log_thread.write(batch, committed);
+        }
+        // The replicas work while this disk does.
+        self.deliver_peers(now)
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
         for done in self.log_thread.take_done() {
+            self.sync_poll.end();
             match done {
                 Done::Synced { durable, batch, took } => {
-                    self.dispatch();
+                    self.dispatch(now)?;
+                    self.request_poll.begin(batch.len(), now.instant);
                     self.metrics.synced(batch.len(), batch.bytes(), took);
                     self.bytes_since_spare += batch.bytes() as u64;
                     self.engine.synced(durable, batch, now)?;
                 }
-                Done::NoRoom => {
-                    ::log::error!(
-                        "the disk of {} is full: writes are refused until there is room",
-                        self.dir.path().display()
-                    );
+                Done::NoRoom(batch) => {
+                    if self.put_aside.is_none() {
+                        ::log::error!(
+                            "the disk of {} is full: writes are refused until there is room",
+                            self.dir.path().display()
+                        );
+                    }
+                    self.put_aside = Some(batch);
                     self.engine.no_room(now)?;
+                    self.perform_effects(now)?;
+                    if self.try_again_at.is_none() {
+                        // Nobody else has it: it never was.
+                        self.put_aside = None;
+                    }
                 }
+                Done::Cut(end) => self.log_was_cut(end, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),
             }
-        }
-        if self.engine.is_open() && self.engine.core().state() == NodeState::Blocked && self.blocked_since.is_none() {
-            self.blocked_since = Some(format_time(now.micros));
         }
         self.touched.extend(self.streaming.iter().copied());
         Ok(())
     }
 
-    /// What the core promises becomes durable before it goes on. Rare: this may block.
-    fn record_standing(&mut self, now: Now) -> Result<(), NodeError> {
-        while let Some(standing) = self.engine.take_to_record() {
-            self.standing_file.record(standing).map_err(|source| NodeError::Io {
-                op: "record the standing in",
-                path: self.dir.state(),
-                source,
-            })?;
-            self.engine.tell(Input::Recorded, now)?;
+    /// A batch that found no room and that others may have is written again, until there is room.
+    fn try_again(&mut self, now: Now) {
+        if self.try_again_at.is_some_and(|at| at <= now.instant) && !self.log_thread.is_busy() {
+            self.try_again_at = None;
+            if let Some(batch) = self.put_aside.take() {
+                self.log_thread.write(batch, self.engine.core().committed());
+            }
         }
-        Ok(())
     }
 
     /// What a start does not wait for: the keys of earlier requests, and the next segment.

@@ -16,7 +16,9 @@
 
 #![allow(clippy::result_large_err, reason = "a problem is rare, and its facts are worth their bytes")]
 
+mod alone;
 mod auth;
+mod busy_poll;
 mod chronicle;
 mod connection;
 mod deep;
@@ -24,10 +26,13 @@ pub mod dir;
 mod engine;
 mod error;
 mod event_loop;
+mod events;
 mod keys;
 mod locks;
 mod metrics;
+mod peers;
 mod pool;
+pub mod rescue;
 mod routes;
 mod snapshots;
 mod start;
@@ -60,8 +65,10 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Mode, numbers and times to change in the log.
     pub asked: Asked,
-    /// Whether other nodes were named: without them an answer is then `degraded`.
-    pub peers_expected: bool,
+    /// What the node is to be; `None`: what it was, a primary if it was nothing.
+    pub role: Option<Role>,
+    /// Addresses of other nodes: `http://host:port`.
+    pub peers: Vec<String>,
     /// From admission to 504, when the client does not say.
     pub request_timeout: Duration,
     /// How long a stop waits for what is in flight.
@@ -84,7 +91,8 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7440)),
             advertise: None,
             asked: Asked::default(),
-            peers_expected: false,
+            role: None,
+            peers: Vec::new(),
             request_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             tokens: None,

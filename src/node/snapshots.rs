@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chronicle::Chronicle;
-use super::keys::{Frozen, Run, Runs};
+use super::keys::{Frozen, Keys, Run, Runs};
 use crate::service::{Service, Snapshot};
 use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
 
@@ -193,6 +193,17 @@ pub(super) fn tidy(dir: &Path, cluster: ClusterId) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the snapshots of versions behind `to`, durably: the log is about to be cut there.
+pub(super) fn remove_after(dir: &Path, to: Version) -> io::Result<()> {
+    for path in Names::read(dir)?.snapshots {
+        let version = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Version>().ok());
+        if version.is_none_or(|version| version > to) {
+            fs::remove_file(path)?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}
+
 /// What is in the folder, by kind.
 #[derive(Default)]
 struct Names {
@@ -268,6 +279,11 @@ impl SnapshotFile {
     pub(super) fn keys_bytes(&self) -> u64 {
         let length = |name: &Version| fs::metadata(run_path(self.folder(), *name)).map_or(0, |found| found.len());
         self.runs.iter().map(length).sum()
+    }
+
+    /// The table of keys as a start would have it.
+    pub(super) fn table(&self) -> io::Result<Keys> {
+        Ok(Keys::restored(self.keyed, self.now, Some(self.keys()?)))
     }
 
     /// Reads the keys.

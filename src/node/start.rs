@@ -16,8 +16,8 @@ use super::keys::{Keys, Runs};
 use super::snapshots::{self, SnapshotFile};
 use super::state::StandingFile;
 use super::{Config, NodeError};
-use crate::log::{self, DiskVfs, Opened, Reader, Vfs, Writer};
-use crate::replication::{Found, Member, Replication};
+use crate::log::{self, DiskVfs, MemVfs, Opened, Reader, Sealer, Writer};
+use crate::replication::{Found, Member, Replication, Standing};
 use crate::service::{Documents, Entry, Service, Settings};
 use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
 
@@ -31,7 +31,6 @@ pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) writer: Writer,
     pub(super) standing_file: StandingFile,
-    pub(super) cluster: ClusterId,
     pub(super) oldest: Version,
     /// A snapshot whose keys are still to be read.
     pub(super) keys_to_load: Option<SnapshotFile>,
@@ -42,21 +41,23 @@ pub(super) struct Started {
 }
 
 /// Opens everything.
-pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
-    let cluster = match dir.meta().cluster_id {
-        Some(cluster) => cluster,
-        None => {
-            // The first primary makes the cluster, before anything is logged in its name.
-            let cluster = ClusterId(*uuid::Uuid::now_v7().as_bytes());
-            dir.set_cluster_id(cluster)?;
-            cluster
-        }
+pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
+    let cluster = dir.meta().cluster_id;
+    let Opened { writer, sealer, report } = match cluster {
+        Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster))?,
+        // A node that does not know its cluster has an empty log in memory: it is replaced before the first record.
+        None => log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, ClusterId::default()))?,
     };
-    let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
-    let log_config = log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true };
-    let Opened { writer, sealer, report } = log::open(Arc::clone(&vfs), dir.path(), &log_config)?;
-    let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let reader = writer.reader();
+    let cluster = cluster.unwrap_or_default();
+    // Behind the log: a node that does not start changes nothing.
+    let mut standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
+    let was = standing_file.last().map(|standing| if standing.primary { Role::Primary } else { Role::Replica });
+    let role = config.role.or(was).unwrap_or(Role::Primary);
+    if was.is_none() && role == Role::Replica {
+        // So that the next start without a word remembers it.
+        io(standing_file.record(Standing::default()), "record the role in", &dir.state())?;
+    }
 
     let mut state = State::load(dir, cluster, config, &reader, &report)?;
     let committed = report.committed.max(state.applied.version);
@@ -65,9 +66,10 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
 
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs) = state.chronicle.with_tail(&tail);
+    let boot = uuid::Uuid::now_v7().as_u64_pair().1;
     let found = Found {
         me,
-        boot: uuid::Uuid::now_v7().as_u64_pair().1,
+        boot,
         head: report.head.version,
         committed,
         applied: state.applied.version,
@@ -76,7 +78,7 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         standing: standing_file.last().cloned(),
     };
     let mut outputs = Vec::new();
-    let core = Replication::start(found, Role::Primary, config.asked, config.peers_expected, 0, &mut outputs);
+    let core = Replication::start(found, role, config.asked, !config.peers.is_empty(), 0, &mut outputs);
     let mut notes = Vec::new();
     if let Some(cut) = &report.cut {
         notes.push(format!(
@@ -107,12 +109,52 @@ pub(super) fn start(dir: &mut DataDir, config: &Config, url: &str, now: Now) -> 
         engine: Engine::new(parts, now)?,
         writer,
         standing_file,
-        cluster,
         oldest: report.oldest,
         keys_to_load: state.keys_to_load,
         snapshot: state.snapshot,
         notes,
     })
+}
+
+/// The log of a node that has just found its cluster.
+pub(super) fn open_log(dir: &DataDir, config: &Config, cluster: ClusterId) -> Result<(Writer, Sealer), NodeError> {
+    let Opened { writer, sealer, .. } = log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster))?;
+    Ok((writer, sealer))
+}
+
+fn log_config(config: &Config, cluster: ClusterId) -> log::Config {
+    log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true }
+}
+
+/// The state up to a version, for a node whose log was cut back to there.
+pub(super) fn rebuild(
+    dir: &DataDir,
+    config: &Config,
+    cluster: ClusterId,
+    reader: &Reader,
+    upto: Version,
+) -> Result<Rebuilt, NodeError> {
+    let folder = dir.snapshots();
+    let mut state = State::empty(cluster, config.memory_max_bytes);
+    for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
+        if snapshot.position.version <= upto
+            && let Ok(found) = State::from_snapshot(snapshot, config, reader, true)
+        {
+            state = found;
+            break;
+        }
+    }
+    state.replay(reader, upto)?;
+    let State { service, keys, chronicle, applied, .. } = state;
+    Ok(Rebuilt { service, keys, chronicle, applied })
+}
+
+/// See [`rebuild`].
+pub(super) struct Rebuilt {
+    pub(super) service: Box<dyn Service>,
+    pub(super) keys: Keys,
+    pub(super) chronicle: Chronicle,
+    pub(super) applied: Position,
 }
 
 /// The service and what Rig remembers beside it, on its way to the committed version.
@@ -155,7 +197,7 @@ impl State {
             if version > head {
                 return Err(NodeError::AheadOfLog { path: snapshot.path().to_owned(), snapshot: version, head });
             }
-            match Self::from_snapshot(snapshot, config, reader) {
+            match Self::from_snapshot(snapshot, config, reader, false) {
                 Ok(state) => return Ok(state),
                 Err(reason) => ::log::warn!("snapshot of version {version} is not used: {reason}"),
             }
@@ -163,7 +205,7 @@ impl State {
         Ok(Self::empty(cluster, config.memory_max_bytes))
     }
 
-    fn from_snapshot(snapshot: SnapshotFile, config: &Config, reader: &Reader) -> Result<Self, String> {
+    fn from_snapshot(snapshot: SnapshotFile, config: &Config, reader: &Reader, whole: bool) -> Result<Self, String> {
         let version = snapshot.position.version;
         let hash = reader.hash(version).map_err(|error| error.to_string())?;
         if hash != Some(snapshot.position.hash) {
@@ -171,7 +213,7 @@ impl State {
         }
         let mut service = Documents::new(Settings { memory_max_bytes: config.memory_max_bytes });
         snapshot.restore(&mut service).map_err(|error| error.to_string())?;
-        let later = snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
+        let later = !whole && snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
         let runs = if later { None } else { Some(snapshot.keys().map_err(|error| error.to_string())?) };
         Ok(Self {
             service: Box::new(service),

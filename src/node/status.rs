@@ -1,24 +1,31 @@
 //! `rig status --json`: one node as programs see it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
+use super::alone;
 use super::dir::DataDir;
 use super::engine::Engine;
 use super::metrics::{Exposition, Metrics};
 use super::state;
-use crate::replication::Standing;
-use crate::types::{ClusterId, NodeState, Role, Version};
+use crate::replication::{PeerView, Replication, Standing};
+use crate::types::{ClusterId, NodeId, NodeState, Role, Version};
 
 /// What the event loop adds to what the engine knows.
 pub(super) struct Facts<'a> {
     pub(super) name: &'a str,
-    pub(super) cluster: ClusterId,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) oldest: Version,
     pub(super) http: &'a str,
     pub(super) uptime_s: u64,
     pub(super) draining: bool,
     /// Since when the mode keeps this node from writing.
     pub(super) blocked_since: Option<&'a str>,
+    pub(super) degraded_since: Option<&'a str>,
+    pub(super) alone: &'a [alone::Range],
+    pub(super) rescued: usize,
+    pub(super) refused_peers: &'a BTreeMap<String, String>,
 }
 
 /// The object of a running node.
@@ -29,7 +36,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "type": "status",
         "name": facts.name,
         "node_id": core.me().to_string(),
-        "cluster_id": facts.cluster.to_string(),
+        "cluster_id": facts.cluster.map(|id| id.to_string()),
         "role": core.role().as_str(),
         "state": core.state().as_str(),
         "epoch": core.epoch().number,
@@ -44,13 +51,16 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             "mode": config.map(|config| config.replication.as_str()),
             "min_replicas": config.map(|config| config.min_replicas),
             "sync_timeout_ms": config.map(|config| config.sync_timeout_ms),
-            "in_sync": [facts.name],
-            "degraded_since": null,
+            "ack": config.map(|config| config.ack.as_str()),
+            "in_sync": in_sync(core, facts.name),
+            "degraded_since": facts.degraded_since,
             "blocked_since": facts.blocked_since,
-            "alone": [],
+            "alone": alone(core, facts.alone),
         },
-        "peers": [],
-        "can_promote": false,
+        "peers": peers(engine),
+        "primary": core.primary().map(|member| member.name.clone()),
+        "waits_for": waits_for(core),
+        "can_promote": core.can_promote(),
         "service": {
             "kind": engine.service().kind(),
             "healthy": true,
@@ -58,11 +68,68 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             "documents": engine.service().documents().map(|documents| documents.len()),
             "memory_bytes": engine.service().documents().map(|documents| documents.memory_bytes()),
         },
-        "rescued": 0,
+        "rescued": facts.rescued,
+        "refused_peers": facts.refused_peers,
         "disk_full": engine.is_disk_full(),
         "draining": facts.draining,
         "rig": env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// Names of the in-sync set, the primary first.
+fn in_sync(core: &Replication, own: &str) -> Vec<String> {
+    let names = core.peers();
+    let name_of = |id: &NodeId| match names.iter().find(|peer| peer.member.id == *id) {
+        _ if *id == core.me() => own.to_owned(),
+        Some(peer) => peer.member.name.clone(),
+        None => id.to_string(),
+    };
+    let primary = match core.role() {
+        Role::Primary => Some(own.to_owned()),
+        Role::Replica => core.primary().map(|member| member.name.clone()),
+    };
+    primary.into_iter().chain(core.in_sync().iter().map(name_of)).collect()
+}
+
+/// Ranges of versions that were acknowledged alone; the last one may go on.
+fn alone(core: &Replication, noted: &[alone::Range]) -> Vec<Value> {
+    let mut ranges: Vec<Value> = noted.iter().map(|range| json!({ "from": range.from, "to": range.to })).collect();
+    if let Some(from) = core.alone_from()
+        && core.committed() >= from
+    {
+        ranges.push(json!({ "from": from, "to": null }));
+    }
+    ranges
+}
+
+fn peers(engine: &Engine) -> Vec<Value> {
+    let core = engine.core();
+    let head = core.appended();
+    let view = |peer: &PeerView| {
+        let lag = head.saturating_sub(peer.acked);
+        let silent_ms = peer.heard.map(|heard| engine.core_now().saturating_sub(heard) / 1000);
+        json!({
+            "name": peer.member.name,
+            "node_id": peer.member.id.to_string(),
+            "url": peer.member.url,
+            "connected": peer.connected,
+            "in_sync": peer.in_sync,
+            "acked": peer.acked,
+            "lag_ops": lag,
+            "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
+        })
+    };
+    core.peers().iter().map(view).collect()
+}
+
+/// Names of those whom a recovering node waits for.
+fn waits_for(core: &Replication) -> Vec<String> {
+    let Some(waiting) = core.waiting() else { return Vec::new() };
+    let peers = core.peers();
+    let name_of = |id: &NodeId| {
+        peers.iter().find(|peer| peer.member.id == *id).map_or_else(|| id.to_string(), |peer| peer.member.name.clone())
+    };
+    waiting.members.iter().map(name_of).collect()
 }
 
 /// The same object for a directory whose node does not run, from its files alone.

@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
+use super::rescue::{self, Order};
 use crate::log::{Batch, LogError, Writer};
-use crate::types::{Durable, Version};
+use crate::types::{Durable, Position, Version};
 
-/// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
-struct Job {
-    batch: Batch,
-    committed: Version,
+enum Job {
+    /// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
+    Write { batch: Batch, committed: Version },
+    /// Set aside what is behind `end`, unless it is rolled back, then cut it off.
+    Cut { end: Position, order: Option<Order> },
 }
 
 /// What it answers.
@@ -29,7 +31,9 @@ pub(super) enum Done {
     /// The batch is durable.
     Synced { durable: Durable, batch: Batch, took: Duration },
     /// There was no room: nothing of the batch is in the log.
-    NoRoom,
+    NoRoom(Batch),
+    /// The log ends there, and what was behind it is in `rescue/`.
+    Cut(Position),
     /// The log is closed for good.
     Failed(LogError),
     /// The thread has panicked: a bug, and the log is closed for good.
@@ -65,7 +69,16 @@ impl LogThread {
         self.busy = true;
         // The receiver is gone only after a failure, which is on its way to us.
         if let Some(jobs) = &self.jobs {
-            drop(jobs.send(Job { batch, committed }));
+            drop(jobs.send(Job::Write { batch, committed }));
+        }
+    }
+
+    /// Cuts the log back.
+    pub(super) fn cut(&mut self, end: Position, order: Option<Order>) {
+        assert!(!self.busy, "only a log that stands still is cut");
+        self.busy = true;
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(Job::Cut { end, order }));
         }
     }
 
@@ -113,8 +126,17 @@ impl Drop for Report {
 fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
     let mut committed = 0;
     while let Ok(job) = inbox.recv() {
-        committed = job.committed;
-        match write(&mut writer, job) {
+        let done = match job {
+            Job::Write { batch, committed: upto } => {
+                committed = upto;
+                write(&mut writer, batch, upto)
+            }
+            Job::Cut { end, order } => {
+                committed = committed.min(end.version);
+                cut(&mut writer, end, order.as_ref())
+            }
+        };
+        match done {
             Ok(done) => report.tell(done),
             Err(error) => {
                 report.tell(Done::Failed(error));
@@ -129,11 +151,19 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
     report.ended = true;
 }
 
-fn write(writer: &mut Writer, Job { mut batch, committed }: Job) -> Result<Done, LogError> {
+fn cut(writer: &mut Writer, end: Position, order: Option<&Order>) -> Result<Done, LogError> {
+    if let Some(order) = order {
+        rescue::write(&writer.reader(), order)?;
+    }
+    writer.cut(end, if order.is_some() { "left" } else { "rolled-back" })?;
+    Ok(Done::Cut(end))
+}
+
+fn write(writer: &mut Writer, mut batch: Batch, committed: Version) -> Result<Done, LogError> {
     let begin = Instant::now();
     match writer.append(&mut batch) {
         Ok(()) => {}
-        Err(LogError::NoSpace { .. }) => return Ok(Done::NoRoom),
+        Err(LogError::NoSpace { .. }) => return Ok(Done::NoRoom(batch)),
         Err(error) => return Err(error),
     }
     let durable = writer.sync()?;

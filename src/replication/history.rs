@@ -58,7 +58,7 @@ impl History {
     }
 
     /// Epoch of the record at `version`.
-    pub(super) fn at(&self, version: Version) -> Epoch {
+    pub fn at(&self, version: Version) -> Epoch {
         let behind = self.0.partition_point(|start| start.first <= version);
         behind.checked_sub(1).map(|place| self.0[place].epoch).unwrap_or_default()
     }

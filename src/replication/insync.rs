@@ -61,6 +61,20 @@ impl Replication {
         self.peer(id).map_or(0, |peer| if in_memory { peer.received } else { peer.durable })
     }
 
+    /// Whether an answer waits until the in-sync set has applied what it is about.
+    pub(super) fn waits_for_apply(&self) -> bool {
+        self.log.configs.in_force().iter().any(|(_, config)| config.ack == AckLevel::Applied)
+    }
+
+    /// What may be answered: everything that is applied here and, where the acknowledgement means that, on every other
+    /// member of the in-sync set.
+    pub fn answerable(&self) -> Version {
+        if !self.waits_for_apply() {
+            return Version::MAX;
+        }
+        self.recorded.set.iter().map(|id| self.peer(*id).map_or(0, |peer| peer.applied)).min().unwrap_or(Version::MAX)
+    }
+
     /// Whether every configuration that may be in force is `async`.
     fn never_waits(&self) -> bool {
         let mut in_force = self.log.configs.in_force().iter();
@@ -218,7 +232,8 @@ impl Replication {
     }
 
     fn is_degraded_with(&self, set: &[NodeId]) -> bool {
-        let Some(config) = self.log.configs.newest() else { return false };
+        // A member that is being added was promised to nobody yet.
+        let Some(config) = self.log.configs.oldest() else { return false };
         let replicas = config.replicas() as usize;
         let alone = replicas == 0 && self.peers_expected;
         config.replication == Mode::SemiSync && (set.len() < replicas || alone)

@@ -164,8 +164,10 @@ impl Replication {
         match input {
             // The hot path: nothing else becomes possible by it.
             Input::Propose { expect } => return self.on_propose(expect, out),
-            Input::Applied(version) => return self.on_applied(version),
+            Input::Applied(version) => return self.on_applied(version, out),
+            Input::Prepare { version } => return self.on_prepare(version, out),
             Input::Flush => self.on_flush(out),
+            Input::Decide { commit } => self.on_decide(commit, out),
             Input::Synced(durable) => self.on_synced(durable.version(), out),
             Input::Recorded => self.on_recorded(),
             Input::NoRoom { last } => self.on_no_room(last, out),
@@ -351,10 +353,13 @@ impl Replication {
         out.push(Output::Commit(version));
     }
 
-    fn on_applied(&mut self, version: Version) {
+    fn on_applied(&mut self, version: Version, out: &mut Outputs) {
         let Known { applied, committed, .. } = self.log;
         assert!(applied <= version && version <= committed, "applied {applied} -> {version}, committed {committed}");
         self.log.applied = version;
+        if self.waits_for_apply() {
+            self.acknowledge(out);
+        }
     }
 
     fn on_synced(&mut self, durable: Version, out: &mut Outputs) {

@@ -39,6 +39,7 @@ mod links;
 mod machine;
 mod message;
 mod outlook;
+mod participant;
 mod primary;
 mod recovery;
 mod replica;
@@ -72,6 +73,16 @@ pub enum Input {
     Propose {
         /// The version that the client demands.
         expect: Option<Version>,
+    },
+    /// A caller from outside wants this version prepared, on a node that no primary lists.
+    Prepare {
+        /// It must be the next one.
+        version: Version,
+    },
+    /// What is prepared is committed, or rolled back, on that caller's word.
+    Decide {
+        /// Which of the two.
+        commit: bool,
     },
     /// What was appended goes to the log thread now: it may go to the replicas too.
     Flush,
@@ -304,6 +315,12 @@ pub enum Refusal {
         /// How many are in sync and answer.
         present: u32,
     },
+    /// A primary lists this node, or it is one: it takes no participant calls.
+    NotParticipant,
+    /// Something is prepared already, or being written or cut.
+    InProgress,
+    /// Nothing is prepared.
+    NothingPrepared,
     /// Another version is next.
     VersionConflict {
         /// The version that would be next.

@@ -90,16 +90,37 @@ impl Replication {
         }
     }
 
-    /// Those who hold a committed version on their disks, this node first.
-    pub fn holders(&self, version: Version) -> Vec<NodeId> {
-        let peers = self.peers.iter().filter(|peer| peer.durable >= version).map(|peer| peer.id);
-        std::iter::once(self.me.id).chain(peers).collect()
+    /// The last version of the primary's log, as far as this replica has heard.
+    pub fn head_of_primary(&self) -> Version {
+        match &self.part {
+            Part::Replica(replica) => replica.leader.as_ref().map_or(0, |leader| leader.head),
+            Part::Primary(_) | Part::Candidate(_) => self.log.appended,
+        }
     }
 
-    /// The last version that everyone in the in-sync set has applied, this node not counted.
-    pub fn applied_by_all(&self) -> Version {
-        let of = |id: &NodeId| self.peer(*id).map_or(0, |peer| peer.applied);
-        self.recorded.set.iter().map(of).min().unwrap_or(Version::MAX)
+    /// Operations that the primary has and this node's service has not, as far as it has heard.
+    pub fn lag(&self) -> Version {
+        let head = match &self.part {
+            Part::Primary(_) => self.log.committed,
+            Part::Replica(_) | Part::Candidate(_) => self.head_of_primary().max(self.log.committed),
+        };
+        head.saturating_sub(self.log.applied)
+    }
+
+    /// Whether the newest configuration is known to be committed.
+    pub fn config_is_committed(&self) -> bool {
+        self.log.configs.newest_version() <= self.log.committed
+    }
+
+    /// Whether this primary's own disk decides: nobody else's acknowledgement is waited for.
+    pub fn decides_alone(&self) -> bool {
+        matches!(self.part, Part::Primary(_)) && self.acknowledged_by_all() == self.log.durable && self.peers.is_empty()
+    }
+
+    /// Names of those who hold a committed version on their disks, this node first.
+    pub fn holders(&self, version: Version) -> impl Iterator<Item = &str> {
+        let peers = self.peers.iter().filter(move |peer| peer.durable >= version);
+        std::iter::once(self.me.name.as_str()).chain(peers.map(|peer| peer.member.name.as_str()))
     }
 
     /// Since which version answers rest on fewer nodes than the log names.
@@ -172,7 +193,7 @@ impl Replication {
         let mut missing: Vec<&Member> = members
             .filter(|member| member.id != self.me.id && self.peer(member.id).is_none_or(|peer| peer.link.is_none()))
             .collect();
-        missing.sort_by(|a, b| a.id.cmp(&b.id));
+        missing.sort_by_key(|member| member.id);
         missing.dedup_by(|a, b| a.id == b.id);
         missing
     }

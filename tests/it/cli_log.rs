@@ -169,7 +169,23 @@ fn the_deep_audit_replays_and_holds_snapshots_against_it() {
     assert!(!snapshots.is_empty(), "a stop leaves a snapshot");
     let agree = format!("{} snapshots agree", snapshots.len());
     assert!(replayed["message"].as_str().unwrap().contains(&agree), "{replayed}");
-    // A snapshot whose bytes say something else is found.
+    // So is one whose keys say something else, with checksums that match: another status for one of them.
+    let runs = std::fs::read_dir(dir.join("snapshots")).unwrap().map(|entry| entry.unwrap().path());
+    let run = runs.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "keys")).unwrap();
+    let whole = std::fs::read(&run).unwrap();
+    let mut bytes = whole.clone();
+    bytes[32 + 96] ^= 1;
+    for (crc_at, part) in [(24, 32..bytes.len()), (28, 0..28)] {
+        let crc = crc32c::crc32c(&bytes[part]);
+        bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+    std::fs::write(&run, bytes).unwrap();
+    let deep = home.run(&["log", "verify", "-D", "n1", "--deep", "--json"]);
+    assert_eq!(deep.code, Some(9), "{deep:#?}");
+    let differs = findings(&deep).into_iter().find(|finding| finding["code"] == "state_differs").unwrap();
+    assert!(differs["message"].as_str().unwrap().contains("keys"), "{differs}");
+    std::fs::write(&run, whole).unwrap();
+    // And one whose documents do.
     let mut bytes = std::fs::read(&snapshots[0]).unwrap();
     let at = bytes.windows(5).position(|window| window == b"\"u33\"").unwrap();
     bytes[at + 2] = b'4';

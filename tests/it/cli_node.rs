@@ -303,6 +303,36 @@ fn a_node_that_says_nothing_leaves_the_outcome_unknown_with_its_key() {
 }
 
 #[test]
+fn a_quiet_batch_still_shows_the_keys_of_what_is_unknown() {
+    let home = Home::new();
+    let node = Node::new(&home);
+    node.signal("STOP");
+    let lines = "{\"method\":\"user_put\",\"data\":{\"id\":\"a\"}}\n".repeat(3);
+    let ran = home.run_with(&["apply", "--batch", "-", "-q", "--json", "--timeout", "300ms"], lines.as_bytes());
+    assert_eq!(ran.code, Some(7), "{ran:#?}");
+    assert_eq!((&ran.json()["type"], &ran.json()["unknown"]), (&json!("summary"), &json!(3)));
+    let told: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let unknown: Vec<_> = told.iter().filter(|line| line["type"] == "unknown").collect();
+    assert_eq!(unknown.iter().map(|line| line["line"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    node.signal("CONT");
+    let key = unknown[1]["key"].as_str().unwrap();
+    let applied = home.ok(&["apply", "user_put", "--data", "{\"id\":\"a\"}", "--key", key, "--json"]).json();
+    assert!((2..=4).contains(&applied["version"].as_u64().unwrap()), "the same operation: {applied}");
+}
+
+#[test]
+fn a_start_tells_programs_too_what_it_has_found() {
+    let home = Home::new();
+    let mut node = Node::new(&home);
+    assert_eq!(node.ready["notes"], json!([]));
+    home.ok(&["apply", "user_put", "--data", "{\"id\":\"a\"}"]);
+    node.kill();
+    let node = Node::serve(&home, &[]);
+    let notes = node.ready["notes"].as_array().unwrap();
+    assert!(notes[0].as_str().unwrap().starts_with("2 records replayed"), "{notes:?}");
+}
+
+#[test]
 fn serve_is_refused_by_its_exit_code_and_stops_by_a_signal() {
     let home = Home::new();
     let mut node = Node::new(&home);
@@ -313,7 +343,7 @@ fn serve_is_refused_by_its_exit_code_and_stops_by_a_signal() {
     assert_eq!(taken.code, Some(1), "{taken:#?}");
     assert!(taken.error()["message"].as_str().unwrap().contains(&listen));
     assert_eq!(home.run(&["serve", "-D", "n2", "--listen", "0.0.0.0:0"]).code, Some(2));
-    assert_eq!(home.run(&["serve", "-D", "n2", "--role", "replica"]).code, Some(2));
+    assert_eq!(home.run(&["serve", "-D", "n2", "--role", "leader"]).code, Some(2));
     assert_eq!(home.run(&["log", "repair", "--truncate-from", "1", "--confirm", "default"]).code, Some(10));
     let status = home.ok(&["status", "-D", ".local/share/rig/default", "--json"]).json();
     assert_eq!((&status["state"], &status["pid"]), (&json!("serving"), &json!(node.pid())));

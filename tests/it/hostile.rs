@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rig::http::{Connection, Next, Settings};
+use rig::limits::{BODIES_BYTES_MAX, BODY_BYTES_MAX};
 
 use crate::malformed;
 use crate::support::{Home, Node, RIG, is_root, run};
-use crate::wire::{Reply, Wire};
+use crate::wire::{self, Reply, Wire};
 
 const REQUESTS: usize = 10_000;
 /// Memory that a node may keep for buffers of its own.
@@ -374,4 +375,58 @@ fn a_running_node_refuses_by_the_exit_code_and_logs_nothing() {
     assert_eq!(with("a-viewers-token", &["log", "dump"]).stdout, head, "what is refused leaves no record");
     drop(node);
     assert_eq!(with("anns-token", &put).code, Some(4), "nobody is there");
+}
+
+/// Promises a body of 6 MB and sends 4 MB of it: the connection, and what is still missing.
+fn half_a_body(address: &str, nth: usize) -> (Wire, Vec<u8>) {
+    let data = format!("{{\"id\":\"half{nth}\",\"text\":\"{}\"}}", "x".repeat(6_000_000));
+    let request = wire::post(
+        "/do",
+        "Content-Type: application/json\r\n",
+        &format!("{{\"method\":\"user_put\",\"data\":{data}}}"),
+    );
+    let (first, rest) = request.as_bytes().split_at(4_000_000);
+    let mut wire = Wire::open(address).unwrap();
+    // A node that refuses it may close before everything is sent.
+    let _ = wire.send(first);
+    (wire, rest.to_vec())
+}
+
+#[test]
+fn slow_senders_of_large_bodies_share_one_bound_and_nobody_else_feels_them() {
+    const SENDERS: usize = 64;
+    let home = Home::new();
+    let node = Node::new(&home);
+    let (address, stop) = (node.address(), AtomicBool::new(false));
+    let before = resident(node.pid());
+    std::thread::scope(|scope| {
+        let stopping = Stop(&stop);
+        let good = scope.spawn(|| good_client(address, &stop));
+        let senders: Vec<_> = (0..SENDERS).map(|nth| half_a_body(address, nth)).collect();
+        let (mut refused, mut held) = (0, Vec::new());
+        for (mut wire, rest) in senders {
+            wire.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            if let Ok(reply) = wire.reply() {
+                assert_eq!((reply.status, &*reply.code()), (503, "overloaded"));
+                assert!(reply.header("Retry-After").is_some() && reply.json()["definite"] == true, "{reply:?}");
+                refused += 1;
+            } else {
+                held.push((wire, rest));
+            }
+        }
+        let grown = (resident(node.pid()) - before) << 10;
+        assert!(refused > 0 && !held.is_empty(), "{refused} of {SENDERS} were refused");
+        assert!(grown < (BODIES_BYTES_MAX + 2 * BODY_BYTES_MAX) as u64, "grown by {grown} bytes");
+        // When the others have gone there is room again, for one that has waited as for one that is new.
+        let (wire, rest) = held.swap_remove(0);
+        drop(held);
+        wire.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        for (mut wire, rest) in [(wire, rest), half_a_body(address, SENDERS)] {
+            wire.send(&rest).unwrap();
+            assert_eq!(wire.reply().unwrap().status, 200);
+        }
+        drop(stopping);
+        let (longest, served) = good.join().unwrap();
+        assert!(served > 100 && longest < Duration::from_secs(2), "served {served} times, once after {longest:?}");
+    });
 }

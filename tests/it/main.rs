@@ -16,6 +16,7 @@ mod import;
 mod log_format;
 mod malformed;
 mod node_manager;
+mod protocol_page;
 mod readme;
 mod storage;
 mod support;

@@ -12,8 +12,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["types", "limits", "error"]),
     ("service", &["types", "limits", "error"]),
     ("replication", &["types", "limits", "error"]),
+    // Its messages are the protocol's; it knows nothing else of it.
+    ("peer", &["replication", "types", "limits", "error"]),
     ("client", &["http", "types", "limits", "error"]),
-    ("node", &["replication", "log", "service", "http", "types", "limits", "error"]),
+    ("node", &["peer", "replication", "log", "service", "http", "types", "limits", "error"]),
     ("cli", &["client", "node", "replication", "log", "service", "http", "types", "limits", "error"]),
 ];
 

@@ -42,7 +42,12 @@ impl Reply {
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    /// The problem's code.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then_some(value.trim())
@@ -59,7 +64,11 @@ impl Wire {
     }
 
     pub(crate) fn get(&mut self, target: &str) -> io::Result<Reply> {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
+        self.get_with(target, "")
+    }
+
+    pub(crate) fn get_with(&mut self, target: &str, fields: &str) -> io::Result<Reply> {
+        self.send(get(target, fields).as_bytes())?;
         self.reply()
     }
 
@@ -76,10 +85,7 @@ impl Wire {
     }
 
     pub(crate) fn post(&mut self, target: &str, fields: &str, body: &str) -> io::Result<Reply> {
-        let length = body.len();
-        let text =
-            format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
-        self.send(text.as_bytes())?;
+        self.send(post(target, fields, body).as_bytes())?;
         self.reply()
     }
 
@@ -109,46 +115,54 @@ impl Wire {
     }
 
     fn any_reply(&mut self) -> io::Result<Reply> {
-        let head = loop {
-            match find(&self.rest, b"\r\n\r\n") {
-                Some(end) => break self.take(end + 4)?,
-                None => self.some()?,
-            }
-        };
-        let head = String::from_utf8(head).map_err(io::Error::other)?;
-        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head}")))?;
-        let mut reply = Reply { status, head, body: Vec::new() };
-        reply.body = match (reply.field("Content-Length"), reply.field("Transfer-Encoding")) {
+        let mut reply = self.head()?;
+        reply.body = match (reply.header("Content-Length"), reply.header("Transfer-Encoding")) {
             (Some(length), None) => {
                 let length = length.parse().map_err(io::Error::other)?;
                 self.take(length)?
             }
             (None, Some("chunked")) => self.chunks()?,
-            (None, None) if status < 200 || status == 304 => Vec::new(),
+            (None, None) if reply.status < 200 || reply.status == 304 => Vec::new(),
             framing => return Err(io::Error::other(format!("no framing: {framing:?}"))),
         };
         Ok(reply)
     }
 
+    /// The head of the next answer, without its body.
+    pub(crate) fn head(&mut self) -> io::Result<Reply> {
+        let head = String::from_utf8(self.take_through(b"\r\n\r\n")?).map_err(io::Error::other)?;
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head}")))?;
+        Ok(Reply { status, head, body: Vec::new() })
+    }
+
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let end = loop {
-                match find(&self.rest, b"\r\n") {
-                    Some(end) => break end,
-                    None => self.some()?,
-                }
-            };
-            let line = self.take(end + 2)?;
-            let digits = std::str::from_utf8(&line[..end]).map_err(io::Error::other)?;
-            let length = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
-            body.extend(self.take(length)?);
-            if self.take(2)? != b"\r\n" {
-                return Err(io::Error::other("a chunk without its end"));
-            }
-            if length == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
+            }
+            body.extend(chunk);
+        }
+    }
+
+    /// The next chunk of a body; the last one is empty.
+    pub(crate) fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.take_through(b"\r\n")?;
+        let digits = std::str::from_utf8(&line[..line.len() - 2]).map_err(io::Error::other)?;
+        let chunk = self.take(usize::from_str_radix(digits, 16).map_err(io::Error::other)?)?;
+        if self.take(2)? != b"\r\n" {
+            return Err(io::Error::other("a chunk without its end"));
+        }
+        Ok(chunk)
+    }
+
+    fn take_through(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        loop {
+            match find(&self.rest, end) {
+                Some(at) => return self.take(at + end.len()),
+                None => self.some()?,
             }
         }
     }
@@ -167,10 +181,27 @@ impl Wire {
 
     fn more(&mut self) -> io::Result<usize> {
         let mut piece = [0; 16 << 10];
-        let n = self.stream.read(&mut piece)?;
+        let n = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a time-out is ended by a machine that was stopped and goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.rest.extend_from_slice(&piece[..n]);
         Ok(n)
     }
+}
+
+/// A request without a body.
+pub(crate) fn get(target: &str, fields: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
+}
+
+/// A request with a body.
+pub(crate) fn post(target: &str, fields: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

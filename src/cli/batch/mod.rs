@@ -94,9 +94,7 @@ struct Batch<'a> {
     stopped: Option<Failure>,
 }
 
-/// A key that was made here and is not shown is lost, and the operation could then be done twice.
-const UNKNOWN_HINT: &str =
-    "start the node, then send the unknown lines again with the keys printed for them (not with -q)";
+const UNKNOWN_HINT: &str = "start the node, then send the unknown lines again with the keys printed for them";
 
 pub(super) fn run(file: &Path, context: &Context) -> Outcome {
     let unreadable = |error: &io::Error| apply::unreadable(file, error);

@@ -132,13 +132,19 @@ impl<'a> Tally<'a> {
         message: &str,
         key: Option<&str>,
     ) -> Result<(), Failure> {
-        if self.out.is_quiet() {
-            return Ok(());
-        }
-        self.out.either(&Refused { kind, line, code, status, message, key }, || {
+        let refused = Refused { kind, line, code, status, message, key };
+        let text = || {
             let key = key.map(|key| format!("  key {key}")).unwrap_or_default();
             format!("{}  line {line}  {code}: {message}{key}\n", self.out.look(Look::Bad, kind))
-        })
+        };
+        if !self.out.is_quiet() {
+            return self.out.either(&refused, text);
+        }
+        if key.is_some() {
+            // A key that was made here and is not shown is lost, and the operation could then be done twice.
+            self.out.aside(&refused, text);
+        }
+        Ok(())
     }
 
     /// Says the sum.

@@ -36,6 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LATENCY_MAX: u64 = 100_000_000_000;
 /// The clock that wakes an open loop sleeps at most so long at a time, to hear that it is no longer needed.
 const NAP_MAX: Duration = Duration::from_millis(20);
+/// A single client waits so long for its answer before it falls asleep.
+const AWAKE_MAX: Duration = Duration::from_micros(400);
 const WAKE: Token = Token(usize::MAX);
 
 /// A histogram of nanoseconds, exact to three digits.
@@ -180,7 +182,7 @@ impl<'a> Load<'a> {
             if free.len() == slots && schedule.is_over(Instant::now()) {
                 break;
             }
-            match self.poll.poll(&mut events, Some(Duration::from_millis(100))) {
+            match self.wait(&mut events) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other.map_err(broken)?,
             }
@@ -201,6 +203,20 @@ impl<'a> Load<'a> {
         }
         tally.elapsed = last.duration_since(begin);
         Ok(tally)
+    }
+
+    /// Until something comes. A single client stays awake at first: the time that a sleeping core takes to wake is not
+    /// the node's. With more clients the node may want this core.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let begin = Instant::now();
+        while self.connections.len() == 1 && begin.elapsed() < AWAKE_MAX {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            thread::yield_now();
+        }
+        self.poll.poll(events, Some(Duration::from_millis(100)))
     }
 
     /// Gives what is due to the connections that are free, and sends it.

@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Append the last version and its hash to this file, if the log is whole
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     write_anchor: Option<PathBuf>,
-    /// Replay the log into a scratch service, and compare its state with every snapshot
+    /// Replay the log into a scratch service, and compare its state and the keys with every snapshot
     #[arg(long)]
     deep: bool,
     /// Stop at the first error

@@ -1,6 +1,8 @@
 //! The log as a whole: write, stop in every way there is, open, read.
 
 mod crash;
+mod cut;
+mod exchange;
 mod properties;
 mod reading;
 mod restart;

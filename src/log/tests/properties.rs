@@ -2,6 +2,7 @@
 
 use super::super::format::{Salt, SegmentHeader, VERSION_MAX, genesis};
 use super::super::record::{encode, seal_header};
+use super::super::stretch::Source;
 use super::super::testing::{CLUSTER, DIR, Made, config, record, segment};
 use super::super::*;
 use crate::types::{Epoch, Hash, Kind, NodeId, Operation, Record, Version};
@@ -123,5 +124,42 @@ proptest! {
             }
             Err(error) => prop_assert!(!audit.is_pass(), "{}", error),
         }
+    }
+
+    #[test]
+    fn a_segment_read_in_stretches_is_what_one_walk_finds(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, 1..300_usize), 0..3),
+        stretch in 1..3000_u64,
+        marked in 0..40_u64,
+        epochs in prop::collection::vec(1..4_u64, 30),
+    ) {
+        let header = SegmentHeader { cluster: CLUSTER, base: 1, before: genesis(&CLUSTER) };
+        let mut bytes = header.encode().to_vec();
+        let mut before = header.before;
+        for (version, number) in (1..).zip(epochs) {
+            let start = bytes.len();
+            // Mostly in order, as they should be.
+            let epoch = Epoch { number: number.max(version / 2), ..Epoch::default() };
+            before = encode(&Record { epoch, ..record(version) }, &before, &mut bytes);
+            seal_header(&mut bytes[start..], Salt::new(&CLUSTER, 1));
+        }
+        let end = bytes.len();
+        bytes.resize(end + 500, 0);
+        for (at, what, n) in damage {
+            let at = at.index(end).min(bytes.len());
+            let to = (at + n).min(bytes.len());
+            match what {
+                0 => bytes[at..to].fill(0),
+                1 => bytes[at..to].fill(0x5a),
+                2 => bytes.truncate(at),
+                _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 4),
+            }
+        }
+        let vfs = MemVfs::new();
+        vfs.write(&segment(1), &bytes).unwrap();
+        let file = vfs.open(&segment(1), Access::Read).unwrap();
+        let len = bytes.len() as u64;
+        let source = Source { file: &file, salt: Salt::new(&CLUSTER, 1), header: &header, len, marked };
+        prop_assert_eq!(source.read_in(stretch, 2).unwrap(), source.read_in(u64::MAX, 1).unwrap());
     }
 }

@@ -2,8 +2,7 @@
 
 use super::super::error::Fault;
 use super::super::format::{ALIGN, HASH_BYTES, SEGMENT_HEADER_BYTES, chain_hash};
-use super::super::record::{Header, Whole};
-use super::super::scan::{Bad, SEQUENTIAL, Window};
+use super::super::scan::{Bad, Checked, SEQUENTIAL, Window, hashes};
 use super::plan::{Part, Piece, Plan};
 use super::{Anchor, Options};
 use crate::types::{Epoch, Hash, Micros, Version};
@@ -107,10 +106,10 @@ impl Walk<'_> {
             if fail_fast && self.done.before_fault.is_some() {
                 return Ok(());
             }
-            let read = match window.whole(self.at) {
-                Ok((header, _)) if header.version > self.plan.limit => Ok(false),
-                Ok((header, whole)) => {
-                    self.pass(&header, &whole);
+            let read = match window.two(self.at) {
+                Ok((first, _)) if first.0.version > self.plan.limit => Ok(false),
+                Ok((first, second)) => {
+                    self.pass_two(&first, second, fail_fast);
                     Ok(true)
                 }
                 Err(bad) => Err(bad),
@@ -130,8 +129,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A whole record: its place in the chain.
-    fn pass(&mut self, record: &Header, whole: &Whole<'_>) {
+    /// A whole record, and the one behind it if that belongs to the piece.
+    fn pass_two(&mut self, first: &Checked<'_>, second: Option<Checked<'_>>, fail_fast: bool) {
+        let behind = self.at + first.0.length as u64;
+        let second = second.filter(|(header, _)| behind < self.stop && header.version <= self.plan.limit);
+        let whole = second.as_ref().map(|(_, whole)| whole);
+        let [hash, hash_of_second] = hashes(&self.stored.unwrap_or_default(), &first.1, whole);
+        self.pass(first, hash);
+        if let Some(second) = second.filter(|_| !fail_fast || self.done.before_fault.is_none()) {
+            self.pass(&second, hash_of_second);
+        }
+    }
+
+    /// A whole record: its place in the chain, by the hash that continues the one that stands before it.
+    fn pass(&mut self, (record, whole): &Checked<'_>, computed: Hash) {
         let (at, hash) = (self.at, whole.hash());
         if let Some(expected) = self.next.filter(|&next| next != record.version) {
             self.fall(at, What::Fault(Fault::Version { found: record.version, expected }));
@@ -145,7 +156,7 @@ impl Walk<'_> {
                 self.fall(at, What::Time);
             }
         }
-        self.chain(hash, whole.canonical());
+        self.chain(hash, computed, whole.canonical());
         self.anchor(record.version, hash);
         let ends = Ends { version: record.version, epoch: record.epoch, time: record.time, hash };
         self.done.first.get_or_insert(ends);
@@ -159,9 +170,10 @@ impl Walk<'_> {
         self.next = Some(record.version + 1);
     }
 
-    fn chain(&mut self, found: Hash, canonical: &[u8]) {
-        let Some(stored) = self.stored.replace(found) else { return };
-        let hash = chain_hash(&stored, canonical);
+    fn chain(&mut self, found: Hash, hash: Hash, canonical: &[u8]) {
+        if self.stored.replace(found).is_none() {
+            return;
+        }
         let other = self.computed.take();
         let in_doubt = std::mem::take(&mut self.in_doubt);
         if hash == found || in_doubt {

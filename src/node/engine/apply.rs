@@ -2,19 +2,21 @@
 
 use std::time::Instant;
 
-use super::pending::{Applied, Pending, ReplyTo, Stage};
-use super::{Answer, Counters, Engine, Now, disk_full};
+use super::pending::{Applied, Pending, ReplyTo, Stage, Submission};
+use super::{Answer, Counters, Engine, Held, Now, disk_full};
 use crate::error::{Code, Problem};
 use crate::log::Batch;
 use crate::node::chronicle::Chronicle;
 use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
-use crate::replication::{Input, Replication, Standing};
+use crate::replication::{Input, Replication};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
-use crate::types::{Kind, Position, Record, Version};
+use crate::types::{Kind, Position, Record, Role, Version};
 
 /// Entries that the service gets in one call.
 const APPLY_ENTRIES_MAX: usize = 1024;
+/// Entries that a replica applies before it looks at its sockets again.
+const APPLY_AT_ONCE: Version = 4096;
 
 impl Engine {
     /// Gives everything up to `version` to the service and answers those who wait for it.
@@ -36,6 +38,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Applies a bounded part of what a replica has put off.
+    pub(in crate::node) fn apply_some(&mut self, now: Now) -> Result<(), ServiceError> {
+        if self.has_to_apply() {
+            let upto = self.to_apply.min(self.applied.version + APPLY_AT_ONCE);
+            self.core_time = self.core_time_at(now);
+            self.commit(upto)?;
+            self.perform(now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether something is committed and not applied.
+    pub(in crate::node) fn has_to_apply(&self) -> bool {
+        self.to_apply > self.applied.version
+    }
+
     fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         note(&record, &outcome, &mut self.keys, &mut self.chronicle);
@@ -53,10 +71,34 @@ impl Engine {
         self.laws += u64::from(pending.alone);
         for (reply, _) in pending.followers {
             self.counters.replayed += 1;
-            self.answers.push(Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) });
+            self.answer(
+                Answer { reply, outcome: Ok(Applied { replayed: true, ..answer.clone() }) },
+                &pending.submission,
+            );
         }
         if !matches!(pending.stage, Stage::GivenUp { .. }) {
-            self.answers.push(Answer { reply: pending.submission.reply, outcome: Ok(answer) });
+            self.answer(Answer { reply: pending.submission.reply, outcome: Ok(answer) }, &pending.submission);
+        }
+    }
+
+    /// Answers at once, or when the replicas have applied it too.
+    fn answer(&mut self, answer: Answer, submission: &Submission) {
+        match &answer.outcome {
+            Ok(applied) if applied.version > self.core.answerable() => self.held.push_back(Held {
+                version: applied.version,
+                deadline: submission.deadline,
+                key: submission.key.clone(),
+                answer,
+            }),
+            _ => self.answers.push(answer),
+        }
+    }
+
+    /// Lets go of the answers that have waited for replicas to apply.
+    pub(super) fn release_held(&mut self) {
+        while self.held.front().is_some_and(|held| held.version <= self.core.answerable()) {
+            let Some(held) = self.held.pop_front() else { break };
+            self.answers.push(held.answer);
         }
     }
 
@@ -95,6 +137,7 @@ impl Engine {
     pub(super) fn rewind(&mut self) {
         self.batches.clear();
         self.sealer.rewind(self.durable);
+        self.prepared_has_no_room(disk_full("the disk of the log is full".into()));
         while self.queue.back().is_some_and(|queued| queued.record.version > self.durable.version) {
             let Some(queued) = self.queue.pop_back() else { break };
             if let Some(ticket) = queued.ticket {
@@ -142,6 +185,16 @@ impl Engine {
                 follow_until(*reply, *deadline, pending.stage, key, now.instant, answers, counters)
             });
         }
+        for held in std::mem::take(&mut self.held) {
+            if held.deadline > now.instant {
+                self.held.push_back(held);
+                continue;
+            }
+            self.counters.unknown += 1;
+            let why = "it is committed, and a replica has not applied it in time";
+            let problem = unknown(held.version, held.key.as_deref(), why);
+            self.answers.push(Answer::refused(held.answer.reply, problem));
+        }
         for ticket in late {
             self.counters.refused += 1;
             let detail = "another operation held a resource of this one all the time; nothing was logged";
@@ -151,20 +204,36 @@ impl Engine {
         let (gone, parked) = self.parked.drain(..).partition(|submission| submission.deadline <= now.instant);
         self.parked = parked;
         for submission in gone {
-            let detail = "the keys of earlier requests are still being read; this request was not logged";
-            self.refuse(submission, Problem::new(Code::Recovering, detail));
+            self.expire_parked(submission);
         }
         self.run_granted(now)
     }
 
+    /// Its time is over before the epoch was open, or all keys known.
+    fn expire_parked(&mut self, submission: Submission) {
+        let key = submission.key.as_deref().unwrap_or_default();
+        match self.outcome(key) {
+            // An earlier attempt is in the log: what became of it only a primary that has opened can say.
+            Some(Known::Pending(Some(version))) | Some(Known::Committed(keys::Remembered { version, .. })) => {
+                self.counters.unknown += 1;
+                let problem = unknown(version, Some(key), "it is in the log, and the epoch is not open yet");
+                self.answers.push(Answer::refused(submission.reply, problem));
+            }
+            _ => {
+                let detail = "the epoch is not open yet; this request was not logged";
+                self.refuse(submission, Problem::new(Code::Recovering, detail));
+            }
+        }
+    }
+
     /// Whether anything waits for its deadline.
     pub(in crate::node) fn is_busy(&self) -> bool {
-        self.pending.len() > 0 || !self.parked.is_empty()
+        self.pending.len() > 0 || !self.parked.is_empty() || !self.held.is_empty()
     }
 
     /// Whether everything that was taken is durable and applied.
     pub(in crate::node) fn is_idle(&self) -> bool {
-        self.pending.len() == 0 && self.queue.is_empty()
+        self.pending.len() == 0 && self.held.is_empty() && (self.queue.is_empty() || self.core.role() == Role::Replica)
     }
 
     /// The oldest batch that is not with the log thread.
@@ -182,11 +251,6 @@ impl Engine {
     /// The answers so far; `into` keeps its memory from call to call.
     pub(in crate::node) fn take_answers(&mut self, into: &mut Vec<Answer>) {
         into.append(&mut self.answers);
-    }
-
-    /// What must be durable in `state/` before the core goes on.
-    pub(in crate::node) fn take_to_record(&mut self) -> Option<Standing> {
-        self.to_record.take()
     }
 
     /// Freezes everything that a snapshot holds, at the applied version. `None` while one is being written.
@@ -279,7 +343,7 @@ pub(in crate::node) fn note(record: &Record, outcome: &Outcome, keys: &mut keys:
     }
 }
 
-fn unknown(version: Version, key: Option<&str>, why: &str) -> Problem {
+pub(super) fn unknown(version: Version, key: Option<&str>, why: &str) -> Problem {
     let problem = Problem::new(Code::OutcomeUnknown, format!("version {version}: {why}"))
         .hint("send again with the same key, or ask GET /outcome/{key}")
         .with("version", version);

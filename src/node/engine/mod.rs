@@ -19,11 +19,14 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod participant;
+mod peers;
 mod pending;
 #[cfg(test)]
 mod tests;
 
 pub(super) use apply::{Known, entry, note};
+pub(super) use peers::{Effect, Malformed};
 pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
 
 use std::collections::{HashMap, VecDeque};
@@ -38,9 +41,9 @@ use super::locks::{Locks, Ticket};
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
-use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot, Standing};
+use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
-use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Version};
+use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
 
 /// How often a full disk is tried again.
 const ROOM_PROBE: Duration = Duration::from_secs(1);
@@ -85,8 +88,13 @@ pub(super) struct Engine {
     opened: bool,
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
-    to_record: Option<Standing>,
+    effects: Vec<Effect>,
     answers: Vec<Answer>,
+    /// Answers that wait until replicas have applied what they are about.
+    held: VecDeque<Held>,
+    participant: participant::Participant,
+    /// Committed, and not applied yet: only a replica puts that off.
+    to_apply: Version,
     counters: Counters,
 }
 
@@ -94,6 +102,14 @@ pub(super) struct Engine {
 struct Queued {
     record: Record,
     ticket: Option<Ticket>,
+}
+
+/// An answer that waits until replicas have applied what it is about.
+struct Held {
+    version: Version,
+    deadline: Instant,
+    key: Option<Box<str>>,
+    answer: Answer,
 }
 
 /// What happened so far, for `/metrics`.
@@ -151,8 +167,11 @@ impl Engine {
             opened: false,
             full_since: None,
             next_probe: None,
-            to_record: None,
+            effects: Vec::new(),
             answers: Vec::new(),
+            held: VecDeque::new(),
+            participant: participant::Participant::default(),
+            to_apply: 0,
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -165,8 +184,13 @@ impl Engine {
             self.refuse(submission, problem);
             return Ok(());
         }
+        if self.core.role() == Role::Replica {
+            let problem = self.explain(self.core.refusal(None).unwrap_or(Refusal::NotPrimary(None)));
+            self.refuse(submission, problem);
+            return Ok(());
+        }
         let Some(submission) = self.answer_known(submission) else { return Ok(()) };
-        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) {
+        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) && !self.is_blocked() {
             self.parked.push_back(submission);
             return Ok(());
         }
@@ -364,10 +388,10 @@ impl Engine {
 
     /// Carries out what the core asked for.
     fn perform(&mut self, now: Now) -> Result<(), ServiceError> {
+        let mut opened = false;
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
-                    Output::Record(standing) => self.to_record = Some(standing),
                     Output::Append { slot, control: Some(Control { method, data }) } => {
                         let operation = Operation::new(method, data);
                         self.seal(slot, Kind::Control, operation, (None, None, "".into()), None, now);
@@ -375,18 +399,20 @@ impl Engine {
                     Output::Append { control: None, .. } | Output::Refuse(_) => {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
-                    Output::Rewind { .. } => self.rewind(),
-                    Output::Event(event) => ::log::info!("{event:?}"),
+                    // A replica acknowledges first and applies when there is time: nobody waits for it.
+                    Output::Commit(version) if self.core.role() == Role::Replica => self.to_apply = version,
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(_) => {
-                        self.opened = true;
-                        self.unpark(now)?;
-                    }
-                    other => unreachable!("{other:?} concerns other nodes, and there are none"),
+                    Output::Opened(_) => (self.opened, opened) = (true, true),
+                    Output::Rewind { .. } => self.rewind(),
+                    // Taken where the message came in.
+                    Output::Write => {}
+                    Output::Deposed { .. } => self.deposed(),
+                    other => self.effects.push(Effect::from(other)),
                 }
             }
         }
-        Ok(())
+        // Those who waited come behind everything that the core has given a place to.
+        if opened { self.unpark(now) } else { Ok(()) }
     }
 
     fn step(&mut self, input: Input) {
@@ -395,6 +421,11 @@ impl Engine {
 
     fn core_time_at(&self, now: Now) -> u64 {
         u64::try_from(now.instant.duration_since(self.begin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When the core wants to look at the clock.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.core.wake_at().map(|at| self.begin + Duration::from_micros(at))
     }
 
     /// Whether the core wants to look at the clock.
@@ -407,6 +438,7 @@ impl Engine {
         self.core_time = self.core_time_at(now);
         self.step(input);
         self.perform(now)?;
+        self.release_held();
         self.run_granted(now)
     }
 
@@ -421,6 +453,7 @@ impl Engine {
             assert_eq!(record.version, durable.version(), "the queue is without gaps");
             self.durable = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         }
+        self.prepared_is_durable();
         self.tell(Input::Synced(durable), now)
     }
 
@@ -451,8 +484,12 @@ impl Engine {
                 .hint("wait for /readyz, or send again after Retry-After"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
-            Refusal::NotPrimary(_) => Problem::new(Code::NoPrimary, "this node is a replica; nothing was logged")
-                .hint("ask `rig status` for the primary"),
+            Refusal::NotPrimary(_) => self.not_primary(),
+            Refusal::NotParticipant => Problem::new(Code::NotParticipant, "a primary lists this node, or it is one")
+                .hint("send the operation to the primary, with POST /do"),
+            Refusal::InProgress => Problem::new(Code::InProgress, "another prepare is under way; nothing was logged")
+                .hint("POST /log/commit or /log/rollback first"),
+            Refusal::NothingPrepared => Problem::new(Code::NotFound, "nothing is prepared and not committed"),
             Refusal::Full => disk_full("the disk of the log is full".into()),
             Refusal::SplitBrain => Problem::new(Code::Recovering, "two sides have written; nothing was logged")
                 .hint("name the winner with `rig resolve`"),

@@ -53,7 +53,7 @@ impl World {
         let now = Now { instant: begin, micros: 1_000 };
         let mut world =
             Self { engine: Engine::new(parts, now).unwrap(), writer: opened.writer, begin, time: 1_000, count: 0 };
-        while world.engine.take_to_record().is_some() {
+        while world.engine.take_effects().iter().any(|effect| matches!(effect, Effect::Record(_))) {
             world.engine.tell(Input::Recorded, now).unwrap();
         }
         world

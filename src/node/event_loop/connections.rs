@@ -5,7 +5,7 @@ use mio::{Interest, Token};
 use super::*;
 use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
-use crate::limits::FOLLOW_HEARTBEAT;
+use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
 use crate::node::routes::{self, Body, Handled, RouteError};
@@ -14,6 +14,8 @@ use crate::node::routes::{self, Body, Handled, RouteError};
 const STREAM_BYTES: usize = 512 << 10;
 /// Documents of one piece of a list.
 const PIECE_DOCUMENTS: usize = 500;
+/// Documents that a list with a filter looks at in one turn, so that others get theirs: about a millisecond.
+const PIECE_LOOKS: usize = 2_000;
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -83,6 +85,7 @@ impl Node {
         if let Some(connection) = self.connections[index].take() {
             let streams = connection.slots.iter();
             self.followers -= streams.filter(|slot| matches!(slot, Slot::Log(stream) if stream.follow)).count();
+            self.buffered -= connection.counted;
             self.free.push(index);
             self.streaming.remove(&index);
             self.metrics.connections -= 1;
@@ -94,6 +97,14 @@ impl Node {
         for index in std::mem::take(&mut self.touched) {
             let Some(mut connection) = self.connections[index].take() else { continue };
             let outcome = self.serve(&mut connection, index, now);
+            if let Some(head) = connection.upgrade.take() {
+                self.free.push(index);
+                self.streaming.remove(&index);
+                self.metrics.connections -= 1;
+                let Connection { socket, http, .. } = *connection;
+                self.welcome(socket, &http.into_rest(), &head, now);
+                continue;
+            }
             self.connections[index] = Some(connection);
             match outcome? {
                 Flow::Open => _ = self.touched.insert(index),
@@ -115,24 +126,42 @@ impl Node {
                         http::write_continue(&mut bytes);
                         connection.slots.push_back(Slot::Done(bytes));
                     }
-                    Step::Refused(problem) => {
-                        let id = self.next_id();
-                        let exchange = Exchange { reply: Reply::CLOSE, id };
-                        let bytes = self.problem(&exchange, &problem);
-                        connection.slots.push_back(Slot::Done(bytes));
-                        connection.ending = true;
-                    }
+                    Step::Refused(problem) => self.refuse(connection, &problem),
                     Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
                 }
             }
+            self.count(connection);
             connection.held_back = !connection.has_room() && !connection.ending;
             if !connection.readable || connection.held_back || connection.ending {
                 return Ok(Flow::Open);
             }
+            let held = connection.counted;
             if connection.read(now.instant) == Flow::Closed {
                 return Ok(Flow::Closed);
             }
+            self.count(connection);
+            let has_grown = connection.counted > held.max(http::READ_AHEAD_BYTES);
+            if has_grown && self.buffered > BODIES_BYTES_MAX {
+                let problem = Problem::new(Code::Overloaded, "the bodies that are being received are at their limit");
+                self.refuse(connection, &problem.hint("send again after Retry-After"));
+            }
         }
+    }
+
+    /// Brings the sum over all connections up to date.
+    fn count(&mut self, connection: &mut Connection) {
+        let held = connection.http.memory();
+        self.buffered = self.buffered - connection.counted + held;
+        connection.counted = held;
+    }
+
+    /// Answers with the problem and takes nothing more from this client.
+    fn refuse(&mut self, connection: &mut Connection, problem: &Problem) {
+        let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+        let bytes = self.problem(&exchange, problem);
+        connection.slots.push_back(Slot::Done(bytes));
+        connection.http.finish();
+        connection.ending = true;
     }
 
     fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {
@@ -156,6 +185,10 @@ impl Node {
                     uptime_s: self.begin.elapsed().as_secs(),
                     draining: self.draining_until.is_some(),
                     blocked_since: self.blocked_since.as_deref(),
+                    degraded_since: self.degraded_since.as_deref(),
+                    alone: &self.alone,
+                    rescued: self.rescued,
+                    refused_peers: &self.refused_peers,
                 };
                 let mut desk = Desk {
                     engine: &mut self.engine,
@@ -168,12 +201,17 @@ impl Node {
                     metrics: &self.metrics,
                     tasks: &mut tasks,
                     later: &mut self.later,
+                    rescue_dir: &self.rescue_dir,
                 };
                 Step::Handled(routes::handle(&mut desk, &request, to, &exchange.id), exchange)
             }
         };
         for (to, task) in tasks {
-            self.run_task(to, task);
+            if let Task::Operator(asked) = task {
+                self.asked.push((to, asked));
+            } else {
+                self.run_task(to, task);
+            }
         }
         step
     }
@@ -187,6 +225,13 @@ impl Node {
         let slot = match handled {
             Ok(Handled::Slot(slot)) => slot,
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
+            Ok(Handled::Upgrade(exchange)) => {
+                let mut head = Vec::new();
+                http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::node::peers::UPGRADE);
+                connection.upgrade = Some(head);
+                connection.ending = true;
+                return Ok(());
+            }
             Err(RouteError::Problem(problem)) => Slot::Done(self.problem(exchange, &problem)),
             Err(RouteError::Service(error)) => return Err(error.into()),
         };
@@ -286,6 +331,7 @@ impl Node {
             let slot = match handled {
                 Ok(Handled::Slot(slot)) => slot,
                 Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
+                Ok(Handled::Upgrade(_)) => unreachable!("only a request itself can become a peer's call"),
                 Err(RouteError::Problem(problem)) => Slot::Done(self.problem(&exchange, &problem)),
                 Err(RouteError::Service(error)) => return Err(error.into()),
             };
@@ -312,6 +358,7 @@ impl Node {
             let ended = match connection.slots.front_mut() {
                 Some(Slot::Log(_)) => self.advance_log(connection, index, now),
                 Some(Slot::Documents(_)) => self.advance_documents(connection),
+                Some(Slot::Events(_)) => self.advance_events(connection, now),
                 _ => {
                     self.streaming.remove(&index);
                     return;
@@ -366,6 +413,37 @@ impl Node {
         false
     }
 
+    fn advance_events(&mut self, connection: &mut Connection, now: Now) -> bool {
+        let common = self.common_lines().to_vec();
+        let Some(Slot::Events(stream)) = connection.slots.front_mut() else { return true };
+        let begun = *stream.begun.get_or_insert_with(|| {
+            let mut answer = http::Answer::new(&mut connection.out, stream.exchange.reply, 200);
+            answer.lines(&common).header("X-Request-Id", &stream.exchange.id);
+            answer.stream("application/x-ndjson")
+        });
+        let mut text = String::new();
+        for (seq, line) in self.events.after(stream.after) {
+            stream.after = seq;
+            text.push_str(line);
+            text.push('\n');
+        }
+        if stream.follow && text.is_empty() && now.instant.duration_since(stream.heard) >= FOLLOW_HEARTBEAT {
+            text.push_str("{\"type\":\"heartbeat\"}\n");
+        }
+        if !text.is_empty() {
+            stream.heard = now.instant;
+        }
+        let over = !stream.follow || stream.exchange.reply.head_only;
+        if !text.is_empty() {
+            begun.piece(&mut connection.out, text.as_bytes());
+        }
+        if over {
+            begun.end(&mut connection.out);
+            connection.ending |= !begun.keep_alive;
+        }
+        over
+    }
+
     /// A piece of the log for a stream.
     pub(super) fn take_piece(&mut self, to: ReplyTo, piece: Result<Piece, LogError>, now: Now) {
         let Some(Some(connection)) = self.connections.get_mut(to.connection) else { return };
@@ -408,7 +486,8 @@ impl Node {
                 return false;
             }
             let filters: Vec<(&str, &str)> = stream.filters.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let page = stream.listing.page(&filters, stream.after.as_deref(), PIECE_DOCUMENTS);
+            let after = stream.after.as_deref();
+            let page = stream.listing.page_within(&filters, after, PIECE_DOCUMENTS, PIECE_LOOKS);
             let mut text = String::new();
             for (index, found) in page.items.iter().enumerate() {
                 text.push_str(match (stream.first, index) {
@@ -417,12 +496,12 @@ impl Node {
                 });
                 text.push_str(&found.json());
             }
-            if stream.first && page.items.is_empty() {
-                text.push_str("{\"data\":{\"items\":[");
-            }
-            stream.first = false;
+            stream.first &= page.items.is_empty();
             let over = page.next.is_none();
             stream.after = page.next;
+            if over && stream.first {
+                text.push_str("{\"data\":{\"items\":[");
+            }
             if over {
                 text.push_str(&format!("],\"next\":null,\"version\":{}}}}}", page.version));
             }
@@ -431,6 +510,9 @@ impl Node {
                 begun.end(&mut connection.out);
                 connection.ending |= !begun.keep_alive;
                 return true;
+            }
+            if page.items.len() < PIECE_DOCUMENTS {
+                return false;
             }
         }
     }
@@ -472,8 +554,10 @@ impl Node {
         for index in 0..self.connections.len() {
             if let Some(connection) = self.connections[index].as_mut() {
                 connection.ending = true;
-                let streams_only =
-                    connection.slots.iter().all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_)));
+                let streams_only = connection
+                    .slots
+                    .iter()
+                    .all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_)));
                 if connection.unsent() == 0 && streams_only {
                     self.close(index);
                 }
@@ -541,10 +625,11 @@ impl Node {
             Ok(applied) if applied.status < 400 => {
                 self.metrics.answered(200);
                 self.common_lines();
-                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
+                let core = self.engine.core();
+                let (durability, acks) = (core.durability(), core.holders(applied.version));
                 let mut answer = http::Answer::new(out, exchange.reply, 200);
                 answer.lines(&self.common).header("X-Request-Id", &exchange.id);
-                answer.body_with("application/json", |out| routes::operation_json(applied, durability, name, out));
+                answer.body_with("application/json", |out| routes::operation_json(applied, durability, acks, out));
             }
             Ok(applied) => self.problem_into(exchange, &routes::problem_of(applied), out),
             Err(problem) => self.problem_into(exchange, problem, out),
@@ -557,8 +642,8 @@ impl Node {
             Ok(applied) if applied.status < 400 => {
                 bytes.extend_from_slice(b"{\"status\":200,");
                 let start = bytes.len();
-                let (durability, name) = (self.engine.core().durability(), &self.dir.meta().name);
-                routes::operation_json(applied, durability, name, &mut bytes);
+                let core = self.engine.core();
+                routes::operation_json(applied, core.durability(), core.holders(applied.version), &mut bytes);
                 // The brace that begins the object is the one above.
                 bytes.remove(start);
             }

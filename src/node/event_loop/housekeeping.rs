@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::error::{Code, Problem};
-use crate::node::routes::{Body, Handled, RouteError, read_data};
+use crate::node::routes::{Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
-use crate::types::dump;
+use crate::types::{NodeState, dump};
 
 /// Operations wait for their deadline with this precision.
 const EXPIRY: Duration = Duration::from_millis(20);
@@ -19,13 +19,22 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.touched.is_empty() {
-            Duration::ZERO
-        } else if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
+        if !self.touched.is_empty()
+            || !self.touched_peers.is_empty()
+            || self.engine.has_effects()
+            || self.engine.has_to_apply()
+        {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let until = |at: Option<Instant>| at.map_or(TICK, |at| at.saturating_duration_since(now));
+        let due = until(self.engine.due_at()).min(until(self.dialer.next()));
+        let usual = if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
             EXPIRY
         } else {
             TICK
-        }
+        };
+        usual.min(due)
     }
 
     pub(super) fn housekeeping(&mut self, now: Now) -> Result<(), NodeError> {
@@ -38,12 +47,17 @@ impl Node {
             self.draining_until = Some(now.instant + self.config.drain);
             self.engine.tell(Input::Drain, now)?;
         }
+        self.dial(now)?;
+        self.try_again(now);
+        self.answer_changes(now)?;
+        self.answer_participants()?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
         }
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             self.expire_connections(now);
+            self.watch_state(now)?;
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -53,6 +67,24 @@ impl Node {
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 4 {
             self.prepare_spare();
+        }
+        Ok(())
+    }
+
+    /// What changes by itself and that people want to know the beginning of.
+    fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
+        let core = self.engine.core();
+        let since = |place: &mut Option<String>, holds: bool| match (holds, &place) {
+            (true, None) => *place = Some(format_time(now.micros)),
+            (false, Some(_)) => *place = None,
+            _ => {}
+        };
+        let state = core.state();
+        since(&mut self.blocked_since, state == NodeState::Blocked);
+        since(&mut self.degraded_since, state == NodeState::Degraded);
+        if self.announced_role.is_some_and(|role| role != core.role()) {
+            self.announce()?;
+            self.announced_role = Some(self.engine.core().role());
         }
         Ok(())
     }
@@ -67,16 +99,20 @@ impl Node {
             .into_iter()
             .partition(|later: &Later| later.version <= applied || later.deadline <= now.instant);
         self.later = later;
+        let mut tasks = Vec::new();
         for Later { to, version, read, .. } in due {
             let Some(exchange) = self.exchange_of(to) else { continue };
             let handled = match self.engine.service().documents() {
-                Some(documents) if version <= applied => read_data(documents, &read, exchange),
+                Some(documents) if version <= applied => read_data(documents, &read, exchange, to, &mut tasks),
                 _ => {
                     let detail = format!("version {version} was asked for, {applied} is applied");
                     Err(RouteError::Problem(Problem::new(Code::Lagging, detail)))
                 }
             };
             self.answer_elsewhere(to, handled)?;
+        }
+        for (to, task) in tasks {
+            self.run_task(to, task);
         }
         Ok(())
     }
@@ -86,6 +122,8 @@ impl Node {
         self.pool.run(move || match task {
             Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
+            Task::Page(search) => PoolDone::Page { to, body: search.body() },
+            Task::Operator(_) => PoolDone::Nothing,
         });
     }
 
@@ -104,8 +142,28 @@ impl Node {
                     });
                     self.answer_elsewhere(to, handled)?;
                 }
+                PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
                 PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
+                PoolDone::Recorded(recorded) => {
+                    let path = self.dir.state();
+                    recorded.map_err(|source| NodeError::Io { op: "record the standing in", path, source })?;
+                    self.engine.tell(Input::Recorded, now)?;
+                }
+                PoolDone::CoreHash { link, version, hash } => {
+                    let hash = hash.unwrap_or_else(|error| {
+                        ::log::warn!("read the hash of version {version} for a peer: {error}");
+                        None
+                    });
+                    self.engine.tell(Input::HashIs { link, version, hash }, now)?;
+                }
+                PoolDone::Wire { link, range, read } => self.take_wire(link, &range, read, now)?,
+                PoolDone::Rebuilt(rebuilt) => {
+                    let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
+                    self.snapshot = self.snapshot.min(applied.version);
+                    self.engine.replace_state(service, keys, chronicle, applied);
+                    self.engine.cut_is_done(now)?;
+                }
                 PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
                 PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
             }
@@ -114,7 +172,7 @@ impl Node {
     }
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
-        let (reader, cluster) = (self.reader.clone(), self.cluster);
+        let (reader, cluster) = (self.reader.clone(), self.cluster.unwrap_or_default());
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {
                 Ok(runs) => Ok(runs),
@@ -128,16 +186,17 @@ impl Node {
 
     pub(super) fn prepare_spare(&mut self) {
         self.bytes_since_spare = 0;
-        let (dir, config) = (self.dir.path().to_owned(), self.log_config());
+        let Some(cluster) = self.cluster else { return };
+        let (dir, config) = (self.dir.path().to_owned(), self.log_config(cluster));
         self.pool.run(move || PoolDone::Spare(log::prepare_spare(&log::DiskVfs, &dir, &config)));
     }
 
-    fn log_config(&self) -> log::Config {
-        log::Config { cluster: self.cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
+    fn log_config(&self, cluster: ClusterId) -> log::Config {
+        log::Config { cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
     }
 
     fn records_since_snapshot(&self) -> u64 {
-        self.engine.applied().version - self.snapshot
+        self.engine.applied().version.saturating_sub(self.snapshot)
     }
 
     fn snapshot_interval(&self) -> u64 {
@@ -146,10 +205,11 @@ impl Node {
     }
 
     fn begin_snapshot(&mut self) {
+        let Some(cluster) = self.cluster else { return };
         let Some((service, keys, position, chronicle)) = self.engine.freeze() else { return };
         self.snapshot_running = true;
-        let contents = Contents { cluster: self.cluster, position, chronicle, service, keys };
-        let (folder, version, cluster) = (self.dir.snapshots(), position.version, self.cluster);
+        let contents = Contents { cluster, position, chronicle, service, keys };
+        let (folder, version) = (self.dir.snapshots(), position.version);
         self.pool.run(move || {
             let written = snapshots::write(&folder, contents).and_then(|written| {
                 snapshots::tidy(&folder, cluster)?;
@@ -221,7 +281,7 @@ fn answer_of<T>(read: Result<Option<T>, LogError>) -> Result<T, RouteError> {
     }
 }
 
-fn record_body(record: &Record) -> Body {
+pub(super) fn record_body(record: &Record) -> Body {
     let mut text = format!("{{\"data\":{{\"version\":{},\"op\":{{\"method\":", record.version);
     dump::string(&record.operation.method, &mut text);
     text.push_str(",\"data\":");

@@ -192,6 +192,18 @@ impl Keys {
         }
     }
 
+    /// Moves everything into runs, as a snapshot does, and gives a view of it: for those who only replay.
+    ///
+    /// # Panics
+    /// If runs are still being read, or a snapshot is being written.
+    pub(super) fn settle(&mut self) -> Frozen {
+        let frozen = self.freeze().expect("who replays has the whole table, and writes no snapshot");
+        let (count, now) = (frozen.count, frozen.now);
+        let runs = frozen.merge();
+        self.thaw(Some(runs.clone()));
+        Frozen { newer: Arc::default(), runs, count, now }
+    }
+
     fn window(&self) -> Window {
         Window { count: self.count, now: self.now }
     }
@@ -212,6 +224,18 @@ impl Frozen {
             runs.push(Arc::new(merged));
         }
         runs
+    }
+
+    /// Whether both remember the same, however it is spread over runs.
+    pub(super) fn is_equal(&self, other: &Self) -> bool {
+        (self.count, self.now) == (other.count, other.now) && self.flat().parts() == other.flat().parts()
+    }
+
+    fn flat(&self) -> Run {
+        let window = Window { count: self.count, now: self.now };
+        let newer = run::of_map(&self.newer, |entry| window.holds(entry));
+        let runs = self.runs.iter().map(Arc::as_ref).chain([&newer]);
+        runs.fold(Run::default(), |flat, run| run::merge(&flat, run, |entry| window.holds(entry)))
     }
 }
 

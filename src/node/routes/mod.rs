@@ -1,10 +1,12 @@
 //! What each path does. One table decides path, method and right; the functions behind it are below and in
-//! [`reads`] and [`writes`].
+//! [`reads`], [`writes`] and [`cluster`].
 
+mod cluster;
 mod reads;
 mod writes;
 
-pub(super) use reads::{Later, read_data};
+pub(super) use cluster::{operator_answer, role_body};
+pub(super) use reads::{Later, Search, read_data};
 pub(super) use writes::{operation_json, problem_of};
 
 use std::time::Instant;
@@ -36,6 +38,7 @@ pub(super) struct Desk<'a> {
     /// What must be done elsewhere, with the request it is for.
     pub(super) tasks: &'a mut Vec<(ReplyTo, Task)>,
     pub(super) later: &'a mut Vec<Later>,
+    pub(super) rescue_dir: &'a std::path::Path,
 }
 
 /// What a route answers with.
@@ -44,6 +47,8 @@ pub(super) enum Handled {
     Body(Body),
     /// The answer comes later, into this slot.
     Slot(Slot),
+    /// The connection speaks the peers' protocol from now on.
+    Upgrade(Exchange),
 }
 
 /// A body with its status and fields.
@@ -98,8 +103,13 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/validate", "POST", "ask whether an operation would be taken; nothing is logged"),
     ("/outcome/{key}", "GET, HEAD", "what became of an idempotency key"),
     ("/log", "GET, HEAD", "records as NDJSON: from, to, limit, method, type, id, follow"),
-    ("/log/commit", "GET, HEAD", "the newest committed record"),
-    ("/log/prepare", "GET, HEAD", "the newest record that is prepared and not committed"),
+    ("/log/commit", "GET, HEAD, POST", "the newest committed record; for participants: commit what is prepared"),
+    (
+        "/log/prepare",
+        "GET, HEAD, POST",
+        "the newest record that is prepared and not committed; for participants: prepare",
+    ),
+    ("/log/rollback", "POST", "for participants: roll back what is prepared"),
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
     ("/data/{type}", "GET, HEAD", "list documents: field=value, limit, after"),
@@ -110,6 +120,16 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/healthz", "GET, HEAD", "200 while the process lives"),
     ("/readyz", "GET, HEAD", "200 when the node can do its work: role, max_lag"),
     ("/metrics", "GET, HEAD", "Prometheus text"),
+    ("/role", "POST", "make this node the primary, or a replica"),
+    ("/config", "GET, HEAD, POST", "mode, min_replicas and timeout that the log says, or a change of them"),
+    ("/members", "GET, HEAD", "the nodes that the log names"),
+    ("/members/{name}", "DELETE", "remove a member"),
+    ("/resolve", "POST", "end a split brain: this node is the winner"),
+    ("/rescue", "GET, HEAD", "records that were set aside"),
+    ("/rescue/{file}", "GET, HEAD", "the records of one rescue file as NDJSON"),
+    ("/rescue/{file}/replayed", "POST", "note that they were sent to the primary again"),
+    ("/events", "GET, HEAD", "what happened, as NDJSON: after, follow"),
+    ("/peer", "GET", "another node of the cluster calls: Upgrade: rig-peer/1"),
 ];
 
 /// Answers one request, or takes it in.
@@ -126,6 +146,14 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, id
     match (request.method, path) {
         ("POST", "/do") => writes::append(desk, request, to, exchange, &caller),
         ("POST", "/validate") => writes::validate(desk, request, &caller),
+        ("GET", "/peer") => cluster::call(request, exchange, &caller),
+        _ if caller.scope == Scope::Peer && !open => {
+            Err(Problem::new(Code::Auth, format!("the token `{}` is for peers alone", caller.name)).into())
+        }
+        ("POST" | "DELETE", _) => {
+            let taken = cluster::change(desk, request, to, exchange, &caller);
+            taken.unwrap_or_else(|| Err(not_served(path).into()))
+        }
         ("GET" | "HEAD", _) => reads::read(desk, request, to, exchange),
         _ => Err(not_served(path).into()),
     }

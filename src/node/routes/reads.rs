@@ -11,8 +11,8 @@ use crate::limits::{FOLLOWERS_MAX, LIST_ITEMS_MAX};
 use crate::node::engine::{Known, ReplyTo};
 use crate::node::event_loop::Task;
 use crate::node::status;
-use crate::service::Documents;
-use crate::types::{Filter, Role, Version};
+use crate::service::{Documents, Listing};
+use crate::types::{Filter, NodeState, Role, Version};
 
 /// A read that waits until a version is applied.
 pub(in crate::node) struct Later {
@@ -84,6 +84,9 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes }))
         }
         _ => {
+            if let Some(outcome) = super::cluster::read(desk, request, exchange, &parts) {
+                return outcome;
+            }
             debug_assert!(!PATHS.iter().any(|(path, methods, _)| fits(path, request.path) && methods.contains("GET")));
             Err(not_served(request.path).into())
         }
@@ -194,11 +197,44 @@ fn data(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Excha
             return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
         }
     }
-    read_data(documents(desk)?, &read, exchange)
+    let mut tasks = Vec::new();
+    let handled = read_data(documents(desk)?, &read, exchange, to, &mut tasks);
+    desk.tasks.append(&mut tasks);
+    handled
 }
 
-/// Answers a read of documents from the applied state.
-pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchange: Exchange) -> Outcome {
+/// A page of a list that is frozen.
+pub(in crate::node) struct Search {
+    listing: Listing,
+    filters: Vec<(String, String)>,
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Search {
+    /// Finds it: a look-up, or a walk over all documents.
+    pub(in crate::node) fn body(&self) -> Body {
+        let page = self.listing.page(&pairs(&self.filters), self.after.as_deref(), self.limit);
+        let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
+        let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
+        let body =
+            format!("{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}", items.join(","), page.version);
+        Body::json(body.into())
+    }
+}
+
+fn pairs(filters: &[(String, String)]) -> Vec<(&str, &str)> {
+    filters.iter().map(|(name, value)| (&**name, &**value)).collect()
+}
+
+/// Answers a read of documents from the applied state, or says what must be done elsewhere for it.
+pub(in crate::node) fn read_data(
+    documents: &Documents,
+    read: &DataRead,
+    exchange: Exchange,
+    to: ReplyTo,
+    tasks: &mut Vec<(ReplyTo, Task)>,
+) -> Outcome {
     match read {
         DataRead::One { type_name, id, none_match } => {
             let found = documents.get(type_name, id).ok_or_else(|| {
@@ -223,16 +259,13 @@ pub(in crate::node) fn read_data(documents: &Documents, read: &DataRead, exchang
             }))))
         }
         DataRead::Page { type_name, filters, after, limit } => {
-            let filters: Vec<(&str, &str)> = filters.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let page = documents.list(type_name, &filters, after.as_deref(), *limit);
-            let items: Vec<String> = page.items.iter().map(crate::service::Found::json).collect();
-            let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
-            let body = format!(
-                "{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}",
-                items.join(","),
-                page.version
-            );
-            Ok(Handled::Body(Body::json(body.into())))
+            let listing = documents.listing(type_name);
+            let search = Search { listing, filters: filters.clone(), after: after.clone(), limit: *limit };
+            if !search.listing.reads_all(&pairs(filters)) {
+                return Ok(Handled::Body(search.body()));
+            }
+            tasks.push((to, Task::Page(search)));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
         }
     }
 }
@@ -245,20 +278,19 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
             failing.push(json!({ "check": name, "detail": detail }));
         }
     };
-    check(desk.engine.is_open(), "open", "the epoch is not open yet".into());
     check(!desk.draining, "draining", "the node is stopping".into());
     check(!desk.engine.is_disk_full(), "disk", "the disk of the log is full".into());
     let state = core.state();
-    let working = matches!(state, crate::types::NodeState::Serving | crate::types::NodeState::Degraded);
-    check(working || !desk.engine.is_open(), "state", format!("the node is {state}"));
+    let working = matches!(state, NodeState::Serving | NodeState::Degraded | NodeState::InSync | NodeState::CatchingUp);
+    check(working, "state", format!("the node is {state}"));
     if let Some(role) = request.query_value("role") {
         let wanted: Role =
             role.parse().map_err(|error| Problem::new(Code::BadRequest, format!("role is `{role}`: {error}")))?;
         check(wanted == core.role(), "role", format!("the node is {}", core.role()));
     }
     if let Some(max) = query_number(request, "max_lag")? {
-        let lag = core.committed() - core.applied();
-        check(lag <= max, "max_lag", format!("{lag} operations are committed and not applied"));
+        let lag = core.lag();
+        check(lag <= max, "max_lag", format!("{lag} operations of the primary are not applied here"));
     }
     if failing.is_empty() {
         return Ok(Handled::Body(Body::data(

@@ -121,7 +121,7 @@ impl Given {
     }
 }
 
-fn read_envelope(body: &[u8]) -> Result<Envelope, Problem> {
+pub(super) fn read_envelope(body: &[u8]) -> Result<Envelope, Problem> {
     let envelope = json::envelope(body).map_err(|error| bad_body(&error))?;
     if !is_method(&envelope.method) {
         let detail = format!("`{}` is not a method: expected [a-z][a-z0-9_]{{0,63}}", shortened(&envelope.method));
@@ -192,15 +192,27 @@ fn header_key<'a>(request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
 }
 
 /// Appends `{"data":{...}}` of an operation that is in the log.
-pub(in crate::node) fn operation_json(applied: &Applied, durability: Durability, name: &str, out: &mut Vec<u8>) {
+pub(in crate::node) fn operation_json<'a>(
+    applied: &Applied,
+    durability: Durability,
+    acks: impl Iterator<Item = &'a str>,
+    out: &mut Vec<u8>,
+) {
     use std::io::Write;
     let Applied { version, epoch, hash, result, replayed, .. } = applied;
     let result = result.as_deref().unwrap_or("null");
     let written = write!(
         out,
         "{{\"data\":{{\"version\":{version},\"epoch\":{epoch},\"hash\":\"{hash}\",\"durability\":\"{durability}\",\
-         \"acks\":[\"{name}\"],\"result\":{result},\"replayed\":{replayed}}}}}"
+         \"acks\":["
     );
+    written.expect("writing to memory cannot fail");
+    for (index, name) in acks.enumerate() {
+        out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+    }
+    let written = write!(out, "],\"result\":{result},\"replayed\":{replayed}}}}}");
     written.expect("writing to memory cannot fail");
 }
 

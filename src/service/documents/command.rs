@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::object::{self, Member, object, quoted};
+use super::object::{Member, object, quoted};
 use super::problems::{invalid, not_an_object};
 use super::schema::SchemaSet;
 use crate::error::{Code, Problem};
 use crate::limits::{ID_BYTES_MAX, TYPE_BYTES_MAX};
+use crate::types::json::string_of;
 use crate::types::{Operation, Version};
 
 /// The operation that sets the schema of a type.
@@ -146,7 +147,7 @@ impl<'a> Write<'a> {
 }
 
 fn parse_id(value: &str) -> Result<Cow<'_, str>, Problem> {
-    let id = object::string(value).ok_or_else(|| invalid(&["id"], "must be a string"))?;
+    let id = string_of(value).ok_or_else(|| invalid(&["id"], "must be a string"))?;
     if is_id(&id) { Ok(id) } else { Err(invalid(&["id"], "must be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ -")) }
 }
 

@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use crate::types::json::{self, items, string_of, unescape};
+
 /// Values nested deeper than the door lets through are compared by their text.
 const DEPTH_MAX: usize = crate::limits::JSON_DEPTH_MAX;
 
@@ -33,177 +35,17 @@ impl Member<'_> {
 
 /// The members of an object in order; `None` for text that is no object.
 pub(super) fn object(text: &str) -> Option<Vec<Member<'_>>> {
-    let bytes = text.as_bytes();
-    if bytes.first() != Some(&b'{') {
-        return None;
-    }
-    if text == "{}" {
-        return Some(Vec::new());
-    }
+    let mut walk = json::members(text);
     let mut members = Vec::with_capacity(8);
-    let mut at = 1;
-    loop {
-        let start = at;
-        at = string_end(bytes, at)?;
-        let name = unescape(text.get(start + 1..at - 1)?);
-        if bytes.get(at) != Some(&b':') {
-            return None;
-        }
-        let end = value_end(bytes, at + 1)?;
-        members.push(Member { name, text: text.get(start..end)?, value: text.get(at + 1..end)? });
-        match bytes.get(end)? {
-            b',' => at = end + 1,
-            b'}' if end + 1 == bytes.len() => return Some(members),
-            _ => return None,
-        }
-    }
-}
-
-/// The items of an array in order; `None` for text that is no array.
-pub(super) fn array(text: &str) -> Option<Vec<&str>> {
-    let bytes = text.as_bytes();
-    if bytes.first() != Some(&b'[') {
-        return None;
-    }
-    if text == "[]" {
-        return Some(Vec::new());
-    }
-    let mut items = Vec::new();
-    let mut at = 1;
-    loop {
-        let end = value_end(bytes, at)?;
-        items.push(text.get(at..end)?);
-        match bytes.get(end)? {
-            b',' => at = end + 1,
-            b']' if end + 1 == bytes.len() => return Some(items),
-            _ => return None,
-        }
-    }
-}
-
-/// The unescaped text of a JSON string; `None` for any other value.
-pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
-    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
-    (string_end(value.as_bytes(), 0)? == value.len()).then(|| unescape(inner))
+    members.extend(walk.by_ref().map(|json::Member { key, value, text }| Member { name: unescape(key), text, value }));
+    walk.is_whole().then_some(members)
 }
 
 /// A JSON string that says `text`.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("a string is always JSON")
-}
-
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    if bytes.get(start) != Some(&b'"') {
-        return None;
-    }
-    let mut at = start + 1;
-    loop {
-        at += plain(bytes.get(at..)?);
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-/// How many bytes at the beginning are surely neither a quote nor a backslash; eight are looked at in one go.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // High bits of the bytes that are zero, and perhaps of some above the first such byte.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let mut count = 0;
-    for eight in bytes.chunks_exact(8) {
-        let word = u64::from_le_bytes(eight.try_into().expect("chunks of eight"));
-        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return count + found.trailing_zeros() as usize / 8;
-        }
-        count += 8;
-    }
-    count
-}
-
-fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
-    match bytes.get(start)? {
-        b'"' => string_end(bytes, start),
-        b'{' | b'[' => nested_end(bytes, start),
-        _ => {
-            let rest = &bytes[start..];
-            let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
-            (length > 0).then_some(start + length)
-        }
-    }
-}
-
-fn nested_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut at = start;
-    loop {
-        match bytes.get(at)? {
-            b'"' => {
-                at = string_end(bytes, at)?;
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-}
-
-/// What a string between its quotes says.
-fn unescape(raw: &str) -> Cow<'_, str> {
-    if !raw.as_bytes().contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let Some(escape) = rest.chars().next() else { break };
-        rest = &rest[escape.len_utf8()..];
-        match escape {
-            'b' => text.push('\u{8}'),
-            'f' => text.push('\u{c}'),
-            'n' => text.push('\n'),
-            'r' => text.push('\r'),
-            't' => text.push('\t'),
-            'u' => text.push(unicode(&mut rest)),
-            other => text.push(other),
-        }
-    }
-    text.push_str(rest);
-    Cow::Owned(text)
-}
-
-/// The character of an escape `\u` with four digits, which `rest` begins with; two of them when it is a pair.
-fn unicode(rest: &mut &str) -> char {
-    let Some(high) = take_hex(rest) else { return char::REPLACEMENT_CHARACTER };
-    if !(0xD800..0xDC00).contains(&high) {
-        return char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER);
-    }
-    let Some(mut after) = rest.strip_prefix("\\u") else { return char::REPLACEMENT_CHARACTER };
-    match take_hex(&mut after) {
-        Some(low) if (0xDC00..0xE000).contains(&low) => {
-            *rest = after;
-            let scalar = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-            char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER)
-        }
-        _ => char::REPLACEMENT_CHARACTER,
-    }
-}
-
-fn take_hex(rest: &mut &str) -> Option<u32> {
-    let digits = rest.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    *rest = &rest[4..];
-    u32::from_str_radix(digits, 16).ok()
+    let mut out = String::with_capacity(text.len() + 2);
+    json::quote(text, &mut out);
+    out
 }
 
 /// A text that two values share exactly when they are the same JSON value: escapes undone, numbers by their
@@ -216,7 +58,7 @@ pub(super) fn canonical(value: &str) -> String {
 
 fn write_canonical(value: &str, depth: usize, out: &mut String) {
     match value.as_bytes().first() {
-        Some(b'"') => match string(value) {
+        Some(b'"') => match string_of(value) {
             Some(text) => write_string(&text, out),
             None => out.push_str(value),
         },
@@ -225,7 +67,7 @@ fn write_canonical(value: &str, depth: usize, out: &mut String) {
             None => out.push_str(value),
         },
         Some(b'[') if depth > 0 => {
-            let Some(items) = array(value) else { return out.push_str(value) };
+            let Some(items) = items(value) else { return out.push_str(value) };
             out.push('[');
             for (place, item) in items.into_iter().enumerate() {
                 if place > 0 {
@@ -366,19 +208,16 @@ mod tests {
         {
             assert!(object(text).is_none(), "{text}");
         }
-        for text in ["", "{}", "[", "[1", "[,]", "[1]x"] {
-            assert!(array(text).is_none(), "{text}");
-        }
     }
 
     #[test]
     fn strings_say_what_their_escapes_mean() {
-        assert_eq!(string(r#""a\u00e9\n\ud83d\ude00\/\"""#).unwrap(), "a\u{e9}\n\u{1f600}/\"");
-        assert_eq!(string(r#""\ud83d""#).unwrap(), "\u{fffd}");
-        assert_eq!(string(r#""\u12""#).unwrap(), "\u{fffd}12");
-        assert_eq!(string("12"), None);
-        assert_eq!(string("\"a\"b\""), None);
-        assert_eq!(string("\""), None);
+        assert_eq!(string_of(r#""a\u00e9\n\ud83d\ude00\/\"""#).unwrap(), "a\u{e9}\n\u{1f600}/\"");
+        assert_eq!(string_of(r#""\ud83d""#).unwrap(), "\u{fffd}");
+        assert_eq!(string_of(r#""\u12""#).unwrap(), "\u{fffd}12");
+        assert_eq!(string_of("12"), None);
+        assert_eq!(string_of("\"a\"b\""), None);
+        assert_eq!(string_of("\""), None);
     }
 
     #[test]
@@ -419,15 +258,15 @@ mod tests {
         #[test]
         fn any_text_at_all_is_survived(text in "[\\[\\]{}\",:\\\\u0-9a-fde.\u{e9}-]{0,40}") {
             let _ = object(&text);
-            let _ = array(&text);
-            let _ = string(&text);
+            let _ = items(&text);
+            let _ = string_of(&text);
             let _ = canonical(&text);
         }
 
         #[test]
         fn a_string_is_read_back_from_its_quotes(text in ".{0,40}") {
             let quoted = quoted(&text);
-            prop_assert_eq!(string(&quoted).unwrap(), text);
+            prop_assert_eq!(string_of(&quoted).unwrap(), text);
         }
     }
 }

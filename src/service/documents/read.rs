@@ -1,11 +1,12 @@
 //! Reads: one document, pages of a list at one version, types and schemas.
 
 use super::Documents;
-use super::object::{object, quoted, string};
+use super::object::{object, quoted};
 use super::schema::unique_text;
 use super::state::{Kind, schema_json};
 use super::store::{Doc, Key, Store};
 use crate::limits::LIST_ITEMS_MAX;
+use crate::types::json::string_of;
 use crate::types::{Version, format_time};
 
 /// A document that was found.
@@ -102,6 +103,32 @@ impl Listing {
         Page { items, next, version: self.version }
     }
 
+    /// As [`Listing::page`], but a part of it where it would read more than `looks` documents: `next` then leads on
+    /// from the last one that was read.
+    pub fn page_within(&self, filters: &[(&str, &str)], after: Option<&str>, limit: usize, looks: usize) -> Page {
+        if !self.reads_all(filters) {
+            return self.page(filters, after, limit);
+        }
+        let after = after.map(Key::new);
+        let (mut items, mut next) = (Vec::new(), None);
+        for (looked, (key, doc)) in self.kind.documents.after(after.as_ref()).enumerate() {
+            if looked == looks || items.len() == limit {
+                break;
+            }
+            next = Some(key);
+            if matches(doc, filters) {
+                items.push(Found { key: key.clone(), doc: doc.clone() });
+            }
+        }
+        let next = next.filter(|key| self.kind.documents.last() != Some(key)).map(Key::to_text);
+        Page { items, next, version: self.version }
+    }
+
+    /// Whether these filters make a page read every document, as no index knows those that match.
+    pub fn reads_all(&self, filters: &[(&str, &str)]) -> bool {
+        !filters.is_empty() && self.candidates(filters).is_none()
+    }
+
     fn find(&self, filters: &[(&str, &str)], after: Option<&str>, most: usize) -> Vec<Found> {
         let after = after.map(Key::new);
         let found = |(key, doc): (&Key, &Doc)| Found { key: key.clone(), doc: doc.clone() };
@@ -144,7 +171,7 @@ fn matches(doc: &Doc, filters: &[(&str, &str)]) -> bool {
         members.iter().any(|member| {
             member.name == *field
                 && match member.value.as_bytes().first() {
-                    Some(b'"') => string(member.value).is_some_and(|text| text == *wanted),
+                    Some(b'"') => string_of(member.value).is_some_and(|text| text == *wanted),
                     Some(b'{' | b'[') => false,
                     _ => member.value == *wanted,
                 }

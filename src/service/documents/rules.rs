@@ -12,10 +12,11 @@
 
 use std::cmp::Ordering;
 
-use super::object::{Decimal, array, canonical, object, string};
+use super::object::{Decimal, canonical, object};
 use super::problems::invalid;
 use crate::error::Problem;
 use crate::limits::JSON_DEPTH_MAX;
+use crate::types::json::{items, string_of};
 
 /// Places that are reported at once.
 const FAULTS_MAX: usize = 20;
@@ -141,7 +142,7 @@ impl Rules {
             "additionalProperties" => self.additional = Some(Box::new(Self::parse(value, path)?)),
             "items" => self.items = Some(Box::new(Self::parse(value, path)?)),
             "enum" => {
-                let values = array(value).ok_or_else(|| fault(path, "must be an array"))?;
+                let values = items(value).ok_or_else(|| fault(path, "must be an array"))?;
                 self.values.push(values.into_iter().map(canonical).collect());
             }
             "const" => self.values.push(vec![canonical(value)]),
@@ -172,9 +173,9 @@ fn fault(path: &[String], what: &str) -> Problem {
 }
 
 fn parse_types(value: &str, path: &[String]) -> Result<Vec<Type>, Problem> {
-    let names = array(value).unwrap_or_else(|| vec![value]);
+    let names = items(value).unwrap_or_else(|| vec![value]);
     let known = |name: &str| {
-        let name = string(name)?;
+        let name = string_of(name)?;
         Type::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     };
     let types: Option<Vec<_>> = names.into_iter().map(known).collect();
@@ -185,7 +186,8 @@ fn parse_types(value: &str, path: &[String]) -> Result<Vec<Type>, Problem> {
 }
 
 fn parse_names(value: &str, path: &[String]) -> Result<Vec<String>, Problem> {
-    let names = array(value).and_then(|names| names.into_iter().map(|name| Some(string(name)?.into_owned())).collect());
+    let names =
+        items(value).and_then(|names| names.into_iter().map(|name| Some(string_of(name)?.into_owned())).collect());
     names.ok_or_else(|| fault(path, "must be an array of names"))
 }
 
@@ -265,7 +267,7 @@ impl Rules {
         if self.items.is_none() && self.count.is_free() {
             return;
         }
-        let items = array(value).unwrap_or_default();
+        let items = items(value).unwrap_or_default();
         self.count.check(items.len(), "items", faults);
         if let Some(rules) = &self.items {
             for (place, item) in items.into_iter().enumerate() {
@@ -276,7 +278,7 @@ impl Rules {
 
     fn check_string(&self, value: &str, faults: &mut Faults) {
         if !self.length.is_free() {
-            let length = string(value).map_or(0, |text| text.chars().count());
+            let length = string_of(value).map_or(0, |text| text.chars().count());
             self.length.check(length, "characters", faults);
         }
     }

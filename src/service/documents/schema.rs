@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::command::{is_id, is_type};
-use super::object::{Member, array, canonical, object, quoted, string};
+use super::object::{Member, canonical, object, quoted};
 use super::problems::{invalid, not_an_object};
 use super::rules::Rules;
 use super::store::Key;
 use crate::error::Problem;
 use crate::limits::SCHEMA_FIELDS_MAX;
+use crate::types::json::{items, string_of};
 use sha2::{Digest as _, Sha256};
 
 /// Canonical values longer than this are indexed by their SHA-256.
@@ -95,21 +96,21 @@ impl<'a> SchemaSet<'a> {
 }
 
 fn parse_type<'a>(value: &'a str, path: &[&str]) -> Result<Cow<'a, str>, Problem> {
-    string(value)
+    string_of(value)
         .filter(|kind| is_type(kind))
         .ok_or_else(|| invalid(path, "must be a type: a small letter, then small letters, digits and _"))
 }
 
 fn parse_fields(member: &Member<'_>) -> Result<Vec<Box<str>>, Problem> {
     let path = [&*member.name];
-    let items = array(member.value).ok_or_else(|| invalid(&path, "must be an array of names of fields"))?;
+    let items = items(member.value).ok_or_else(|| invalid(&path, "must be an array of names of fields"))?;
     if items.len() > SCHEMA_FIELDS_MAX {
         return Err(invalid(&path, &format!("names more than {SCHEMA_FIELDS_MAX} fields")));
     }
     let mut fields: Vec<Box<str>> = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
         let path = [&*member.name, &place.to_string()];
-        let field = string(item).ok_or_else(|| invalid(&path, "must be the name of a field"))?;
+        let field = string_of(item).ok_or_else(|| invalid(&path, "must be the name of a field"))?;
         check_field(&field, &path)?;
         if fields.iter().any(|known| **known == *field) {
             return Err(invalid(&path, "is named twice"));
@@ -146,7 +147,7 @@ fn parse_reference(member: &Member<'_>) -> Result<Reference, Problem> {
         match &*part.name {
             "type" => kind = Some(parse_type(part.value, &path)?),
             "on_delete" => {
-                let word = string(part.value).unwrap_or_default();
+                let word = string_of(part.value).unwrap_or_default();
                 let known = OnDelete::NAMES.iter().find(|(name, _)| *name == word);
                 let (_, action) = known.ok_or_else(|| invalid(&path, "must be cascade, restrict or set_null"))?;
                 on_delete = Some(*action);
@@ -236,7 +237,7 @@ impl Reference {
     /// The identifier that a document refers to by this field.
     pub(super) fn target<'a>(&self, members: &[Member<'a>]) -> Result<Option<Cow<'a, str>>, Problem> {
         let Some(value) = find(members, &self.field) else { return Ok(None) };
-        let id = string(value).filter(|id| is_id(id));
+        let id = string_of(value).filter(|id| is_id(id));
         let wrong = || invalid(&[&self.field], &format!("must be the id of a {}", self.kind));
         id.map(Some).ok_or_else(wrong)
     }

@@ -13,6 +13,8 @@ pub struct Member<'a> {
     pub key: &'a str,
     /// The value, quotes included when it is a string.
     pub value: &'a str,
+    /// All of it: `"key":value`.
+    pub text: &'a str,
 }
 
 impl Member<'_> {
@@ -34,10 +36,28 @@ pub fn get<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     members(line).find(|member| member.is(name)).map(|member| member.value)
 }
 
+/// The items of one checked array in order, nested values as a whole; `None` for any other text.
+pub fn items(line: &str) -> Option<Vec<&str>> {
+    let inside = line.strip_prefix('[')?;
+    if inside == "]" {
+        return Some(Vec::new());
+    }
+    let (bytes, mut items, mut at) = (inside.as_bytes(), Vec::new(), 0);
+    loop {
+        let end = value_end(bytes, at)?;
+        items.push(inside.get(at..end)?);
+        match bytes.get(end)? {
+            b',' => at = end + 1,
+            b']' if end + 1 == bytes.len() => return Some(items),
+            _ => return None,
+        }
+    }
+}
+
 /// The text of a value that is a string; `None` for any other value.
 pub fn string_of(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
-    Some(unescape(inner))
+    (string_end(value.as_bytes(), 0)? == value.len()).then(|| unescape(inner))
 }
 
 /// See [`members`].
@@ -47,75 +67,81 @@ pub struct Members<'a> {
     at: usize,
 }
 
+impl Members<'_> {
+    /// After the last member: whether the text was one object, and nothing else.
+    pub fn is_whole(&self) -> bool {
+        self.line.get(self.at..) == Some("}")
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
         let bytes = self.line.as_bytes();
-        if bytes.get(self.at) == Some(&b',') {
-            self.at += 1;
-        }
-        if bytes.get(self.at) != Some(&b'"') {
-            return None;
-        }
-        let key_end = string_end(bytes, self.at);
-        let key = self.line.get(self.at + 1..key_end.checked_sub(1)?)?;
+        let start = match bytes.get(self.at)? {
+            b',' if self.at > 1 => self.at + 1,
+            b'"' if self.at == 1 => 1,
+            _ => return None,
+        };
+        let key_end = string_end(bytes, start)?;
+        let key = self.line.get(start + 1..key_end - 1)?;
         if bytes.get(key_end) != Some(&b':') {
             return None;
         }
-        let value_end = value_end(bytes, key_end + 1);
+        let value_end = value_end(bytes, key_end + 1)?;
         let value = self.line.get(key_end + 1..value_end)?;
         self.at = value_end;
-        Some(Member { key, value })
+        Some(Member { key, value, text: self.line.get(start..value_end)? })
     }
 }
 
 /// Behind the closing quote of the string that begins at `at`.
-fn string_end(bytes: &[u8], at: usize) -> usize {
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes.get(at) != Some(&b'"') {
+        return None;
+    }
     let mut end = at + 1;
     loop {
         end = plain_end(bytes, end);
-        match bytes.get(end) {
-            Some(b'"') => return end + 1,
-            Some(b'\\') => end += 2,
-            Some(_) => end += 1,
-            None => return bytes.len(),
+        match bytes.get(end)? {
+            b'"' => return Some(end + 1),
+            b'\\' => end += 2,
+            _ => end += 1,
         }
     }
 }
 
 /// Behind the value that begins at `at`.
-fn value_end(bytes: &[u8], at: usize) -> usize {
-    match bytes.get(at) {
-        Some(b'"') => string_end(bytes, at),
-        Some(b'{' | b'[') => container_end(bytes, at),
+fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at)? {
+        b'"' => string_end(bytes, at),
+        b'{' | b'[' => container_end(bytes, at),
         _ => {
-            let rest = bytes.get(at..).unwrap_or_default();
-            at + rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len())
+            let rest = &bytes[at..];
+            let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
+            (length > 0).then_some(at + length)
         }
     }
 }
 
-fn container_end(bytes: &[u8], at: usize) -> usize {
+fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut end, mut depth) = (at, 0_usize);
-    while let Some(byte) = bytes.get(end) {
-        match byte {
+    loop {
+        match bytes.get(end)? {
             b'"' => {
-                end = string_end(bytes, end);
+                end = string_end(bytes, end)?;
                 continue;
             }
             b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return end + 1;
-                }
-            }
+            b'}' | b']' => depth -= 1,
             _ => {}
         }
         end += 1;
+        if depth == 0 {
+            return Some(end);
+        }
     }
-    bytes.len()
 }
 
 /// What a string means, from what stands between its quotes.

@@ -51,6 +51,24 @@ fn an_error_names_line_and_column_in_characters() {
 }
 
 #[test]
+fn the_items_of_an_array_are_told_apart() {
+    assert_eq!(items(r#"[1,"a,]",{"b":[1,2]},[3,4]]"#).unwrap(), ["1", "\"a,]\"", "{\"b\":[1,2]}", "[3,4]"]);
+    assert_eq!(items("[]").unwrap().len(), 0);
+    for text in ["", "{}", "[", "[1", "[,]", "[1]x"] {
+        assert!(items(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_whole_object_says_so() {
+    for (text, whole) in [("{}", true), ("{\"a\":[{}],\"b\":1}", true), ("{\"a\":1,}", false), ("{,\"a\":1}", false)] {
+        let mut walk = members(text);
+        walk.by_ref().for_each(drop);
+        assert_eq!(walk.is_whole(), whole, "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_json_is_refused() {
     let all = "|{|}|[|]|[1,]|[,1]|{,}|{\"a\"}|{\"a\":}|{\"a\":1,}|{a:1}|{1:2}|'a'|01|-|+1|.5|1.|1e|1e+|0x1|NaN|nul|truE|tru\
         |1 2|[1]]|[1}|{\"a\":1]|\"|\"\\|\"\\x\"|\"\\u12\"|\"\\u12g4\"|\"a\tb\"|\"a\u{0}b\"|//x\n1|\u{feff}1|\u{a0}1|[1 2]|\"a\"b";

@@ -1,0 +1,67 @@
+//! `state/alone`: the ranges of versions that were acknowledged on fewer nodes than the log named, for ever.
+//!
+//! One line of JSON for each range, synced before the standing that ends it is. A line that a crash has torn is no
+//! range: its end is recorded again with the next standing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::Version;
+
+const NAME: &str = "alone";
+
+/// A range of versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Range {
+    pub(super) from: Version,
+    pub(super) to: Version,
+}
+
+/// Adds ranges, durably.
+pub(super) fn note(state_dir: &Path, ranges: &[Range]) -> io::Result<()> {
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let path = state_dir.join(NAME);
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    let mut lines = String::new();
+    for range in ranges {
+        lines.push_str(&serde_json::to_string(range)?);
+        lines.push('\n');
+    }
+    file.write_all(lines.as_bytes())?;
+    file.sync_data()?;
+    if is_new { File::open(state_dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Every range that was noted.
+pub(super) fn read(state_dir: &Path) -> io::Result<Vec<Range>> {
+    match std::fs::read_to_string(state_dir.join(NAME)) {
+        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_kept_in_order_and_a_torn_line_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), []);
+        let ranges = [Range { from: 3, to: 9 }, Range { from: 20, to: 20 }];
+        note(dir.path(), &ranges[..1]).unwrap();
+        note(dir.path(), &ranges[1..]).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), ranges);
+        let mut file = OpenOptions::new().append(true).open(dir.path().join(NAME)).unwrap();
+        file.write_all(b"{\"from\":30,\"t").unwrap();
+        assert_eq!(read(dir.path()).unwrap(), ranges);
+    }
+}

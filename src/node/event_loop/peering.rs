@@ -1,0 +1,278 @@
+//! Connections to other nodes: dialling them, hearing them, losing them.
+//!
+//! # Invariants
+//! 1. Bytes of a peer never end the node: a connection that says what it must not is closed.
+
+use mio::{Interest, Token};
+
+use super::*;
+use crate::node::engine::Malformed;
+use crate::node::peers::{self, Flow, Peer, Stage};
+use crate::peer::{self, Frame, Greeting};
+use crate::replication::Closing;
+
+/// Tokens of peers begin here.
+pub(super) const PEERS: usize = 1 << 40;
+/// Frames of one peer before others have their turn.
+const FRAMES_AT_ONCE: usize = 256;
+
+impl Node {
+    /// Reads what peers have sent, and lets the core hear it.
+    pub(super) fn serve_peers(&mut self, now: Now) -> Result<(), NodeError> {
+        for place in std::mem::take(&mut self.touched_peers) {
+            let Some(mut peer) = self.peers.get_mut(place).and_then(Option::take) else { continue };
+            let served = self.serve_peer(&mut peer, now);
+            let is_open = matches!(served, Ok(Flow::Open));
+            self.peers[place] = Some(peer);
+            match served? {
+                Flow::Open => _ = self.touched_peers.insert(place),
+                Flow::Closed => self.lose(place, now)?,
+            }
+            if is_open {
+                self.perform_effects(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn serve_peer(&mut self, peer: &mut Peer, now: Now) -> Result<Flow, NodeError> {
+        loop {
+            if let Flow::Closed = self.hear(peer, now)? {
+                return Ok(Flow::Closed);
+            }
+            if !peer.readable || matches!(peer.stage, Stage::Connecting) || self.engine.is_behind_its_disk() {
+                return Ok(Flow::Open);
+            }
+            if peer.read(&mut self.room) == Flow::Closed {
+                return Ok(Flow::Closed);
+            }
+        }
+    }
+
+    /// Takes whole frames out of what was read.
+    pub(super) fn hear(&mut self, peer: &mut Peer, now: Now) -> Result<Flow, NodeError> {
+        if let Stage::Asking(reader) = &mut peer.stage {
+            match reader.poll() {
+                Ok(http::Event::More) => return Ok(Flow::Open),
+                Ok(http::Event::Head(head)) if head.status == 101 => {
+                    if let Stage::Asking(reader) = std::mem::replace(&mut peer.stage, Stage::Greeting) {
+                        peer.decoder.push(&reader.into_rest());
+                    }
+                }
+                Ok(http::Event::Head(head)) => {
+                    ::log::warn!("{:?} answers {} to a peer's call", peer.dialed, head.status);
+                    return Ok(Flow::Closed);
+                }
+                Ok(_) | Err(_) => return Ok(Flow::Closed),
+            }
+        }
+        for _ in 0..FRAMES_AT_ONCE {
+            let is_linked = peer.is_linked();
+            let frame = match peer.decoder.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(Flow::Open),
+                Err(error) => {
+                    ::log::warn!("a peer at {:?}: {error}", peer.socket.peer_addr());
+                    return Ok(Flow::Closed);
+                }
+            };
+            match (frame, is_linked) {
+                (Frame::Greeting(greeting), false) => {
+                    if let Flow::Closed = self.greeted(peer, &greeting, now)? {
+                        return Ok(Flow::Closed);
+                    }
+                }
+                (Frame::Message { message, records }, true) => {
+                    if let Err(Malformed(fault)) = self.engine.peer_said(peer.link, message, records, now)? {
+                        ::log::warn!("a peer at {:?} sent records that do not fit: {fault:?}", peer.socket.peer_addr());
+                        return Ok(Flow::Closed);
+                    }
+                }
+                (Frame::Greeting(_), true) | (Frame::Message { .. }, false) => return Ok(Flow::Closed),
+            }
+        }
+        peer.readable = true;
+        Ok(Flow::Open)
+    }
+
+    /// The other end has said what it speaks and whose it is.
+    pub(super) fn greeted(&mut self, peer: &mut Peer, greeting: &Greeting, now: Now) -> Result<Flow, NodeError> {
+        if let Err(refusal) = greeting_of(self.cluster).check(greeting) {
+            ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.peer_addr());
+            self.refused_peers.insert(peer.dialed.clone().unwrap_or_default(), refusal.to_string());
+            return Ok(Flow::Closed);
+        }
+        if let (None, Some(cluster)) = (self.cluster, greeting.cluster) {
+            self.found_cluster(cluster, now)?;
+        }
+        if peer.dialed.is_some() {
+            // The one who dialled answers with what it has learnt.
+            let own = greeting_of(self.cluster);
+            peer.send(|out| own.encode(out));
+        }
+        peer.stage = Stage::Linked;
+        if let Some(address) = &peer.dialed {
+            self.dialer.greeted(address);
+            self.refused_peers.remove(address);
+        }
+        self.engine.tell(Input::Connected { link: peer.link, dialed: peer.dialed.is_some() }, now)?;
+        Ok(Flow::Open)
+    }
+
+    /// A client has asked to speak as a peer, and was told yes.
+    pub(super) fn welcome(&mut self, mut socket: mio::net::TcpStream, rest: &[u8], head: &[u8], now: Now) {
+        let place = self.peer_place();
+        self.next_link += 1;
+        let token = Token(PEERS + place);
+        if let Err(error) = self.poll.registry().reregister(&mut socket, token, Interest::READABLE | Interest::WRITABLE)
+        {
+            ::log::warn!("watch a peer: {error}");
+            return;
+        }
+        let mut peer = Peer::new(socket, self.next_link, None, now.instant);
+        peer.send_raw(head);
+        let own = greeting_of(self.cluster);
+        peer.send(|out| own.encode(out));
+        peer.decoder.push(rest);
+        self.peers[place] = Some(Box::new(peer));
+        self.touched_peers.insert(place);
+    }
+
+    pub(super) fn peer_place(&mut self) -> usize {
+        match self.peers.iter().position(Option::is_none) {
+            Some(place) => place,
+            None => {
+                self.peers.push(None);
+                self.peers.len() - 1
+            }
+        }
+    }
+
+    /// Dials whoever is due, and closes what has taken too long to begin.
+    pub(super) fn dial(&mut self, now: Now) -> Result<(), NodeError> {
+        for url in self.engine.core().to_dial().iter().map(|member| member.url.clone()).collect::<Vec<_>>() {
+            if url != self.url {
+                self.dialer.add(&url, now.instant);
+            }
+        }
+        for address in self.dialer.due(now.instant) {
+            self.dial_one(&address, now);
+        }
+        for place in 0..self.peers.len() {
+            if self.peers[place].as_ref().is_some_and(|peer| peer.is_overdue(now.instant)) {
+                self.lose(place, now)?;
+            }
+        }
+        if !self.tried && self.dialer.all_tried() {
+            self.tried = true;
+            self.engine.tell(Input::Tried, now)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn dial_one(&mut self, address: &str, now: Now) {
+        let linked =
+            self.engine.core().peers().iter().any(|peer| peer.connected && peers::address(&peer.member.url) == address);
+        if linked {
+            return self.dialer.failed(address, true, now.instant);
+        }
+        let dialled = peers::resolve(address).and_then(|to| {
+            let mut socket = mio::net::TcpStream::connect(to)?;
+            let place = self.peer_place();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut socket, Token(PEERS + place), interest)?;
+            self.next_link += 1;
+            self.peers[place] =
+                Some(Box::new(Peer::new(socket, self.next_link, Some(address.to_owned()), now.instant)));
+            Ok(())
+        });
+        if let Err(error) = dialled {
+            ::log::debug!("dial {address}: {error}");
+            self.dialer.failed(address, false, now.instant);
+        }
+    }
+
+    /// A connection that was dialled stands, or does not.
+    pub(super) fn connected(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return Ok(()) };
+        let Stage::Connecting = peer.stage else { return Ok(()) };
+        let stands = peer.socket.take_error().is_ok_and(|error| error.is_none()) && peer.socket.peer_addr().is_ok();
+        if !stands {
+            // Not yet, or never: an error says so, and without one another event comes.
+            if !matches!(peer.socket.take_error(), Ok(None)) || peer.socket.peer_addr().is_err() {
+                return self.lose(place, now);
+            }
+            return Ok(());
+        }
+        if let Err(error) = peer.socket.set_nodelay(true) {
+            ::log::debug!("set TCP_NODELAY: {error}");
+        }
+        let host = peer.dialed.clone().unwrap_or_default();
+        let mut request = Vec::new();
+        let mut headers = vec![("Host", host.as_str()), ("Connection", "Upgrade"), ("Upgrade", peers::UPGRADE)];
+        let bearer = self.tokens.for_peers().map(|token| format!("Bearer {token}"));
+        if let Some(bearer) = &bearer {
+            headers.push(("Authorization", bearer));
+        }
+        http::write_request(&mut request, "GET", "/peer", &headers, None);
+        peer.send_raw(&request);
+        peer.stage = Stage::Asking(http::ResponseReader::new(false));
+        self.touched_peers.insert(place);
+        Ok(())
+    }
+
+    /// A connection is over.
+    pub(super) fn lose(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
+        let Some(peer) = self.peers.get_mut(place).and_then(Option::take) else { return Ok(()) };
+        self.touched_peers.remove(&place);
+        if let Some(address) = &peer.dialed {
+            self.dialer.failed(address, peer.is_linked(), now.instant);
+        }
+        if peer.is_linked() {
+            self.engine.tell(Input::Closed { link: peer.link }, now)?;
+            self.perform_effects(now)?;
+        }
+        Ok(())
+    }
+
+    /// The core has ended a connection: what it still had to say is tried to be sent.
+    pub(super) fn close_link(&mut self, link: Link, why: Closing) {
+        let Some(place) = self.place_of(link) else { return };
+        ::log::info!("a peer's connection is closed: {why:?}");
+        if let Some(mut peer) = self.peers[place].take() {
+            // Best effort: the other end sees the end of the connection in any case.
+            let _ = peer.write();
+            if let Some(address) = &peer.dialed {
+                self.dialer.failed(address, why != Closing::Replaced && why != Closing::Oneself, Instant::now());
+            }
+        }
+        self.touched_peers.remove(&place);
+    }
+
+    pub(super) fn close_peers(&mut self, now: Now) -> Result<(), NodeError> {
+        for place in 0..self.peers.len() {
+            self.lose(place, now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes to peers whatever can be written.
+    pub(super) fn deliver_peers(&mut self, now: Now) -> Result<(), NodeError> {
+        self.feed_peers();
+        let mut again = BTreeSet::new();
+        for place in std::mem::take(&mut self.touched_peers) {
+            let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };
+            if peer.write() == Flow::Closed {
+                self.lose(place, now)?;
+            } else if peer.readable && !matches!(peer.stage, Stage::Connecting) {
+                again.insert(place);
+            }
+        }
+        self.touched_peers.extend(again);
+        Ok(())
+    }
+}
+
+fn greeting_of(cluster: Option<ClusterId>) -> Greeting {
+    Greeting { protocol: peer::PROTOCOL, format: u16::from(log::format::FORMAT), cluster }
+}

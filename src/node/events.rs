@@ -1,0 +1,110 @@
+//! What happened on this node and in its cluster, as lines for people and programs: `GET /events`.
+//!
+//! The newest are kept in memory, numbered. A follower that falls behind further than that misses some, and sees it
+//! by the numbers.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use crate::replication::Event;
+use crate::types::{Micros, format_time};
+
+/// Events that are kept.
+const KEPT: usize = 1024;
+
+/// The newest events.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    next: u64,
+    lines: VecDeque<(u64, Box<str>)>,
+}
+
+impl Events {
+    /// Adds one; gives back its line.
+    pub(super) fn add(&mut self, name: &str, facts: Map<String, Value>, node: &str, now: Micros) -> &str {
+        self.next += 1;
+        let mut line =
+            json!({ "type": "event", "seq": self.next, "time": format_time(now), "node": node, "event": name });
+        if let Some(object) = line.as_object_mut() {
+            object.extend(facts);
+        }
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((self.next, line.to_string().into()));
+        self.lines.back().map_or("", |(_, line)| line)
+    }
+
+    /// Lines behind the one with this number.
+    pub(super) fn after(&self, seq: u64) -> impl Iterator<Item = (u64, &str)> {
+        self.lines.iter().filter(move |(number, _)| *number > seq).map(|(number, line)| (*number, &**line))
+    }
+}
+
+/// The name of an event of the protocol, and its facts. `name_of` finds what people call a node.
+pub(super) fn describe(
+    event: &Event,
+    name_of: impl Fn(crate::types::NodeId) -> String,
+) -> (&'static str, Map<String, Value>) {
+    let mut facts = Map::new();
+    let mut add = |name: &str, value: Value| facts.insert(name.to_owned(), value);
+    let name = match event {
+        Event::Left(id) => {
+            add("member", name_of(*id).into());
+            "degraded"
+        }
+        Event::InSync(id) => {
+            add("member", name_of(*id).into());
+            "in-sync"
+        }
+        Event::Promoted { epoch, forced } => {
+            add("epoch", epoch.number.into());
+            add("start", epoch.start.into());
+            add("forced", (*forced).into());
+            "promoted"
+        }
+        Event::Fenced(epoch) => {
+            add("epoch", epoch.number.into());
+            "fenced"
+        }
+        Event::Following(id) => {
+            add("primary", name_of(*id).into());
+            "following"
+        }
+        Event::SplitBrain => "split-brain",
+        Event::Diverged(version) => {
+            add("version", (*version).into());
+            "diverged"
+        }
+        Event::Added(id) => {
+            add("member", name_of(*id).into());
+            "member-added"
+        }
+        Event::Removed(id) => {
+            add("member", name_of(*id).into());
+            "member-removed"
+        }
+        Event::Role(role) => {
+            add("role", role.as_str().into());
+            "role"
+        }
+    };
+    (name, facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_numbered_and_the_oldest_go() {
+        let mut events = Events::default();
+        for _ in 0..KEPT + 5 {
+            events.add("role", Map::new(), "n1", 1_000_000);
+        }
+        let numbers: Vec<u64> = events.after(0).map(|(seq, _)| seq).collect();
+        assert_eq!((numbers.len(), numbers[0], numbers[KEPT - 1]), (KEPT, 6, KEPT as u64 + 5));
+        assert_eq!(events.after(numbers[KEPT - 2]).count(), 1);
+    }
+}
