@@ -24,6 +24,8 @@ use crate::types::{Epoch, NodeId, Version};
 
 /// A member that does not answer in this time counts as unreachable.
 const PATIENCE: Time = 2_000_000;
+/// A primary that seems to live must hand over in this time; else it is none that can be waited for.
+const HAND_OVER_PATIENCE: Time = 1_000_000;
 /// A recovering node looks for a live primary for so long before it acts alone.
 const LOOK_AROUND: Time = 500_000;
 /// A primary that was heard this recently is asked to hand over.
@@ -158,7 +160,7 @@ impl Replication {
             Part::Replica(_) if !has_cluster || is_full => Err(NotPromoted::NotReady),
             Part::Replica(replica) if replica.wish.is_some() => Err(NotPromoted::Busy),
             Part::Replica(replica) => {
-                let until = now + PATIENCE;
+                let until = now + if live.is_some() { HAND_OVER_PATIENCE } else { PATIENCE };
                 let answers = if live.is_some() { None } else { Some(Vec::new()) };
                 replica.wish = Some(Wish { request, force, until, answers });
                 match live {
@@ -252,7 +254,7 @@ impl Replication {
         let now = self.now;
         let Some(replica) = self.replica_mut() else { return };
         match &mut replica.wish {
-            Some(wish) if wish.answers.is_none() && wish.force => {
+            Some(wish) if wish.answers.is_none() && (wish.force || now >= wish.until) => {
                 (wish.answers, wish.until) = (Some(Vec::new()), now + PATIENCE);
                 self.ask_everyone(out);
             }
@@ -282,13 +284,20 @@ impl Replication {
         }
         let (request, force) = (wish.request, wish.force);
         let would: Vec<NodeId> = answers.iter().filter(|(_, answer)| answer.would).map(|(from, _)| *from).collect();
+        let silent = linked.iter().map(|(_, id)| *id).filter(|id| answers.iter().all(|(from, _)| from != id)).collect();
         let judged = self.judge(&would, self.log.configs.in_force().iter().map(|(_, config)| config));
         if let Some(replica) = self.replica_mut() {
             replica.wish = None;
         }
         match judged {
             Err(result) if !force => out.push(Output::Answer { request, result: Err(result) }),
-            _ => self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out),
+            _ => {
+                self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out);
+                if let Some(candidate) = self.candidate_mut() {
+                    // Who has not answered is not waited for again.
+                    candidate.refused = silent;
+                }
+            }
         }
     }
 

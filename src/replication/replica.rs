@@ -25,7 +25,6 @@ use super::{
 };
 use crate::types::{AckLevel, Epoch, Hash, Mode, NodeId, Version};
 
-
 /// What a replica is doing.
 #[derive(Debug, Default)]
 pub(super) struct Replica {

@@ -181,7 +181,8 @@ impl Machine {
         now: Time,
     ) -> Result<Vec<Arc<Record>>, String> {
         self.boots += 1;
-        let Opened { writer, sealer, report } = disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
+        let Opened { writer, sealer, report } =
+            disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
         let (standing_file, standing) = StandingFile::open(&self.vfs)?;
         let head = report.head.version;
         let truth = &mut self.truth;
@@ -268,10 +269,7 @@ fn switch_off(mut core: Replication, off: Option<Rule>) -> Replication {
 }
 
 /// The epochs of a log, and the configurations that may be in force in it.
-pub fn read_history(
-    entries: &[Arc<Record>],
-    committed: Version,
-) -> (Vec<EpochStart>, Vec<(Version, ClusterConfig)>) {
+pub fn read_history(entries: &[Arc<Record>], committed: Version) -> (Vec<EpochStart>, Vec<(Version, ClusterConfig)>) {
     let mut history: Vec<EpochStart> = Vec::new();
     let mut configs: Vec<(Version, ClusterConfig)> = Vec::new();
     let mut last: Option<Epoch> = None;

@@ -105,10 +105,14 @@ impl World {
             if second > 3 && self.now / 100_000 % 10 == 0 {
                 self.help(since);
             }
-            let states: Vec<String> = self.machines.iter().map(|machine| match &machine.process {
-                Some(process) => format!("{}", process.core.state()),
-                None => "down".to_owned(),
-            }).collect();
+            let states: Vec<String> = self
+                .machines
+                .iter()
+                .map(|machine| match &machine.process {
+                    Some(process) => format!("{}", process.core.state()),
+                    None => "down".to_owned(),
+                })
+                .collect();
             return Some(format!("no primary: {}", states.join(", ")));
         };
         let process = self.machines[primary].process.as_ref()?;
