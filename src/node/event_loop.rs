@@ -463,7 +463,7 @@ impl Node {
                         self.put_aside = None;
                     }
                 }
-                Done::Cut(end) => self.log_was_cut(end, now)?,
+                Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),
             }

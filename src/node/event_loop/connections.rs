@@ -188,6 +188,7 @@ impl Node {
                     degraded_since: self.degraded_since.as_deref(),
                     alone: &self.alone,
                     rescued: self.rescued,
+                    events: self.events.counts(),
                     refused_peers: &self.refused_peers,
                 };
                 let mut desk = Desk {

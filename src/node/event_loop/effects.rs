@@ -126,8 +126,17 @@ impl Node {
     }
 
     /// The log ends where it was cut; the service follows.
-    pub(super) fn log_was_cut(&mut self, end: Position, now: Now) -> Result<(), NodeError> {
-        self.rescued += usize::from(!self.engine.is_rolling_back());
+    pub(super) fn log_was_cut(
+        &mut self,
+        end: Position,
+        rescued: Option<(Version, Version)>,
+        now: Now,
+    ) -> Result<(), NodeError> {
+        if let Some((from, to)) = rescued {
+            self.rescued += 1;
+            let facts = [("from".to_owned(), from.into()), ("to".to_owned(), to.into())].into_iter().collect();
+            self.tell_people("rescued", facts, now);
+        }
         if !self.engine.log_was_cut(end) {
             self.engine.cut_is_done(now)?;
             return Ok(());
@@ -149,7 +158,11 @@ impl Node {
             None => id.to_string(),
         };
         let (name, facts) = events::describe(event, name_of);
-        let line = self.events.add(name, facts, &own, now.micros);
+        self.tell_people(name, facts, now);
+    }
+
+    fn tell_people(&mut self, name: &'static str, facts: serde_json::Map<String, serde_json::Value>, now: Now) {
+        let line = self.events.add(name, facts, &self.dir.meta().name, now.micros);
         ::log::info!("{line}");
         self.touched.extend(self.streaming.iter().copied());
     }
