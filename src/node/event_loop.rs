@@ -22,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -43,7 +43,7 @@ use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::{Done, LogThread};
-use super::{Config, NodeError, Ready, events, rescue, start};
+use super::{Config, NodeError, Ready, events, repair, rescue, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
@@ -63,6 +63,11 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Task {
     Record(Version),
     Hash(Version),
+    /// Records as they travel between nodes.
+    Wire {
+        from: Version,
+        last: Version,
+    },
     /// The operator's word about this node's role or the cluster.
     Operator(Operator),
     /// A page for which every document is read.
@@ -92,6 +97,8 @@ enum PoolDone {
     CoreHash { link: Link, version: Version, hash: Result<Option<Hash>, LogError> },
     Wire { link: Link, range: Range, read: Result<(Position, Vec<u8>, Version), LogError> },
     Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
+    Repaired(Result<(), String>),
+    WireBytes { to: ReplyTo, read: Result<Vec<u8>, LogError> },
     Spare(Result<log::Spare, LogError>),
     Nothing,
 }
@@ -131,6 +138,13 @@ pub struct Node {
     refused_peers: BTreeMap<String, String>,
     operators: BTreeMap<u64, ReplyTo>,
     operator_count: u64,
+    /// The log is damaged and must be made whole before anything else.
+    repair: Option<repair::Wanted>,
+    repair_at: Option<Instant>,
+    /// The log is whole again: the node starts anew.
+    again: bool,
+    /// Addresses of the other members, as they were remembered last.
+    remembered: Vec<String>,
     /// Operators' requests of this turn.
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
@@ -161,7 +175,7 @@ pub struct Node {
     request_prefix: String,
     request_count: u64,
     metrics: Metrics,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     draining_until: Option<Instant>,
     blocked_since: Option<String>,
     degraded_since: Option<String>,
@@ -180,15 +194,24 @@ pub struct Node {
 /// Asks a node to stop, from any thread or signal handler.
 #[derive(Clone)]
 pub struct Stopper {
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
+    shared: Arc<Shared>,
+}
+
+/// Called once, when the node can answer.
+type OnReady<'a> = Box<dyn FnOnce(&Ready) + 'a>;
+
+/// What outlives a node that starts anew.
+struct Shared {
+    stop: AtomicBool,
+    waker: Mutex<Arc<Waker>>,
 }
 
 impl Stopper {
     /// Takes no new operation, finishes those that are in, then ends.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if let Err(error) = self.waker.wake() {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        let waker = Arc::clone(&self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = waker.wake() {
             ::log::error!("wake the event loop: {error}");
         }
     }
@@ -201,6 +224,10 @@ impl Node {
     /// Everything that keeps a node from starting; the directory is then as it was, but for a torn tail that
     /// was set aside.
     pub fn start(config: Config) -> Result<Self, NodeError> {
+        Self::start_with(config, None)
+    }
+
+    fn start_with(config: Config, shared: Option<Arc<Shared>>) -> Result<Self, NodeError> {
         let begin = Instant::now();
         let tokens = check_exposure(&config)?;
         let dir = DataDir::open(&config.data_dir)?;
@@ -211,7 +238,7 @@ impl Node {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
         };
-        let started = start::start(&dir, &config, &url, now())?;
+        let (started, repair) = start_or_repair(&dir, &config, &url)?;
 
         let failed = |op: &'static str| {
             let path = dir.path().to_owned();
@@ -221,6 +248,13 @@ impl Node {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed("wake"))?);
         let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(failed("listen for"))?;
+        let shared = match shared {
+            Some(shared) => {
+                *shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&waker);
+                shared
+            }
+            None => Arc::new(Shared { stop: AtomicBool::new(false), waker: Mutex::new(Arc::clone(&waker)) }),
+        };
         let reader = started.writer.reader();
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
@@ -257,6 +291,10 @@ impl Node {
             refused_peers: BTreeMap::new(),
             operators: BTreeMap::new(),
             operator_count: 0,
+            repair,
+            repair_at: Some(begin),
+            again: false,
+            remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
             rescue_dir: dir.rescue(),
@@ -281,7 +319,7 @@ impl Node {
             request_prefix: uuid::Uuid::now_v7().simple().to_string()[..16].to_owned(),
             request_count: 0,
             metrics: Metrics::default(),
-            stop: Arc::new(AtomicBool::new(false)),
+            shared,
             draining_until: None,
             blocked_since: None,
             degraded_since: None,
@@ -302,15 +340,24 @@ impl Node {
 
     /// What stops it.
     pub fn stopper(&self) -> Stopper {
-        Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
+        Stopper { shared: Arc::clone(&self.shared) }
     }
 
     /// Runs until it is stopped; `on_ready` is called once, when the epoch is open.
     ///
     /// # Errors
     /// A storage error, or a bug on another thread. What was answered with 200 is durable all the same.
-    pub fn run(mut self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
-        let mut on_ready = Some(on_ready);
+    pub fn run(self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
+        let mut on_ready: Option<OnReady<'_>> = Some(Box::new(on_ready));
+        let mut node = self;
+        while let Some(again) = node.run_once(&mut on_ready)? {
+            node = again;
+        }
+        Ok(())
+    }
+
+    /// Runs until it is stopped; or until its log is whole again, and gives the node that goes on.
+    fn run_once(mut self, on_ready: &mut Option<OnReady<'_>>) -> Result<Option<Self>, NodeError> {
         let mut announce_at = self.begin;
         let mut events = Events::with_capacity(1024);
         let outcome = loop {
@@ -336,18 +383,29 @@ impl Node {
             if self.can_answer() && !std::mem::replace(&mut self.in_background, true) {
                 self.begin_background();
             }
-            if self.is_drained() {
+            if self.is_drained() || self.again {
                 break Ok(());
             }
         };
-        self.end(outcome)
+        if !self.again {
+            return self.end(outcome).map(|()| None);
+        }
+        // In the same process and on the same address, with the log that is whole now.
+        let (config, shared) = (self.config.clone(), Arc::clone(&self.shared));
+        let listen = self.listener.local_addr().unwrap_or(config.listen);
+        self.end(outcome)?;
+        Self::start_with(Config { listen, ..config }, Some(shared)).map(Some)
     }
 
     /// Whether clients have something from this node: without other members only when its epoch is open.
     fn can_answer(&self) -> bool {
         let core = self.engine.core();
         let has_others = core.config().is_some_and(|config| config.members.len() > 1);
-        self.engine.is_open() || core.role() == Role::Replica || has_others || !self.config.peers.is_empty()
+        self.repair.is_some()
+            || self.engine.is_open()
+            || core.role() == Role::Replica
+            || has_others
+            || !self.config.peers.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
@@ -532,6 +590,32 @@ impl Node {
             ::log::warn!("{error}");
         }
         outcome
+    }
+}
+
+/// Opens everything; or, where the log is damaged and other nodes are known, nothing but what a repair needs.
+fn start_or_repair(
+    dir: &DataDir,
+    config: &Config,
+    url: &str,
+) -> Result<(start::Started, Option<repair::Wanted>), NodeError> {
+    let io = |source| NodeError::Io { op: "prepare the repair in", path: dir.state(), source };
+    if let Some(wanted) = repair::pending(&dir.state()) {
+        return Ok((start::failed(dir, config, url, now())?, Some(wanted)));
+    }
+    match start::start(dir, config, url, now()) {
+        Err(NodeError::Log(error)) if error.is_damage() => {
+            let alone = config.peers.is_empty() && repair::members(&dir.state()).is_empty();
+            if alone || dir.meta().cluster_id.is_none() {
+                return Err(error.into());
+            }
+            let Some(wanted) = repair::begin(dir.path(), &dir.state(), &error).map_err(io)? else {
+                return Err(error.into());
+            };
+            ::log::error!("{error}: versions {} to {} are fetched from another node", wanted.from, wanted.upto);
+            Ok((start::failed(dir, config, url, now())?, Some(wanted)))
+        }
+        started => Ok((started?, None)),
     }
 }
 

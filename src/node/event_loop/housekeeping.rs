@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::error::{Code, Problem};
+use crate::node::peers;
 use crate::node::routes::{Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
 use crate::types::{NodeState, dump};
 
 /// Operations wait for their deadline with this precision.
 const EXPIRY: Duration = Duration::from_millis(20);
+/// Records of one answer to a node that repairs its log, in bytes.
+const WIRE_BYTES: usize = 4 << 20;
+/// A log that could not be made whole is tried again.
+const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
 /// A snapshot is due after as many records as a quarter of its documents, so that writing them costs a bounded
@@ -43,11 +48,15 @@ impl Node {
             self.next_expiry = now.instant + EXPIRY;
             self.engine.expire(now)?;
         }
-        if self.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
+        if self.shared.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
             self.draining_until = Some(now.instant + self.config.drain);
             self.engine.tell(Input::Drain, now)?;
         }
-        self.dial(now)?;
+        if self.repair.is_some() {
+            self.repair_log(now);
+        } else {
+            self.dial(now)?;
+        }
         self.try_again(now);
         self.answer_changes(now)?;
         self.answer_participants()?;
@@ -71,8 +80,39 @@ impl Node {
         Ok(())
     }
 
+    /// Lets the pool make the log whole, again and again until it is.
+    fn repair_log(&mut self, now: Now) {
+        let (Some(wanted), Some(cluster)) = (self.repair.clone(), self.cluster) else { return };
+        if self.repair_at.take_if(|at| *at <= now.instant).is_none() {
+            return;
+        }
+        let known = self.config.peers.iter().chain(&self.remembered);
+        let order = repair::Order {
+            dir: self.dir.path().to_owned(),
+            config: self.log_config(cluster),
+            addresses: known.map(|url| peers::address(url).to_owned()).collect(),
+            token: self.tokens.for_peers().map(str::to_owned),
+        };
+        self.pool.run(move || PoolDone::Repaired(repair::run(&order, &wanted)));
+    }
+
+    /// The other members are where a repair would look for help.
+    fn remember_members(&mut self) {
+        let core = self.engine.core();
+        let Some(config) = core.config() else { return };
+        let others = config.members.iter().filter(|member| member.id != core.me());
+        let urls: Vec<String> = others.map(|member| member.url.clone()).collect();
+        if urls != self.remembered {
+            if let Err(error) = repair::remember(&self.dir.state(), &urls) {
+                ::log::warn!("remember the other members: {error}");
+            }
+            self.remembered = urls;
+        }
+    }
+
     /// What changes by itself and that people want to know the beginning of.
     fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
+        self.remember_members();
         let core = self.engine.core();
         let since = |place: &mut Option<String>, holds: bool| match (holds, &place) {
             (true, None) => *place = Some(format_time(now.micros)),
@@ -124,6 +164,11 @@ impl Node {
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
             Task::Page(search) => PoolDone::Page { to, body: search.body() },
             Task::Operator(_) => PoolDone::Nothing,
+            Task::Wire { from, last } => {
+                let mut bytes = Vec::new();
+                let read = reader.wire(from, last, WIRE_BYTES, &mut bytes);
+                PoolDone::WireBytes { to, read: read.map(|_| bytes) }
+            }
         });
     }
 
@@ -158,6 +203,17 @@ impl Node {
                     self.engine.tell(Input::HashIs { link, version, hash }, now)?;
                 }
                 PoolDone::Wire { link, range, read } => self.take_wire(link, &range, read, now)?,
+                PoolDone::WireBytes { to, read } => {
+                    let content_type = "application/octet-stream";
+                    let handled = answer_of(read.map(Some))
+                        .map(|bytes| Handled::Body(Body { status: 200, content_type, etag: None, bytes }));
+                    self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::Repaired(Ok(())) => self.again = true,
+                PoolDone::Repaired(Err(reason)) => {
+                    ::log::warn!("the log could not be made whole yet: {reason}");
+                    self.repair_at = Some(now.instant + REPAIR_AGAIN);
+                }
                 PoolDone::Rebuilt(rebuilt) => {
                     let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
                     self.snapshot = self.snapshot.min(applied.version);

@@ -53,6 +53,19 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             let version = if version <= committed { version } else { 0 };
             one_record(desk, to, exchange, version, "there is no such record, or not yet")
         }
+        ["log", "wire"] => {
+            let from = query_number(request, "from")?.unwrap_or(0);
+            let last = query_number(request, "to")?.unwrap_or(Version::MAX).min(desk.engine.core().durable());
+            if from < desk.facts.oldest {
+                return Err(Problem::new(Code::BadRequest, "from is a version that is in the log").into());
+            }
+            if from > last {
+                let content_type = "application/octet-stream";
+                return Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes: Vec::new() }));
+            }
+            desk.tasks.push((to, Task::Wire { from, last }));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+        }
         ["log", "hash", version] => {
             let version = number(version).ok_or_else(|| bad_version(version))?;
             if version > desk.engine.core().committed() {
