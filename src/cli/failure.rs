@@ -27,6 +27,8 @@ pub struct Failure {
     pub request: Option<Box<str>>,
     /// The key under which an unknown outcome can be asked for again.
     pub key: Option<Box<str>>,
+    /// What the node said beside its text, for programs.
+    pub facts: Vec<(&'static str, serde_json::Value)>,
     /// Everything was said already, or nobody listens: only the exit code is left.
     pub(crate) silent: bool,
 }
@@ -43,6 +45,7 @@ impl Failure {
             retryable: matches!(exit, Exit::Unknown | Exit::Unavailable | Exit::Unreachable),
             request: None,
             key: None,
+            facts: Vec::new(),
             silent: false,
         }
     }
@@ -159,6 +162,7 @@ impl Failure {
             hint: &self.hint,
             request_id: self.request.as_deref(),
             key: self.key.as_deref(),
+            facts: self.facts.iter().map(|(name, value)| (*name, value)).collect(),
         };
         let mut text = serde_json::to_string(&line).expect("plain structs become JSON");
         text.push('\n');
@@ -180,6 +184,8 @@ struct ErrorLine<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+    #[serde(flatten)]
+    facts: std::collections::BTreeMap<&'static str, &'a serde_json::Value>,
 }
 
 impl From<Problem> for Failure {
@@ -193,6 +199,7 @@ impl From<Problem> for Failure {
             retryable: problem.retryable,
             request: None,
             key: None,
+            facts: problem.extra,
             silent: false,
         }
     }

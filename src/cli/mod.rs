@@ -26,18 +26,25 @@ pub mod target;
 pub mod values;
 
 mod apply;
+mod ask;
 mod batch;
 mod bench;
 mod completions;
+mod config;
 mod demo;
+mod events;
 mod get;
 mod init;
 mod log;
 mod logger;
 mod ls;
 mod man;
+mod member;
 mod node;
 pub(crate) mod pretty;
+mod promote;
+mod rescue;
+mod resolve;
 mod schema;
 mod scratch;
 mod status;
@@ -86,7 +93,14 @@ enum Command {
     Log(log::Args),
     Status(status::Args),
     Wait(wait::Args),
+    Events(events::Args),
     Node(node::Args),
+    Promote(promote::Args),
+    Demote(promote::DemoteArgs),
+    Resolve(resolve::Args),
+    Member(member::Args),
+    Config(config::Args),
+    Rescue(rescue::Args),
     Demo(demo::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -99,7 +113,8 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait", "node"]),
+    ("Operate", &["status", "wait", "events", "node"]),
+    ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
     ("Tooling", &["bench", "completions", "man", "help"]),
 ];
 
@@ -115,7 +130,14 @@ impl Command {
             Self::Log(args) => log::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Wait(args) => wait::run(args, context),
+            Self::Events(args) => events::run(args, context),
             Self::Node(args) => node::run(args, context),
+            Self::Promote(args) => promote::run(args, context),
+            Self::Demote(args) => promote::demote(args, context),
+            Self::Resolve(args) => resolve::run(args, context),
+            Self::Member(args) => member::run(args, context),
+            Self::Config(args) => config::run(args, context),
+            Self::Rescue(args) => rescue::run(args, context),
             Self::Demo(args) => demo::run(args, context),
             Self::Bench(args) => bench::run(args, context),
             Self::Completions(args) => completions::run(args, context),

@@ -15,22 +15,30 @@ use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::node::dir::DataDir;
 use crate::node::{self, Node, NodeError};
 use crate::replication::Asked;
-use crate::types::{AckLevel, Mode, Role, Version};
+use crate::types::{AckLevel, Mode, NodeState, Role, Version};
 
 /// Where a node listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
 
 /// Run a node in the foreground
 ///
-/// A fresh data directory becomes a primary; after that the role is remembered. The first SIGINT or SIGTERM
-/// stops accepting, finishes what is under way and ends with 0; a second one ends at once with 130, which is
-/// always safe.
+/// A fresh data directory becomes a primary; after that the role is remembered. A replica finds its primary by
+/// --peer, becomes a member of its cluster, and is caught up; the primary needs no --peer for that. The first SIGINT
+/// or SIGTERM stops accepting, finishes what is under way and ends with 0; a second one ends at once with 130, which
+/// is always safe.
+///
+/// A primary that has other members opens only when it is certain that none of them has taken over; until then it
+/// answers requests, but is `recovering` and says whom it waits for. So does `rig status`.
 ///
 /// What is given here and differs from what the log says (mode, replicas, time-out) is a change, and recorded
 /// in the log. An address beyond loopback needs --tokens, and --insecure-plaintext as long as there is no TLS.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    before_help = help::examples(&["rig serve --role primary", "rig serve -D ./n1 --listen 127.0.0.1:0 --json"]),
+    before_help = help::examples(&[
+        "rig serve --role primary",
+        "rig serve -D ./n2 --role replica --listen 127.0.0.1:7441 --peer http://127.0.0.1:7440",
+        "rig serve -D ./n1 --listen 127.0.0.1:0 --json",
+    ]),
     after_long_help = help::exits(&[
         Exit::Ok, Exit::Failure, Exit::Usage, Exit::NotFound, Exit::Conflict, Exit::Corrupt, Exit::InUse,
     ])
@@ -57,9 +65,9 @@ pub struct Args {
     /// How long a silent replica is waited for [default: as in the log, at first 2s]
     #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
     sync_timeout: Option<Duration>,
-    /// What an acknowledgement of a replica means: durable, received or applied
-    #[arg(long, value_name = "LEVEL", value_parser = ["durable", "received", "applied"], default_value = "durable")]
-    ack: String,
+    /// What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]
+    #[arg(long, value_name = "LEVEL", value_parser = ["durable", "received", "applied"])]
+    ack: Option<String>,
     /// How long a request may take that does not say so itself, at most 60s
     #[arg(long, value_name = "DURATION", value_parser = request_timeout, default_value = "5s")]
     request_timeout: Duration,
@@ -110,8 +118,8 @@ pub struct Plan {
     pub min_replicas: Option<u32>,
     /// Nothing: as in the log.
     pub sync_timeout: Option<Duration>,
-    /// What an acknowledgement means.
-    pub ack: AckLevel,
+    /// Nothing: as in the log.
+    pub ack: Option<AckLevel>,
     /// For requests that do not say.
     pub request_timeout: Duration,
     /// File with the tokens.
@@ -166,7 +174,7 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
         replication: args.replication.as_deref().and_then(|word| word.parse().ok()),
         min_replicas: args.min_replicas,
         sync_timeout: args.sync_timeout,
-        ack: args.ack.parse().map_err(Failure::usage)?,
+        ack: args.ack.as_deref().and_then(|word| word.parse().ok()),
         request_timeout: args.request_timeout,
         tokens: args.tokens,
         insecure_plaintext: args.insecure_plaintext,
@@ -179,16 +187,33 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
 pub fn run(args: Args, context: &Context) -> Outcome {
     let plan = plan(args, context)?;
     super::logger::start();
-    let dir = plan.dir.clone();
+    let (dir, peers) = (plan.dir.clone(), plan.peers.clone());
     let node = Node::start(config(plan)).map_err(failure_of)?;
     stop_on_signals(&node)?;
     let mut announced = Ok(());
     let on_ready = |ready: &node::Ready| {
-        announced = announce(ready, context);
+        announced = announce(ready, &peers, context);
         super::init::remember(&dir, context);
     };
     node.run(on_ready).map_err(failure_of)?;
     announced.map(|()| Exit::Ok)
+}
+
+/// Whom it follows or waits for, in one line; nothing for a primary that is open.
+fn company(ready: &node::Ready, peers: &[Url]) -> Option<String> {
+    let waits_for = || match (ready.waits_for.is_empty(), peers.is_empty()) {
+        (false, _) => ready.waits_for.join(", "),
+        (true, false) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        (true, true) => "a primary that calls it".to_owned(),
+    };
+    match (ready.role, ready.state, &ready.primary) {
+        (_, NodeState::Recovering, _) | (Role::Replica, _, None) => {
+            Some(format!("{}, waits for {}", ready.state, waits_for()))
+        }
+        (Role::Replica, state, Some(primary)) => Some(format!("{state}, follows {primary}")),
+        (Role::Primary, NodeState::Serving, _) => None,
+        (Role::Primary, state, _) => Some(state.to_string()),
+    }
 }
 
 fn config(plan: Plan) -> node::Config {
@@ -196,7 +221,7 @@ fn config(plan: Plan) -> node::Config {
         listen: plan.listen,
         advertise: plan.advertise.map(|url| url.to_string()),
         asked: Asked {
-            ack: Some(plan.ack),
+            ack: plan.ack,
             replication: plan.replication,
             min_replicas: plan.min_replicas,
             sync_timeout_ms: plan.sync_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
@@ -233,8 +258,7 @@ fn stop_on_signals(node: &Node) -> Result<(), Failure> {
     .map_err(|error| Failure::new(Exit::Failure, "io", format!("serve: watch for signals: {error}")))
 }
 
-fn announce(ready: &node::Ready, context: &Context) -> Result<(), Failure> {
-    let notes: Vec<String> = ready.notes.clone();
+fn announce(ready: &node::Ready, peers: &[Url], context: &Context) -> Result<(), Failure> {
     Ready {
         name: &ready.name,
         role: ready.role,
@@ -244,14 +268,15 @@ fn announce(ready: &node::Ready, context: &Context) -> Result<(), Failure> {
         data_dir: &ready.data_dir,
         replication: ready.replication,
         opened_in: ready.took,
-        notes: &notes,
+        company: company(ready, peers),
+        notes: &ready.notes,
     }
     .announce(context)
 }
 
 fn absent(what: &str, feature: &str) -> Failure {
     Failure::new(Exit::Usage, "not_in_this_version", format!("{what}: {feature} is not in this version"))
-        .hint(format!("rig {} runs one node with the built-in service; leave it out", env!("CARGO_PKG_VERSION")))
+        .hint(format!("rig {} has the built-in service `documents`; leave it out", env!("CARGO_PKG_VERSION")))
 }
 
 fn address(text: &str) -> Result<SocketAddr, Failure> {
@@ -281,6 +306,8 @@ pub struct Ready<'a> {
     pub replication: Mode,
     /// How long it took.
     pub opened_in: Duration,
+    /// Whom it follows or waits for.
+    pub company: Option<String>,
     /// What the start found and did, one line each.
     pub notes: &'a [String],
 }
@@ -326,6 +353,9 @@ impl Ready<'_> {
             self.version,
             self.http,
         );
+        if let Some(company) = &self.company {
+            text.push_str(&format!("  state {company}\n"));
+        }
         for note in self.notes {
             text.push_str(&format!("  {}  {note}\n", out.look(Look::Warn, "note")));
         }
@@ -388,7 +418,7 @@ mod tests {
     fn words_and_bounds_are_checked() {
         let plan = plan_of(&["--role", "primary", "--replication", "sync", "--ack", "applied"]).unwrap();
         assert_eq!((plan.role, plan.replication), (Some(Role::Primary), Some(Mode::Sync)));
-        assert_eq!((plan.ack, plan.request_timeout), (AckLevel::Applied, Duration::from_secs(5)));
+        assert_eq!((plan.ack, plan.request_timeout), (Some(AckLevel::Applied), Duration::from_secs(5)));
         for line in [
             &["--role", "leader"][..],
             &["--replication", "maybe"],

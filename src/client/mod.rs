@@ -105,8 +105,16 @@ pub fn problem_of(status: u16, body: &[u8]) -> Problem {
         hint: found.and_then(|found| found.hint.clone()).unwrap_or_default(),
         definite: found.and_then(|found| found.definite).unwrap_or(status != 504),
         retryable: found.and_then(|found| found.retryable).unwrap_or(matches!(status, 307 | 429 | 503 | 504 | 507)),
-        extra: Vec::new(),
+        extra: facts_of(body),
     }
+}
+
+/// Members of a problem document that say with numbers and names what its text says for people.
+const FACTS: [&str; 5] = ["last_contact", "my_version", "last_known_version", "missing_members", "checks"];
+
+fn facts_of(body: &[u8]) -> Vec<(&'static str, serde_json::Value)> {
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Map<_, _>>(body) else { return Vec::new() };
+    FACTS.into_iter().filter_map(|name| Some((name, document.remove(name)?))).collect()
 }
 
 /// Why there is no answer.
@@ -159,6 +167,8 @@ pub struct Options {
 /// A node, with at most one connection to it.
 #[derive(Debug)]
 pub struct Client {
+    /// The node that was asked for: where a chase begins anew when the primary that it named is gone.
+    home: Url,
     url: Url,
     options: Options,
     connection: Option<Connection>,
@@ -167,7 +177,7 @@ pub struct Client {
 impl Client {
     /// A client that connects when it has something to say.
     pub fn new(url: Url, options: Options) -> Self {
-        Self { url, options, connection: None }
+        Self { home: url.clone(), url, options, connection: None }
     }
 
     /// The node it speaks to now.
@@ -245,7 +255,12 @@ impl Client {
         if head.status != 307 {
             return false;
         }
-        let Some(url) = head.header("location").and_then(origin_of) else { return false };
+        head.header("location").is_some_and(|location| self.follow_to(location))
+    }
+
+    /// The same for the address that one line of an answer names.
+    pub fn follow_to(&mut self, location: &str) -> bool {
+        let Some(url) = origin_of(location) else { return false };
         let harmless =
             self.options.token.is_none() || url.host() == self.url.host() || self.options.known.contains(&url);
         if !harmless || url == self.url {
@@ -273,7 +288,10 @@ impl Client {
     pub fn connect(&mut self, deadline: Instant) -> Result<&mut Connection, Error> {
         if self.connection.is_none() {
             let opened = Connection::open(&self.url, deadline);
-            self.connection = Some(opened.map_err(|source| Error::Unreachable { url: self.url.clone(), source })?);
+            self.connection = Some(opened.map_err(|source| {
+                let url = std::mem::replace(&mut self.url, self.home.clone());
+                Error::Unreachable { url, source }
+            })?);
         }
         Ok(self.connection.as_mut().expect("it was just made"))
     }

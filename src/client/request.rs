@@ -9,7 +9,7 @@ const SHOWN_BYTES_MAX: usize = 4096;
 /// What is asked of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// `GET`, `POST`.
+    /// `GET`, `POST`, `DELETE`.
     pub method: &'static str,
     /// Path and query, encoded.
     pub target: String,
@@ -29,6 +29,11 @@ impl Request {
     pub fn post(target: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         let body = Some(("application/json", body.into()));
         Self { method: "POST", target: target.into(), headers: Vec::new(), body }
+    }
+
+    /// A request to remove something.
+    pub fn delete(target: impl Into<String>) -> Self {
+        Self { method: "DELETE", ..Self::get(target) }
     }
 
     /// The same with one more header.

@@ -140,6 +140,19 @@ fn the_primary_is_followed_and_a_token_is_not_carried_to_strangers() {
 }
 
 #[test]
+fn a_primary_that_is_gone_is_asked_for_again_where_its_name_came_from() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = Url::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    drop(listener);
+    let to = format!("HTTP/1.1 307 X\r\nLocation: {gone}/do\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    // A first try is lost, then the primary that is named is gone, then the replica has become primary itself.
+    let replica = scripted(vec![String::new(), to, answer(200, "{\"data\":{\"version\":9}}")]);
+    let mut client = client(&replica.url);
+    let response = submit(&mut client, &submission("k"), soon()).unwrap();
+    assert_eq!((response.data(), client.url()), (Some("{\"version\":9}"), &replica.url));
+}
+
+#[test]
 fn a_large_request_and_large_answers_do_not_wait_for_each_other() {
     // The server writes before it reads, and far more than the socket buffers hold.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,4 +210,6 @@ fn a_refusal_without_a_document_still_has_a_code() {
     assert_eq!((&*problem.code, problem.definite), ("http_502", true));
     let problem = problem_of(409, b"{\"code\":\"exists\",\"detail\":\"d\",\"hint\":\"h\",\"title\":\"t\"}");
     assert_eq!((&*problem.code, &*problem.detail, &*problem.hint), ("exists", "d", "h"));
+    let problem = problem_of(409, b"{\"code\":\"promotion_unsafe\",\"my_version\":7,\"other\":1}");
+    assert_eq!(problem.extra, [("my_version", 7.into())]);
 }

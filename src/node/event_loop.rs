@@ -560,9 +560,14 @@ impl Node {
 
     fn ready(&self) -> Ready {
         let core = self.engine.core();
+        let waits_for = super::status::waits_for(core);
+        let others = || core.peers().iter().map(|peer| peer.member.name.clone()).collect();
         Ready {
             name: self.dir.meta().name.clone(),
             role: core.role(),
+            state: core.state(),
+            primary: core.primary().map(|member| member.name.clone()),
+            waits_for: if waits_for.is_empty() { others() } else { waits_for },
             epoch: core.epoch().number,
             version: core.applied(),
             http: self.url.clone(),

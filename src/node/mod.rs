@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use crate::limits::SEGMENT_BYTES;
 use crate::replication::Asked;
-use crate::types::{Mode, Role, Version};
+use crate::types::{Mode, NodeState, Role, Version};
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
@@ -120,6 +120,12 @@ pub struct Ready {
     pub name: String,
     /// What it is.
     pub role: Role,
+    /// How it is.
+    pub state: NodeState,
+    /// The name of the primary that it knows.
+    pub primary: Option<String>,
+    /// Names of those whom it waits for while it knows no primary and is none.
+    pub waits_for: Vec<String>,
     /// The number of its epoch.
     pub epoch: u64,
     /// The applied version.

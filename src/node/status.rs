@@ -125,7 +125,7 @@ fn peers(engine: &Engine) -> Vec<Value> {
 }
 
 /// Names of those whom a recovering node waits for.
-fn waits_for(core: &Replication) -> Vec<String> {
+pub(super) fn waits_for(core: &Replication) -> Vec<String> {
     let Some(waiting) = core.waiting() else { return Vec::new() };
     let peers = core.peers();
     let name_of = |id: &NodeId| {

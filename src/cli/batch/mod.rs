@@ -86,6 +86,8 @@ struct Batch<'a> {
     under_way: VecDeque<Chunk>,
     /// Operations whose try gave no final answer although the connection lives.
     again: VecDeque<Pending>,
+    /// Where the primary is, as the node said for single lines: gone to when all that is under way is answered.
+    elsewhere: Option<(String, Problem)>,
     pause: Duration,
     tally: Tally<'a>,
     progress: Progress,
@@ -108,11 +110,34 @@ pub(super) fn run(file: &Path, context: &Context) -> Outcome {
         }
         (input::blocks(opened), meta.is_file().then_some(meta.len()))
     };
-    let mut batch = Batch::new(apply::client_for(context)?, blocks, total, context);
+    let (tally, stopped) = send(apply::client_for(context)?, blocks, total, context)?;
+    end(tally.finish()?, stopped, context)
+}
+
+/// Sends operations of our own, one a line. The caller tells the sum.
+pub(super) fn send_lines<'a>(
+    client: Client,
+    lines: Vec<u8>,
+    context: &'a Context,
+) -> Result<(Tally<'a>, Option<Failure>), Failure> {
+    let total = lines.len() as u64;
+    send(client, input::blocks(io::Cursor::new(lines)), Some(total), context)
+}
+
+/// Sends everything; gives the sum, and why the rest of the input was not sent.
+fn send<'a>(
+    client: Client,
+    blocks: Receiver<Block>,
+    total: Option<u64>,
+    context: &'a Context,
+) -> Result<(Tally<'a>, Option<Failure>), Failure> {
+    let mut batch = Batch::new(client, blocks, total, context);
     batch.work()?;
-    let Batch { tally, stopped, progress, .. } = batch;
-    drop(progress);
-    let exit = tally.finish()?;
+    Ok((batch.tally, batch.stopped))
+}
+
+/// What a batch ends with, after its sum was told.
+pub(super) fn end(exit: Exit, stopped: Option<Failure>, context: &Context) -> Outcome {
     match stopped {
         None => Ok(exit),
         // The worst decides: what is unknown is worse than what was not sent.
@@ -135,6 +160,7 @@ impl<'a> Batch<'a> {
             ended: false,
             under_way: VecDeque::new(),
             again: VecDeque::new(),
+            elsewhere: None,
             pause: PAUSE_MIN,
             tally: Tally::new(&context.out),
             progress: Progress::new(&context.out, "apply", "bytes", total),
@@ -146,7 +172,7 @@ impl<'a> Batch<'a> {
     fn work(&mut self) -> Result<(), Failure> {
         loop {
             while self.may_send() {
-                let Some(chunk) = self.next_chunk() else { break };
+                let Some(chunk) = self.next_chunk()? else { break };
                 self.under_way.push_back(chunk);
                 self.write_last()?;
             }
@@ -166,30 +192,31 @@ impl<'a> Batch<'a> {
     }
 
     /// What is to be sent again comes first; new lines are waited for only when nothing else is to do.
-    fn next_chunk(&mut self) -> Option<Chunk> {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
         if !self.again.is_empty() {
             if !self.under_way.is_empty() {
-                return None;
+                return Ok(None);
             }
-            self.rest();
-            return Some(Chunk { slots: self.again.drain(..).map(Slot::Operation).collect(), written: false });
+            self.turn()?;
+            let slots = self.again.drain(..).map(Slot::Operation).collect();
+            return Ok(Some(Chunk { slots, written: false }));
         }
         if self.ended {
-            return None;
+            return Ok(None);
         }
         let block = match self.blocks.try_recv() {
             Ok(block) => Some(block),
-            Err(TryRecvError::Empty) if !self.under_way.is_empty() => return None,
+            Err(TryRecvError::Empty) if !self.under_way.is_empty() => return Ok(None),
             Err(TryRecvError::Empty) => {
                 // Somebody may be looking at what was done so far.
-                self.context.out.flush().ok()?;
+                self.context.out.flush()?;
                 self.blocks.recv().ok()
             }
             Err(TryRecvError::Disconnected) => None,
         };
         let Some(block) = block else {
             self.ended = true;
-            return None;
+            return Ok(None);
         };
         if let Some(error) = &block.failed {
             self.stop(Failure::new(Exit::Usage, "unreadable", format!("reading the batch: {error}")));
@@ -200,7 +227,23 @@ impl<'a> Batch<'a> {
             Entry::Item(item) => Slot::Operation(Pending { item, began: now, sent: false }),
             told => Slot::Told(told),
         };
-        Some(Chunk { slots: block.entries.into_iter().map(slot).collect(), written: false })
+        Ok(Some(Chunk { slots: block.entries.into_iter().map(slot).collect(), written: false }))
+    }
+
+    /// To where the primary is, or a pause before the same node is asked again.
+    fn turn(&mut self) -> Result<(), Failure> {
+        match self.elsewhere.take() {
+            Some((location, _)) if self.client.follow_to(&location) => return Ok(()),
+            // A token must not go there.
+            Some((_, problem)) => {
+                for pending in std::mem::take(&mut self.again) {
+                    self.refused(pending, &problem)?;
+                }
+            }
+            None => {}
+        }
+        self.rest();
+        Ok(())
     }
 
     /// Nothing more is read; what is under way is still waited for.
@@ -312,6 +355,7 @@ impl<'a> Batch<'a> {
             status: u16,
             #[serde(borrow)]
             data: Option<&'a RawValue>,
+            location: Option<String>,
         }
         for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(answer) = serde_json::from_slice::<Line<'_>>(line) else { return Ok(()) };
@@ -324,7 +368,16 @@ impl<'a> Batch<'a> {
                     let (method, key, line) = (item.method, item.key, Some(item.line));
                     self.tally.applied(&Applied { answer: data, method, key, latency: began.elapsed(), line })?;
                 }
-                _ => self.refused(pending, &problem_of(answer.status, line))?,
+                _ => {
+                    let problem = problem_of(answer.status, line);
+                    match answer.location.filter(|_| answer.status == 307) {
+                        Some(location) if self.has_time(&pending) => {
+                            self.elsewhere.get_or_insert((location, problem));
+                            self.again.push_back(pending);
+                        }
+                        _ => self.refused(pending, &problem)?,
+                    }
+                }
             }
         }
         Ok(())
@@ -350,9 +403,13 @@ impl<'a> Batch<'a> {
         self.retry(Pending { sent, ..pending }, &problem.detail)
     }
 
+    fn has_time(&self, pending: &Pending) -> bool {
+        pending.began.elapsed() + self.pause < self.timeout
+    }
+
     /// Another try if there is time, else unknown.
     fn retry(&mut self, pending: Pending, last: &str) -> Result<(), Failure> {
-        if pending.began.elapsed() + self.pause < self.timeout {
+        if self.has_time(&pending) {
             self.again.push_back(pending);
             return Ok(());
         }

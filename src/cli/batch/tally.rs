@@ -36,15 +36,17 @@ pub(super) fn worst(one: Exit, other: Exit) -> Exit {
     FROM_THE_WORST.into_iter().find(|exit| *exit == one || *exit == other).unwrap_or(Exit::Failure)
 }
 
-pub(super) struct Tally<'a> {
+pub(in crate::cli) struct Tally<'a> {
     out: &'a Output,
-    pub(super) ok: u64,
-    pub(super) rejected: u64,
-    pub(super) unknown: u64,
-    pub(super) skipped: u64,
+    pub(in crate::cli) ok: u64,
+    /// Of those, what was in the log before.
+    pub(in crate::cli) replayed: u64,
+    pub(in crate::cli) rejected: u64,
+    pub(in crate::cli) unknown: u64,
+    pub(in crate::cli) skipped: u64,
     first: Option<Version>,
     last: Option<Version>,
-    pub(super) exit: Exit,
+    pub(in crate::cli) exit: Exit,
     told: Cell<bool>,
 }
 
@@ -75,7 +77,7 @@ struct Summary {
 impl<'a> Tally<'a> {
     pub(super) fn new(out: &'a Output) -> Self {
         let (first, last, told) = (None, None, Cell::new(false));
-        Self { out, ok: 0, rejected: 0, unknown: 0, skipped: 0, first, last, exit: Exit::Ok, told }
+        Self { out, ok: 0, replayed: 0, rejected: 0, unknown: 0, skipped: 0, first, last, exit: Exit::Ok, told }
     }
 
     /// Whether nothing was told about yet.
@@ -86,6 +88,7 @@ impl<'a> Tally<'a> {
     pub(super) fn applied(&mut self, applied: &Applied) -> Result<(), Failure> {
         let version = applied.answer.version;
         self.ok += 1;
+        self.replayed += u64::from(applied.answer.replayed);
         self.first = Some(self.first.map_or(version, |first| first.min(version)));
         self.last = Some(self.last.map_or(version, |last| last.max(version)));
         if applied.answer.durability == "degraded" && !self.told.replace(true) {

@@ -28,6 +28,8 @@ enum Act {
     Refuse(u16),
     /// Answers every line 504, having logged it.
     Late,
+    /// Answers every line 307: the primary listens at this port.
+    Elsewhere(u16),
 }
 
 fn node(acts: Vec<Act>) -> (Url, Arc<Mutex<Log>>) {
@@ -74,6 +76,11 @@ fn serve(stream: TcpStream, log: &Mutex<Log>, acts: &[Act]) {
             continue;
         }
         for line in std::str::from_utf8(&body).unwrap().lines() {
+            if let Act::Elsewhere(port) = act {
+                let location = format!("http://127.0.0.1:{port}");
+                answer.push_str(&format!("{{\"status\":307,\"code\":\"not_primary\",\"location\":\"{location}\"}}\n"));
+                continue;
+            }
             answer.push_str(&one(line, log, act));
         }
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
@@ -167,6 +174,25 @@ fn what_stays_unknown_is_told_as_unknown_at_its_time() {
 fn a_refusal_of_the_whole_request_is_a_refusal_of_each_operation() {
     let (url, _log) = node(vec![Act::Refuse(503)]);
     let done = apply(&url, lines(3), LONG).unwrap();
+    assert_eq!((done.rejected, done.exit), (3, Exit::Unavailable));
+}
+
+#[test]
+fn lines_that_a_replica_refuses_go_to_the_primary_in_their_order() {
+    let (primary, log) = node(vec![Act::Answer, Act::LogAndClose]);
+    let port = primary.authority().rsplit_once(':').unwrap().1.parse().unwrap();
+    let (replica, asked) = node(vec![Act::Elsewhere(port); 1000]);
+    let done = apply(&replica, lines(2000), LONG).unwrap();
+    assert_eq!((done.ok, done.rejected, done.unknown, done.exit), (2000, 0, 0, Exit::Ok));
+    assert_eq!(log.lock().unwrap().keys.len(), 2000);
+    // Once there, it stays there.
+    assert!(asked.lock().unwrap().requests <= WINDOW);
+}
+
+#[test]
+fn lines_are_not_sent_on_when_a_token_would_go_to_a_stranger() {
+    let (replica, _) = node(vec![Act::Elsewhere(0); 1000]);
+    let done = apply(&replica, lines(3), LONG).unwrap();
     assert_eq!((done.rejected, done.exit), (3, Exit::Unavailable));
 }
 

@@ -1,32 +1,27 @@
-//! `rig demo`: the story of the README, played on a throw-away node.
+//! `rig demo`: the story of the README, played on two throw-away nodes.
 //!
-//! The node is killed in the middle of a batch, because that is what a log is for. Everything is done by the real
-//! command lines, which are printed as they are run; this file only decides what they are and looks at what came
-//! of them.
+//! The replica is killed, then the primary in the middle of a batch, because that is what a log and its copy are for.
+//! Everything is done by the real command lines, which are printed as they are run; the acts only decide what they
+//! are and look at what came of them.
+//!
+//! ```text
+//!   begin ─► documents ─► the replica fails ─► the primary fails ─► rescue ─► audit
+//!                             (semi-sync)            (sync)
+//! ```
 
 mod evidence;
+mod failover;
 mod stage;
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-use self::evidence::{Evidence, Logged, answered};
+use self::evidence::Evidence;
 use self::stage::{Ran, Stage};
-use super::scratch::{Running, Server};
-use super::values::show_number;
+use super::scratch::Server;
 use super::{Context, Failure, Outcome, help};
 use crate::error::Exit;
 
-/// Users in the batch.
-const USERS: usize = 20_000;
-/// Answers after which the node is killed.
-const KILLED_AFTER: usize = 1_000;
-/// For the batch, which waits for the node's return.
-const BATCH_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Show what Rig does, on a throw-away node
+/// Show what Rig does, on two throw-away nodes
 ///
 /// Takes about ten seconds and leaves nothing behind, unless --keep is given. Every step prints the real command
 /// that does it, and what must hold after it.
@@ -36,34 +31,81 @@ const BATCH_PATIENCE: Duration = Duration::from_secs(60);
     after_long_help = help::exits(&[Exit::Ok, Exit::Failure])
 )]
 pub(crate) struct Args {
-    /// Leave the node's directory there, and say where
+    /// Leave the nodes' directories there, and say where
     #[arg(long)]
     keep: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let mut stage = Stage::build(context)?;
-    let server = begin(&mut stage)?;
+    let (one, two) = begin(&mut stage)?;
     documents(&mut stage)?;
-    let server = crash(&mut stage, server)?;
+    let two = replica_fails(&mut stage, two)?;
+    let (one, two) = failover::primary_fails(&mut stage, one, two)?;
+    let (one, two) = failover::rescue(&mut stage, one, two)?;
     audit(&mut stage)?;
-    tamper(&mut stage, server)?;
+    tamper(&mut stage, one, two)?;
     stage.end(args.keep)
 }
 
-fn begin(stage: &mut Stage<'_>) -> Result<Server, Failure> {
-    stage.step("A node lives in a directory, which gets an identity of its own.")?;
-    let ran = stage.run("rig init n1")?;
-    stage.check("the directory is there", succeeded(&ran) && stage.path("n1/meta.json").is_file())?;
+/// A node of the story: its process, and where it listens, now and after every start.
+struct Node {
+    name: &'static str,
+    server: Server,
+    address: String,
+}
 
-    stage.step("One process serves it. Port 0 stands for any free port.")?;
-    let (server, said) = stage.serve(&["serve", "-D", "n1", "--role", "primary", "--listen", "127.0.0.1:0"])?;
-    stage.check("it is ready, and it is primary", said.contains("primary"))?;
+impl Node {
+    /// Serves a directory, at its first start at any free port.
+    fn serve(stage: &Stage<'_>, name: &'static str, address: Option<&str>, more: &[&str]) -> Result<Self, Failure> {
+        let listen = address.unwrap_or("127.0.0.1:0");
+        let (server, said) = stage.serve(&[&["serve", "-D", name, "--listen", listen], more].concat())?;
+        let address = said.lines().find_map(|line| line.trim().strip_prefix("http  http://")).unwrap_or(listen);
+        Ok(Self { name, address: address.to_owned(), server })
+    }
+
+    /// kill -9, and the process is gone when this returns.
+    fn kill(self, stage: &Stage<'_>) -> Result<Gone, Failure> {
+        stage.run(&format!("kill -9 {}", self.server.pid()))?;
+        let status = self.server.wait()?;
+        let killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+        Ok(Gone { name: self.name, address: self.address, killed })
+    }
+}
+
+/// A node that was killed.
+struct Gone {
+    name: &'static str,
+    address: String,
+    killed: bool,
+}
+
+impl Gone {
+    fn serve(self, stage: &Stage<'_>, more: &[&str]) -> Result<Node, Failure> {
+        Node::serve(stage, self.name, Some(&self.address), more)
+    }
+}
+
+fn begin(stage: &mut Stage<'_>) -> Result<(Node, Node), Failure> {
+    stage.step("A node lives in a directory, which gets an identity of its own.")?;
+    let ran = [stage.run("rig init n1")?, stage.run("rig init n2")?];
+    let made = ran.iter().all(succeeded) && stage.path("n2/meta.json").is_file();
+    stage.check("the directories are there", made)?;
+
+    stage.step("One is the primary. Port 0 stands for any free port.")?;
+    let one = Node::serve(stage, "n1", None, &["--role", "primary"])?;
+    stage.step("The other one is its replica: it calls the primary, and is a member.")?;
+    let peer = format!("http://{}", one.address);
+    let two = Node::serve(stage, "n2", None, &["--role", "replica", "--peer", &peer])?;
+    let waited = stage.run("rig wait in-sync -D n2")?;
+    let status = stage.run("rig status")?;
+    let both = status.stdout.contains("serving") && status.stdout.contains("in_sync");
+    stage.check("the replica is in sync", succeeded(&waited) && both)?;
 
     stage.step("A rule for users, before there are any. It is in the log like all else.")?;
     let ran = stage.run("rig schema set -D n1 user --unique email --required name")?;
     stage.check("the rule is set", succeeded(&ran))?;
-    Ok(server)
+    Ok((one, two))
 }
 
 fn documents(stage: &mut Stage<'_>) -> Result<(), Failure> {
@@ -71,16 +113,18 @@ fn documents(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let text = "{\n  \"id\": \"alice\",\n  \"name\": \"Alice\",\n  \"email\": \"alice@example.com\"\n}\n";
     fs::write(&payload, text).map_err(|error| Failure::io("write", &payload, &error))?;
 
-    stage.step("An operation is a method and JSON. The answer comes when it is on the disk.")?;
+    stage.step("An operation is a method and JSON. The answer comes when both disks have it.")?;
     stage.run("cat payload.json")?;
     let ran = stage.run("rig apply -D n1 user_create payload.json")?;
-    stage.check("it is answered with its version", succeeded(&ran) && ran.stdout.contains("version"))?;
+    stage.check("it is answered, and on both nodes", succeeded(&ran) && ran.stdout.contains("sync (n1 n2)"))?;
 
-    stage.step("An update says only what changes.")?;
-    let ran = stage.run("rig apply -D n1 user_update --data '{\"id\":\"alice\",\"name\":\"Alice Liddell\"}'")?;
-    let read = stage.run("rig get -D n1 user alice")?;
-    let both = read.stdout.contains("Alice Liddell") && read.stdout.contains("alice@example.com");
-    stage.check("the new name is there, and so is the e-mail", succeeded(&ran) && both)?;
+    stage.step("An update says only what changes. Sent to the replica, it goes to the primary.")?;
+    let ran = stage.run("rig apply -D n2 user_update --data '{\"id\":\"alice\",\"name\":\"Alice Liddell\"}'")?;
+    let version = version_of(&ran);
+    stage.step("Read on the replica, which waits until it has that version.")?;
+    let read = stage.run(&format!("rig get -D n2 user alice --min-version {version}"))?;
+    let whole = read.stdout.contains("Alice Liddell") && read.stdout.contains("alice@example.com");
+    stage.check("the new name is there, and so is the e-mail", succeeded(&ran) && whole)?;
 
     stage.step("Two users with one e-mail break the rule: refused, and not in the log.")?;
     let before = stage.run("rig log dump -D n1 -r -n 1")?.stdout;
@@ -101,41 +145,27 @@ fn documents(stage: &mut Stage<'_>) -> Result<(), Failure> {
     stage.check("his two operations are in the log", succeeded(&history) && both)
 }
 
-fn crash(stage: &mut Stage<'_>, server: Server) -> Result<Server, Failure> {
-    write_users(&stage.path("users.ndjson"))?;
-    let users = show_number(USERS as u64);
-    stage.step(&format!("{users} users in one batch, and the node is killed in the middle of it."))?;
-    stage.run("head -n 1 users.ndjson")?;
-    let batch = ["apply", "-D", "n1", "--batch", "users.ndjson", "--json"];
-    let mut batch = stage.background(&batch, "answers.ndjson")?;
-    let answers = stage.path("answers.ndjson");
-    wait_for_answers(&answers, &mut batch)?;
-    let killed = stage.run(&format!("kill -9 {}", server.pid()))?;
-    let status = server.wait()?;
-    let before = answered(&answers)?;
-    let in_the_middle = !before.is_empty() && before.len() < USERS;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    stage.say(&format!("  {} of them had been answered", show_number(before.len() as u64)))?;
-    stage.check("killed in the middle of the batch", succeeded(&killed) && signal == Some(9) && in_the_middle)?;
+fn replica_fails(stage: &mut Stage<'_>, two: Node) -> Result<Node, Failure> {
+    stage.step("Only the replica fails. In mode semi-sync the primary goes on, and says so.")?;
+    let gone = two.kill(stage)?;
+    let ran = stage
+        .run("rig apply -D n1 user_put --data '{\"id\":\"dora\",\"name\":\"Dora\",\"email\":\"d@example.com\"}'")?;
+    stage.check("the answer says degraded", gone.killed && ran.stdout.contains("degraded (n1)"))?;
+    let status = stage.run("rig status -D n1 --check")?;
+    let said = status.stdout.contains("degraded") && status.stdout.contains("alone");
+    stage.check("so does the status (exit 12)", status.exit == Some(12) && said)?;
 
-    stage.step("It is started again, and reads its log. The batch still waits for answers.")?;
-    let address = address_of(stage)?;
-    let (server, _) = stage.serve(&["serve", "-D", "n1", "--listen", &address])?;
-    stage.step("The batch sends again what had no answer: the same keys, so nothing twice.")?;
-    let ended = batch.wait(BATCH_PATIENCE)?;
-    let ran = stage.run("tail -n 1 answers.ndjson")?;
-    let all = ran.stdout.contains(&format!("\"ok\":{USERS},\"rejected\":0,\"unknown\":0"));
-    stage.check("every operation of the batch is answered", ended.is_some_and(|status| status.success()) && all)?;
-
-    stage.step("Nothing is lost, nothing is there twice.")?;
-    let dumped = stage.run("rig log dump -D n1 --json >log.ndjson")?;
-    let log = Logged::read(&stage.path("log.ndjson"))?;
-    let after = answered(&answers)?;
-    stage.check("versions run from 1 to the end without a gap", succeeded(&dumped) && log.has_no_gap())?;
-    stage.check("what was answered before the kill is in the log, hash for hash", log.holds(&before))?;
-    stage.check("so is what was answered later", after.len() == USERS && log.holds(&after))?;
-    stage.check(&format!("each of the {users} is in the log once"), log.has_each_once(USERS))?;
-    Ok(server)
+    stage.step("It comes back, catches up, and its word counts again.")?;
+    let two = gone.serve(stage, &[])?;
+    let waited = stage.run("rig wait in-sync -D n2")?;
+    let ran = stage.run("rig apply -D n1 user_update --data '{\"id\":\"dora\",\"name\":\"Dora B.\"}'")?;
+    stage.check("answers rest on both nodes again", succeeded(&waited) && ran.stdout.contains("sync (n1 n2)"))?;
+    let status = stage.run("rig status -D n1 --check")?;
+    stage.check(
+        "all is well (exit 0), and what was alone is still told",
+        succeeded(&status) && status.stdout.contains("alone"),
+    )?;
+    Ok(two)
 }
 
 fn audit(stage: &mut Stage<'_>) -> Result<(), Failure> {
@@ -143,17 +173,17 @@ fn audit(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let ran = stage.run("rig log dump -D n1 --type user --id alice")?;
     stage.check("alice's history is there", succeeded(&ran) && ran.stdout.contains("Liddell"))?;
 
-    stage.step("Verify computes every checksum and the chain of hashes anew, while it runs.")?;
-    let ran = stage.run("rig log verify -D n1")?;
-    stage.check("the log passes", succeeded(&ran) && ran.stdout.contains("PASS"))
+    stage.step("Verify computes every checksum and the chain of hashes, and compares two logs.")?;
+    let ran = stage.run("rig log verify -D n1 --against n2")?;
+    let equal = ran.stdout.contains("equal to n2") && ran.stdout.contains("PASS");
+    stage.check("both logs are whole, and they are equal", succeeded(&ran) && equal)
 }
 
-fn tamper(stage: &mut Stage<'_>, server: Server) -> Result<(), Failure> {
+fn tamper(stage: &mut Stage<'_>, one: Node, two: Node) -> Result<(), Failure> {
     stage.step("Stopped by a signal, a node finishes what is under way.")?;
-    let pid = server.pid();
-    let ran = stage.run(&format!("kill {pid}"))?;
-    let ended = server.wait()?;
-    stage.check("it ended with 0", succeeded(&ran) && ended.success())?;
+    let ran = stage.run(&format!("kill {} {}", two.server.pid(), one.server.pid()))?;
+    let ended = [two.server.wait()?, one.server.wait()?];
+    stage.check("they ended with 0", succeeded(&ran) && ended.iter().all(std::process::ExitStatus::success))?;
 
     stage.step("On a copy, somebody changes one letter of Alice's name in the file.")?;
     stage.run("cp -R n1 copy")?;
@@ -164,8 +194,8 @@ fn tamper(stage: &mut Stage<'_>, server: Server) -> Result<(), Failure> {
     let said = format!("{}{}", ran.stdout, ran.stderr);
     stage.check("verify finds it (exit 9)", ran.exit == Some(9) && said.contains("FAIL"))?;
     stage.check("and names the segment", said.contains(&found.segment))?;
-    let ran = stage.run("rig log verify -D n1")?;
-    stage.check("the node's own log is as it was", succeeded(&ran) && ran.stdout.contains("PASS"))?;
+    let ran = stage.run("rig log verify -D n1 --against ./n2")?;
+    stage.check("the nodes' own logs are as they were", succeeded(&ran) && ran.stdout.contains("PASS"))?;
     // What is kept is to be clean.
     let copy = stage.path("copy");
     fs::remove_dir_all(&copy).map_err(|error| Failure::io("remove", &copy, &error))
@@ -175,37 +205,8 @@ fn succeeded(ran: &Ran) -> bool {
     ran.exit == Some(0)
 }
 
-fn write_users(path: &Path) -> Result<(), Failure> {
-    let mut text = Vec::with_capacity(USERS * 128);
-    for number in 1..=USERS {
-        writeln!(
-            text,
-            "{{\"method\":\"user_create\",\"data\":{{\"id\":\"u{number}\",\"name\":\"User {number}\",\
-             \"email\":\"u{number}@example.com\"}},\"key\":\"{}{number}\"}}",
-            evidence::KEY_PREFIX,
-        )
-        .expect("a vector takes all bytes");
-    }
-    fs::write(path, text).map_err(|error| Failure::io("write", path, &error))
-}
-
-/// Until some answers are there, or the batch has ended.
-fn wait_for_answers(path: &Path, batch: &mut Running) -> Result<(), Failure> {
-    let deadline = Instant::now() + BATCH_PATIENCE;
-    while batch.ended()?.is_none() && Instant::now() < deadline {
-        let bytes = fs::read(path).map_err(|error| Failure::io("read", path, &error))?;
-        if bytes.iter().filter(|byte| **byte == b'\n').count() >= KILLED_AFTER {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-/// Where the node listened before it was killed: its last word is still there.
-fn address_of(stage: &Stage<'_>) -> Result<String, Failure> {
-    let dir = crate::node::dir::DataDir::open(&stage.path("n1"))?;
-    let endpoint = dir.read_endpoint()?;
-    let address = endpoint.and_then(|endpoint| endpoint.http.strip_prefix("http://").map(str::to_owned));
-    address.ok_or_else(|| Failure::new(Exit::Failure, "no_endpoint", "the killed node left no word where it listened"))
+/// The version that an answer speaks of; 0 when it speaks of none.
+fn version_of(ran: &Ran) -> u64 {
+    let rest = ran.stdout.split("version ").nth(1);
+    rest.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse().ok()).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use crate::types::dump::RecordState;
 use crate::types::{Epoch, Hash, Kind, NodeId, Operation, Record, Version, parse_time};
 
 /// Reads a dump line back; nothing for a line that is no record.
-pub(super) fn parse(line: &str) -> Option<(Record, RecordState)> {
+pub(in crate::cli) fn parse(line: &str) -> Option<(Record, RecordState)> {
     #[derive(Deserialize)]
     struct Line<'a> {
         #[serde(rename = "type")]

@@ -2,7 +2,7 @@
 
 mod against;
 mod dump;
-mod line;
+pub(super) mod line;
 mod repair;
 mod source;
 mod verify;

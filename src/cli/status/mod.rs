@@ -1,10 +1,14 @@
 //! `rig status`: how nodes are. A running node is asked; of a stopped one its directory tells.
+//!
+//! # Not here
+//! What people see of it (`show`).
+
+mod show;
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::output::{Look, Output, Table};
 use super::registry::Registry;
 use super::target::{NodeName, Target};
 use super::{Context, Failure, Outcome, help, target, values};
@@ -56,7 +60,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             // Home, and clear what was there before.
             context.out.text("\x1b[H\x1b[2J")?;
         }
-        show(&statuses, context)?;
+        print(&statuses, context)?;
         context.out.flush()?;
         match args.watch {
             Some(pause) => std::thread::sleep(pause),
@@ -183,7 +187,7 @@ fn severity(exit: &Exit) -> u8 {
     }
 }
 
-fn show(statuses: &[Value], context: &Context) -> Result<(), Failure> {
+fn print(statuses: &[Value], context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     if out.is_json() {
         return statuses.iter().try_for_each(|status| out.object(&InOrder(status)));
@@ -193,8 +197,8 @@ fn show(statuses: &[Value], context: &Context) -> Result<(), Failure> {
             out.note("no node is known here: make one with `rig init`");
             Ok(())
         }
-        [status] => out.text(&paragraph(status, out)),
-        _ => out.table(&table(statuses)),
+        [status] => out.text(&show::paragraph(status, out)),
+        _ => out.table(&show::table(statuses)),
     }
 }
 
@@ -231,111 +235,9 @@ impl serde::Serialize for InOrder<'_> {
     }
 }
 
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn look(state: &str) -> Look {
-    match state {
-        "serving" | "in_sync" => Look::Good,
-        "failed" | "diverged" | "split_brain" => Look::Bad,
-        "stopped" => Look::Faint,
-        _ => Look::Warn,
-    }
-}
-
-fn table(statuses: &[Value]) -> Table {
-    let header = ["NODE", "ROLE", "STATE", "EPOCH", "COMMITTED", "APPLIED", "LAG", "MODE", "ADDRESS"];
-    let mut table = Table::new(&header, &[3, 4, 5]);
-    for status in statuses {
-        let state = word(&status["state"]);
-        let committed = &status["log"]["committed"];
-        let lag = match (committed.as_u64(), status["applied"].as_u64()) {
-            (Some(committed), Some(applied)) => format!("{} ops", committed.saturating_sub(applied)),
-            _ => "-".to_owned(),
-        };
-        let cells = [
-            word(&status["name"]),
-            word(&status["role"]),
-            state.clone(),
-            word(&status["epoch"]),
-            word(committed),
-            word(&status["applied"]),
-            lag,
-            word(&status["replication"]["mode"]),
-            word(&status["http"]),
-        ];
-        let mut styled = cells.map(|cell| (None, cell));
-        styled[2].0 = Some(look(&state));
-        table.styled(styled);
-    }
-    table
-}
-
-/// One node in a few lines; what is as it should be is not spelled out.
-fn paragraph(status: &Value, out: &Output) -> String {
-    let state = word(&status["state"]);
-    let mut text = format!(
-        "{}  {}  {}  epoch {}\n",
-        out.look(Look::Strong, word(&status["name"])),
-        word(&status["role"]),
-        out.look(look(&state), &state),
-        word(&status["epoch"]),
-    );
-    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<12}{value}\n"));
-    if let Some(why) = status.get("unreachable") {
-        line("no answer", word(why));
-    }
-    let log = &status["log"];
-    if log["durable"].as_u64().is_some() {
-        let (oldest, durable) = (word(&log["oldest"]), word(&log["durable"]));
-        line(
-            "log",
-            format!("{oldest}..{durable}  committed {}  applied {}", word(&log["committed"]), word(&status["applied"])),
-        );
-    }
-    if !status["http"].is_null() {
-        let up = status["uptime_s"].as_u64().map(|s| format!("  up {}", values::show_duration(Duration::from_secs(s))));
-        line("http", format!("{}  pid {}{}", word(&status["http"]), word(&status["pid"]), up.unwrap_or_default()));
-    }
-    let replication = &status["replication"];
-    if !replication.is_null() {
-        let in_sync: Vec<_> = replication["in_sync"].as_array().into_iter().flatten().map(word).collect();
-        line("mode", format!("{}  in sync: {}", word(&replication["mode"]), in_sync.join(" ")));
-        for (name, label) in [("degraded_since", "degraded"), ("blocked_since", "blocked")] {
-            if !replication[name].is_null() {
-                line(label, format!("since {}", super::ls::second(&word(&replication[name]))));
-            }
-        }
-    }
-    for peer in status["peers"].as_array().into_iter().flatten() {
-        let connected = if peer["connected"] == true { "connected" } else { "not connected" };
-        let in_sync = if peer["in_sync"] == true { "in sync" } else { "behind" };
-        let lag = format!("{} ops", word(&peer["lag_ops"]));
-        line("peer", format!("{}  {}  {connected}  {in_sync}  {lag}", word(&peer["name"]), word(&peer["url"])));
-    }
-    if status["role"] == "replica" {
-        line("can promote", if status["can_promote"] == true { "yes".into() } else { "no".into() });
-    }
-    let service = &status["service"];
-    if !service.is_null() {
-        let healthy = if service["healthy"] == true { "healthy" } else { "not healthy" };
-        line("service", format!("{}  {healthy}", word(&service["kind"])));
-    }
-    if let Some(rescued) = status["rescued"].as_u64().filter(|rescued| *rescued > 0) {
-        line("rescued", format!("{rescued} records set aside in rescue/"));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::Color;
 
     #[test]
     fn a_check_is_as_bad_as_its_worst_node() {
@@ -369,25 +271,5 @@ mod tests {
             serde_json::json!({ "applied": 1, "extra": 2, "name": "n1", "type": "status", "state": "serving" });
         let text = serde_json::to_string(&InOrder(&status)).unwrap();
         assert_eq!(text, r#"{"type":"status","name":"n1","state":"serving","applied":1,"extra":2}"#);
-    }
-
-    #[test]
-    fn one_node_is_a_paragraph() {
-        let status = serde_json::json!({
-            "type": "status", "name": "n1", "role": "primary", "state": "serving", "epoch": 3,
-            "log": { "oldest": 1, "durable": 1043, "committed": 1043 }, "applied": 1043,
-            "http": "http://127.0.0.1:7440", "pid": 42, "uptime_s": 812,
-            "replication": { "mode": "semi-sync", "in_sync": ["n1"], "degraded_since": null, "blocked_since": null },
-            "peers": [], "service": { "kind": "documents", "healthy": true }, "rescued": 0,
-        });
-        let out = Output::new(false, false, Color::Never);
-        assert_eq!(
-            paragraph(&status, &out),
-            "n1  primary  serving  epoch 3\n  \
-               log         1..1043  committed 1043  applied 1043\n  \
-               http        http://127.0.0.1:7440  pid 42  up 13m32s\n  \
-               mode        semi-sync  in sync: n1\n  \
-               service     documents  healthy\n"
-        );
     }
 }

@@ -1,5 +1,9 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
+mod cluster;
+
+pub(crate) use cluster::Cluster;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

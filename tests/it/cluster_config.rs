@@ -1,0 +1,99 @@
+//! `rig member` and `rig config`: what the log says about the cluster, seen and changed from any node.
+
+use serde_json::json;
+
+use crate::support::Cluster;
+
+#[test]
+fn members_are_listed_alike_on_every_node_and_removed_by_name() {
+    let mut cluster = Cluster::new(3, &[]);
+    for number in 1..=3 {
+        let members = cluster.ok(number, &["member", "ls", "--json"]).lines();
+        let names: Vec<_> = members.iter().map(|member| member["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["n1", "n2", "n3"]);
+        assert!(members.iter().all(|member| member["type"] == "member" && member["in_sync"] == true), "{members:#?}");
+        assert_eq!(members.iter().filter(|member| member["primary"] == true).count(), 1);
+    }
+    let table = cluster.ok(2, &["member", "ls"]).stdout;
+    assert!(table.starts_with("NAME") && table.lines().count() == 4, "{table}");
+    for (arguments, exit, code) in [
+        (&["member", "remove", "n9", "--confirm", "n9"][..], 3, "not_found"),
+        (&["member", "remove", "n3"], 2, "not_confirmed"),
+        (&["member", "remove", "n3", "--confirm", "n2"], 2, "not_confirmed"),
+        (&["member", "remove", "n1", "--confirm", "n1"], 3, "not_found"),
+        (&["member", "remove"], 2, "bad_argument"),
+    ] {
+        let ran = cluster.run(1, &[arguments, &["--json"]].concat());
+        assert_eq!((ran.code, &ran.error()["code"]), (Some(exit), &json!(code)), "{arguments:?}: {ran:#?}");
+    }
+    assert_eq!(cluster.ok(1, &["member", "ls", "--json"]).lines().len(), 3);
+    cluster.kill(3);
+    // Asked of a replica, it is done by the primary.
+    let removed = cluster.ok(2, &["member", "remove", "n3", "--confirm", "n3", "--json"]).json();
+    assert_eq!((&removed["type"], &removed["name"]), (&json!("removed"), &json!("n3")));
+    assert_eq!(cluster.ok(1, &["member", "ls", "--json"]).lines().len(), 2);
+    assert_eq!(cluster.put(1, "a")["durability"], "sync");
+}
+
+#[test]
+fn a_member_whose_disk_is_gone_is_removed_from_a_sync_pair_by_force_only() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync"]);
+    cluster.put(1, "a");
+    cluster.kill(2);
+    let ran = cluster.run(1, &["member", "remove", "n2", "--confirm", "n2", "--timeout", "2s", "--json"]);
+    assert_ne!(ran.code, Some(0), "{ran:#?}");
+    let forced = ["member", "remove", "n2", "--accept-data-loss", "--confirm", "n2", "--json"];
+    assert_eq!(cluster.ok(1, &forced).json()["forced"], true);
+    assert_eq!(cluster.ok(1, &["member", "ls", "--json"]).lines().len(), 1);
+}
+
+#[test]
+fn the_mode_is_a_record_of_the_log_and_every_node_shows_where_it_came_from() {
+    let cluster = Cluster::new(2, &[]);
+    let shown = cluster.ok(2, &["config", "show", "--json"]).json();
+    for (member, value) in [
+        ("type", json!("config")),
+        ("replication", json!("semi-sync")),
+        ("min_replicas", json!(1)),
+        ("sync_timeout_ms", json!(2000)),
+    ] {
+        assert_eq!(shown[member], value, "{shown}");
+    }
+    assert!(shown.get("origin").is_none());
+    let set = cluster.ok(2, &["config", "set", "replication=sync", "sync_timeout=500ms", "--json"]).json();
+    assert_eq!((&set["replication"], &set["sync_timeout_ms"]), (&json!("sync"), &json!(500)));
+    let origin = cluster.ok(1, &["config", "show", "--origin", "--json"]).json()["origin"].clone();
+    assert_eq!(origin["min_replicas"]["method"], "rig_epoch");
+    assert_eq!(origin["replication"]["method"], "rig_config");
+    let version = origin["replication"]["version"].to_string();
+    let record = cluster.ok(2, &["log", "dump", "--from", &version, "-n", "1", "--json"]).json();
+    assert_eq!((&record["method"], &record["data"]["replication"]), (&json!("rig_config"), &json!("sync")));
+    let table = cluster.ok(1, &["config", "show", "--origin"]).stdout;
+    assert!(table.contains(&format!("version {version}, rig_config")), "{table}");
+    // The same again is no record.
+    cluster.ok(1, &["config", "set", "replication=sync"]);
+    let last = cluster.ok(1, &["log", "dump", "-r", "-n", "1", "--json"]).json();
+    assert_eq!(last["version"].to_string(), version);
+}
+
+#[test]
+fn what_cannot_be_set_is_refused_before_or_by_the_node() {
+    let cluster = Cluster::new(2, &[]);
+    for (arguments, exit, code) in [
+        (&["config", "set"][..], 2, "bad_argument"),
+        (&["config", "set", "replication=fast"], 2, "bad_argument"),
+        (&["config", "set", "min_replicas=0"], 2, "bad_argument"),
+        (&["config", "set", "sync_timeout=2"], 2, "bad_argument"),
+        (&["config", "set", "members=n1"], 2, "bad_argument"),
+        (&["config", "set", "min_replicas=2"], 5, "invalid"),
+    ] {
+        let ran = cluster.run(1, &[arguments, &["--json"]].concat());
+        assert_eq!((ran.code, &ran.error()["code"]), (Some(exit), &json!(code)), "{arguments:?}: {ran:#?}");
+    }
+    for command in [&["config", "show"][..], &["config", "set", "replication=sync"], &["member", "ls"], &["events"]] {
+        for (node, exit) in [("n9", 3), ("http://127.0.0.1:1", 4)] {
+            let ran = cluster.home.run(&[command, &["-N", node]].concat());
+            assert_eq!(ran.code, Some(exit), "{command:?} {node}: {ran:#?}");
+        }
+    }
+}
