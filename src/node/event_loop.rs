@@ -74,6 +74,14 @@ pub(super) enum Task {
     Page(Search),
 }
 
+/// A part of the log that is to be cut off.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    to: Version,
+    committed: Version,
+    for_epoch: Epoch,
+}
+
 /// What an operator may ask for.
 #[derive(Debug, Clone)]
 pub(super) enum Operator {
@@ -87,20 +95,53 @@ pub(super) enum Operator {
 
 /// What the pool has done.
 enum PoolDone {
-    Piece { to: ReplyTo, piece: Result<Piece, LogError> },
-    Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
-    Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
-    Page { to: ReplyTo, body: Body },
-    Snapshot { version: Version, written: io::Result<(Runs, u64)> },
+    Piece {
+        to: ReplyTo,
+        piece: Result<Piece, LogError>,
+    },
+    Record {
+        to: ReplyTo,
+        record: Result<Option<Record>, LogError>,
+    },
+    Hash {
+        to: ReplyTo,
+        version: Version,
+        hash: Result<Option<Hash>, LogError>,
+    },
+    Page {
+        to: ReplyTo,
+        body: Body,
+    },
+    Snapshot {
+        version: Version,
+        written: io::Result<(Runs, u64)>,
+    },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
-    CoreHash { link: Link, version: Version, hash: Result<Option<Hash>, LogError> },
-    Wire { link: Link, range: Range, read: Result<(Position, Vec<u8>, Version), LogError> },
+    CoreHash {
+        link: Link,
+        version: Version,
+        hash: Result<Option<Hash>, LogError>,
+    },
+    Wire {
+        link: Link,
+        range: Range,
+        read: Result<(Position, Vec<u8>, Version), LogError>,
+    },
     Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
     Repaired(Result<(), String>),
-    WireBytes { to: ReplyTo, read: Result<Vec<u8>, LogError> },
+    Resolved {
+        address: String,
+        found: io::Result<Vec<SocketAddr>>,
+    },
+    WireBytes {
+        to: ReplyTo,
+        read: Result<Vec<u8>, LogError>,
+    },
     Spare(Result<log::Spare, LogError>),
     Nothing,
+    /// A job has panicked: a bug.
+    Panicked,
 }
 
 /// A node that is ready to run.
@@ -136,7 +177,9 @@ pub struct Node {
     tried: bool,
     /// Peers that were refused, and why.
     refused_peers: BTreeMap<String, String>,
-    operators: BTreeMap<u64, ReplyTo>,
+    operators: BTreeMap<u64, (ReplyTo, Instant)>,
+    /// Those who wait to hear that this node is a replica, durably.
+    demoted: Vec<ReplyTo>,
     operator_count: u64,
     /// The log is damaged and must be made whole before anything else.
     repair: Option<repair::Wanted>,
@@ -158,6 +201,12 @@ pub struct Node {
     sync_poll: BusyPoll,
     request_poll: BusyPoll,
     pool: Pool<PoolDone>,
+    /// What is promised waits for nothing but its own disk.
+    state_pool: Pool<PoolDone>,
+    /// What is to be cut off, and whether it is being cut.
+    cut: Option<Cut>,
+    cutting: bool,
+    keys_loading: bool,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     serial: u64,
@@ -171,7 +220,7 @@ pub struct Node {
     later: Vec<Later>,
     answers: Vec<Answer>,
     common: Vec<u8>,
-    common_of: (Version, u64),
+    common_of: (Version, u64, Role),
     request_prefix: String,
     request_count: u64,
     metrics: Metrics,
@@ -258,7 +307,9 @@ impl Node {
         let reader = started.writer.reader();
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
-        let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
+        let panicked = || PoolDone::Panicked;
+        let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
+        let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
         let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
@@ -290,6 +341,7 @@ impl Node {
             tried: config.peers.is_empty(),
             refused_peers: BTreeMap::new(),
             operators: BTreeMap::new(),
+            demoted: Vec::new(),
             operator_count: 0,
             repair,
             repair_at: Some(begin),
@@ -305,6 +357,10 @@ impl Node {
             sync_poll: BusyPoll::new(SYNC_MAX),
             request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
+            state_pool,
+            cut: None,
+            cutting: false,
+            keys_loading: false,
             connections: Vec::new(),
             free: Vec::new(),
             serial: 0,
@@ -315,7 +371,7 @@ impl Node {
             later: Vec::new(),
             answers: Vec::new(),
             common: Vec::new(),
-            common_of: (Version::MAX, 0),
+            common_of: (Version::MAX, 0, Role::Primary),
             request_prefix: uuid::Uuid::now_v7().simple().to_string()[..16].to_owned(),
             request_count: 0,
             metrics: Metrics::default(),
@@ -527,6 +583,10 @@ impl Node {
             }
         }
         self.touched.extend(self.streaming.iter().copied());
+        // Those that waited for this disk.
+        let held_back =
+            self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));
+        self.touched_peers.extend(held_back.map(|(place, _)| place));
         Ok(())
     }
 
@@ -591,6 +651,7 @@ impl Node {
         }
         self.log_thread.stop();
         self.pool.stop();
+        self.state_pool.stop();
         if let Err(error) = self.dir.remove_endpoint() {
             ::log::warn!("{error}");
         }

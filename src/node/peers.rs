@@ -88,6 +88,8 @@ pub(super) struct Range {
 pub(super) enum Flow {
     /// Go on.
     Open,
+    /// There is more, and others have their turn first.
+    Again,
     /// The connection is over.
     Closed,
 }
@@ -132,6 +134,16 @@ impl Peer {
             frame(&mut bytes);
             self.waiting.push_back(Waiting::Frame(bytes));
         }
+    }
+
+    /// Sends a frame before those that wait for records.
+    pub(super) fn send_now(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+        frame(&mut self.out);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
     }
 
     /// Whether records can be copied straight into the line.
@@ -249,6 +261,8 @@ struct Target {
     wait: Duration,
     tried: bool,
     busy: bool,
+    /// How often it was dialled: of several addresses behind a name each has its turn.
+    tries: usize,
 }
 
 impl Dialer {
@@ -257,7 +271,7 @@ impl Dialer {
         let address = address(url).to_owned();
         if !address.is_empty() && self.targets.iter().all(|target| target.address != address) {
             let next = Some(now);
-            self.targets.push(Target { address, next, wait: DIAL_FIRST, tried: false, busy: false });
+            self.targets.push(Target { address, next, wait: DIAL_FIRST, tried: false, busy: false, tries: 0 });
         }
     }
 
@@ -288,6 +302,20 @@ impl Dialer {
         }
     }
 
+    /// Which of the addresses behind a name is to be tried now.
+    pub(super) fn choose(&mut self, address: &str, found: &[SocketAddr]) -> Option<SocketAddr> {
+        let target = self.targets.iter_mut().find(|target| target.address == address)?;
+        target.tries += 1;
+        found.get((target.tries - 1) % found.len().max(1)).copied()
+    }
+
+    /// There is no need to dial it for a while: it is linked otherwise, or it is this node itself.
+    pub(super) fn rest(&mut self, address: &str, now: Instant) {
+        if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
+            (target.busy, target.tried, target.next) = (false, true, Some(now + DIAL_LAST));
+        }
+    }
+
     /// A connection stands.
     pub(super) fn greeted(&mut self, address: &str) {
         if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
@@ -312,8 +340,7 @@ pub(super) fn address(url: &str) -> &str {
     url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/')
 }
 
-/// The address behind `host:port`.
-pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
-    let mut found = std::net::ToSocketAddrs::to_socket_addrs(address)?;
-    found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+/// The addresses behind `host:port`. This may block.
+pub(super) fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(std::net::ToSocketAddrs::to_socket_addrs(address)?.collect())
 }

@@ -134,7 +134,9 @@ impl Replication {
             Part::Candidate(candidate) => candidate.request(),
             Part::Primary(primary) => {
                 if let Some((request, _)) = primary.removing.take() {
-                    out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
+                    let is_logged = self.log.configs.newest_version() > self.log.committed;
+                    let why = if is_logged { NotPromoted::Unknown } else { NotPromoted::Busy };
+                    out.push(Output::Answer { request, result: Err(why) });
                 }
                 primary.request.take()
             }
@@ -202,7 +204,7 @@ impl Replication {
     fn next_epoch(&self) -> Epoch {
         let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
         Epoch {
-            number: heard.max(self.promised().number).max(self.log.history.last().number) + 1,
+            number: heard.max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
             owner: self.me.id,
             start: 1,
         }

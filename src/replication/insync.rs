@@ -147,7 +147,7 @@ impl Replication {
             self.let_in(&mut set);
         }
         set.sort_unstable();
-        let standing = Standing { alone_from: self.next_alone_from(&set, out), set, ..self.wanted.clone() };
+        let standing = Standing { alone_from: self.next_alone_from(&set), set, ..self.wanted.clone() };
         if standing == self.wanted {
             return;
         }
@@ -215,19 +215,13 @@ impl Replication {
         }
     }
 
-    /// Since which version answers rest on fewer nodes than the log names, with this set. A range that ends is noted.
-    fn next_alone_from(&self, set: &[NodeId], out: &mut Outputs) -> Option<Version> {
+    /// Since which version answers rest on fewer nodes than the log names, with this set.
+    fn next_alone_from(&self, set: &[NodeId]) -> Option<Version> {
         let committed = self.log.committed;
         match (self.wanted.alone_from, self.is_degraded_with(set)) {
             (None, true) => Some(committed + 1),
             (from, true) => from,
-            (Some(from), false) => {
-                if committed >= from {
-                    out.push(Output::Alone { from, to: committed });
-                }
-                None
-            }
-            (None, false) => None,
+            (_, false) => None,
         }
     }
 

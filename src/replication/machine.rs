@@ -173,7 +173,7 @@ impl Replication {
             Input::NoRoom { last } => self.on_no_room(last, out),
             Input::Cut { applied, configs } => self.on_cut(applied, configs, out),
             Input::HashIs { link, version, hash } => self.on_hash(link, version, hash, out),
-            Input::Change(asked) => self.asked = asked,
+            Input::Change(asked) => self.asked = asked.or(self.asked),
             Input::Promote { request, force } => self.on_promote(request, force, out),
             Input::Demote => self.on_demote(out),
             Input::RemoveMember { request, id, force } => self.on_remove_member(request, id, force, out),
@@ -250,6 +250,11 @@ impl Replication {
     /// Asks for a standing to be recorded; while another is on its way it waits for that.
     pub(super) fn want(&mut self, standing: Standing, out: &mut Outputs) {
         assert!(standing.promised >= self.wanted.promised, "a promise is never taken back");
+        if let (Some(from), None) = (self.wanted.alone_from, standing.alone_from)
+            && self.log.committed >= from
+        {
+            out.push(Output::Alone { from, to: self.log.committed });
+        }
         self.wanted = standing;
         self.record(out);
     }

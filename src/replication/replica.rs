@@ -262,7 +262,10 @@ impl Replication {
         self.log.configs = super::config::Configs::new(configs);
         match &mut self.part {
             Part::Replica(replica) => {
-                if let Stage::Cutting(link, follow) = std::mem::take(&mut replica.stage)
+                // Another offer may have come meanwhile: it is looked at now that the log stands still.
+                if let Stage::Cutting(link, follow) = &replica.stage
+                    && let (link, follow) = (*link, follow.clone())
+                    && let Stage::Cutting(..) = std::mem::take(&mut replica.stage)
                     && self.links.iter().any(|state| state.link == link)
                     && follow.epoch >= self.promised()
                 {

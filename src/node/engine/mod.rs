@@ -43,7 +43,7 @@ use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK
 use crate::log::{Batch, Sealer};
 use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
-use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
+use crate::types::{Durable, Epoch, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
 
 /// How often a full disk is tried again.
 const ROOM_PROBE: Duration = Duration::from_secs(1);
@@ -93,6 +93,8 @@ pub(super) struct Engine {
     /// Answers that wait until replicas have applied what they are about.
     held: VecDeque<Held>,
     participant: participant::Participant,
+    /// The last term that this process has opened.
+    own_epoch: Option<Epoch>,
     /// Committed, and not applied yet: only a replica puts that off.
     to_apply: Version,
     counters: Counters,
@@ -171,6 +173,7 @@ impl Engine {
             answers: Vec::new(),
             held: VecDeque::new(),
             participant: participant::Participant::default(),
+            own_epoch: None,
             to_apply: 0,
             counters: Counters::default(),
         };
@@ -404,12 +407,17 @@ impl Engine {
                         self.to_apply = version;
                     }
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(_) => (self.opened, opened) = (true, true),
+                    Output::Opened(epoch) => (self.opened, opened, self.own_epoch) = (true, true, Some(epoch)),
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.
                     Output::Write => {}
                     Output::Deposed { .. } => self.deposed(),
-                    other => self.effects.push(Effect::from(other)),
+                    other => {
+                        if let Output::Cut { to, .. } = &other {
+                            self.to_apply = self.to_apply.min(*to);
+                        }
+                        self.effects.push(Effect::from(other));
+                    }
                 }
             }
         }
@@ -486,7 +494,7 @@ impl Engine {
                 .hint("wait for /readyz, or send again after Retry-After"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
-            Refusal::NotPrimary(_) => self.not_primary(),
+            Refusal::NotPrimary(_) => self.not_primary("/do"),
             Refusal::NotParticipant => Problem::new(Code::NotParticipant, "a primary lists this node, or it is one")
                 .hint("send the operation to the primary, with POST /do"),
             Refusal::InProgress => Problem::new(Code::InProgress, "another prepare is under way; nothing was logged")

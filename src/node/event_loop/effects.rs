@@ -28,7 +28,7 @@ impl Node {
     pub(super) fn perform(&mut self, effect: Effect, now: Now) -> Result<(), NodeError> {
         match effect {
             Effect::Record(standing) => {
-                if self.cluster.is_none() {
+                if self.cluster.is_none() && standing.primary {
                     // The first primary makes the cluster, before anything is said or logged in its name.
                     self.found_cluster(ClusterId(*uuid::Uuid::now_v7().as_bytes()), now)?;
                     self.close_peers(now)?;
@@ -36,7 +36,7 @@ impl Node {
                 let (file, alone) = (Arc::clone(&self.standing_file), std::mem::take(&mut self.alone_to_note));
                 self.alone.extend(&alone);
                 let state = self.dir.state();
-                self.pool.run(move || {
+                self.state_pool.run(move || {
                     let noted = alone::note(&state, &alone);
                     PoolDone::Recorded(
                         noted.and_then(|()| {
@@ -53,12 +53,19 @@ impl Node {
                     self.pool.run(move || PoolDone::CoreHash { link, version, hash: reader.hash(version) });
                 }
             },
-            Effect::Send { link, message } => self.send(link, |out| streaming::put(&message, &[], out)),
+            Effect::Send { link, message } => {
+                // A sign of life passes what waits for this disk: a slow disk is no reason to be taken for dead.
+                let urgent = matches!(message, Message::Heartbeat(_) | Message::Ack(_) | Message::Alive);
+                self.send(link, urgent, |out| streaming::put(&message, &[], out));
+            }
             Effect::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(link, Range { epoch, after, last, committed, adopt, reading: false });
             }
             Effect::Close { link, why } => self.close_link(link, why),
-            Effect::Cut { to, committed, for_epoch } => self.begin_cut(to, committed, for_epoch, now)?,
+            Effect::Cut { to, committed, for_epoch } => {
+                self.cut = Some(Cut { to, committed, for_epoch });
+                self.begin_cut(now)?;
+            }
             Effect::Answered { request, result } => self.answer_operator(request, result)?,
             Effect::Event(event) => self.note_event(&event, now),
             Effect::TryAgain => {
@@ -89,20 +96,20 @@ impl Node {
         Ok(())
     }
 
-    /// Sets aside what is behind a version, then lets the log thread cut it off.
-    pub(super) fn begin_cut(
-        &mut self,
-        to: Version,
-        committed: Version,
-        for_epoch: Epoch,
-        now: Now,
-    ) -> Result<(), NodeError> {
+    /// Sets aside what is behind a version, then lets the log thread cut it off; as soon as no snapshot is being written
+    /// and no keys are being read, which would bring back what is cut.
+    pub(super) fn begin_cut(&mut self, now: Now) -> Result<(), NodeError> {
+        if self.snapshot_running || self.keys_loading || self.log_thread.is_busy() {
+            return Ok(());
+        }
+        let Some(Cut { to, committed, for_epoch }) = self.cut.take() else { return Ok(()) };
+        self.cutting = true;
         let end = self.reader.position(to)?.expect("what stays is durable");
         let last = self.engine.head();
         let order = rescue::Order {
             folder: self.dir.rescue(),
             node: self.dir.meta().name.clone(),
-            me: self.dir.meta().node_id,
+            own: self.engine.own_epoch(),
             from: to + 1,
             to: last,
             committed,
@@ -132,6 +139,7 @@ impl Node {
         rescued: Option<(Version, Version)>,
         now: Now,
     ) -> Result<(), NodeError> {
+        self.cutting = false;
         if let Some((from, to)) = rescued {
             self.rescued += 1;
             let facts = [("from".to_owned(), from.into()), ("to".to_owned(), to.into())].into_iter().collect();

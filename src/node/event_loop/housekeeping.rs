@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Code, Problem};
 use crate::node::peers;
-use crate::node::routes::{Handled, RouteError, read_data};
+use crate::node::routes::{self, Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
 use crate::types::{NodeState, dump};
 
@@ -59,6 +59,7 @@ impl Node {
         }
         self.try_again(now);
         self.answer_changes(now)?;
+        self.expire_operators(now)?;
         self.answer_participants()?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
@@ -71,7 +72,9 @@ impl Node {
                 self.close_idle();
             }
         }
-        if !self.snapshot_running && self.records_since_snapshot() >= self.snapshot_interval() {
+        self.begin_cut(now)?;
+        let steady = !self.snapshot_running && !self.cutting && self.cut.is_none();
+        if steady && self.records_since_snapshot() >= self.snapshot_interval() {
             self.begin_snapshot();
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 4 {
@@ -123,8 +126,11 @@ impl Node {
         since(&mut self.blocked_since, state == NodeState::Blocked);
         since(&mut self.degraded_since, state == NodeState::Degraded);
         if self.announced_role.is_some_and(|role| role != core.role()) {
-            self.announce()?;
-            self.announced_role = Some(self.engine.core().role());
+            match self.announce() {
+                Ok(()) => self.announced_role = Some(self.engine.core().role()),
+                Err(error) if error.is_no_space() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -173,7 +179,7 @@ impl Node {
     }
 
     pub(super) fn take_pool_done(&mut self, now: Now) -> Result<(), NodeError> {
-        for done in self.pool.take_done() {
+        for done in self.pool.take_done().into_iter().chain(self.state_pool.take_done()) {
             match done {
                 PoolDone::Piece { to, piece } => self.take_piece(to, piece, now),
                 PoolDone::Record { to, record } => {
@@ -189,11 +195,19 @@ impl Node {
                 }
                 PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
-                PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
+                PoolDone::Keys(runs) => {
+                    self.keys_loading = false;
+                    self.engine.keys_loaded(runs?, now)?;
+                }
+                PoolDone::Panicked => return Err(NodeError::Panicked("pool")),
                 PoolDone::Recorded(recorded) => {
                     let path = self.dir.state();
                     recorded.map_err(|source| NodeError::Io { op: "record the standing in", path, source })?;
                     self.engine.tell(Input::Recorded, now)?;
+                    for to in std::mem::take(&mut self.demoted) {
+                        let body = routes::role_body(&self.engine);
+                        self.answer_elsewhere(to, Ok(Handled::Body(body)))?;
+                    }
                 }
                 PoolDone::CoreHash { link, version, hash } => {
                     let hash = hash.unwrap_or_else(|error| {
@@ -208,6 +222,12 @@ impl Node {
                     let handled = answer_of(read.map(Some))
                         .map(|bytes| Handled::Body(Body { status: 200, content_type, etag: None, bytes }));
                     self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::Resolved { address, found } => {
+                    match self.dialer.choose(&address, found.as_deref().unwrap_or_default()) {
+                        Some(to) => self.dial_at(&address, to, now),
+                        None => self.dialer.failed(&address, false, now.instant),
+                    }
                 }
                 PoolDone::Repaired(Ok(())) => self.again = true,
                 PoolDone::Repaired(Err(reason)) => {
@@ -228,6 +248,7 @@ impl Node {
     }
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
+        self.keys_loading = true;
         let (reader, cluster) = (self.reader.clone(), self.cluster.unwrap_or_default());
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {

@@ -5,6 +5,9 @@ use crate::error::{Code, Problem};
 use crate::node::routes::{self, Handled, RouteError};
 use crate::replication::NotPromoted;
 
+/// An operator hears something within this time.
+const OPERATOR_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl Node {
     /// Takes the operators' requests to the core.
     pub(super) fn ask_core(&mut self, now: Now) -> Result<(), NodeError> {
@@ -16,8 +19,12 @@ impl Node {
                 Operator::Remove { id, force } => Input::RemoveMember { request, id, force },
                 Operator::Demote => {
                     self.engine.tell(Input::Demote, now)?;
-                    let body = routes::role_body(&self.engine);
-                    self.answer_elsewhere(to, Ok(Handled::Body(body)))?;
+                    if self.engine.core().is_recording() {
+                        self.demoted.push(to);
+                    } else {
+                        let body = routes::role_body(&self.engine);
+                        self.answer_elsewhere(to, Ok(Handled::Body(body)))?;
+                    }
                     continue;
                 }
                 Operator::Prepare { version, operation } => {
@@ -38,7 +45,7 @@ impl Node {
                     continue;
                 }
             };
-            self.operators.insert(request, to);
+            self.operators.insert(request, (to, now.instant + OPERATOR_TIMEOUT));
             self.engine.tell(input, now)?;
             self.perform_effects(now)?;
         }
@@ -53,6 +60,18 @@ impl Node {
                 Err(problem) => Err(RouteError::Problem(problem)),
             };
             self.answer_elsewhere(to, handled)?;
+        }
+        Ok(())
+    }
+
+    /// An operator's request that has come to no end in its time.
+    pub(super) fn expire_operators(&mut self, now: Now) -> Result<(), NodeError> {
+        let late: Vec<u64> =
+            self.operators.iter().filter(|(_, (_, at))| *at <= now.instant).map(|(id, _)| *id).collect();
+        for request in late {
+            let Some((to, _)) = self.operators.remove(&request) else { continue };
+            let problem = Problem::new(Code::OutcomeUnknown, "it has come to no end yet, and may still");
+            self.answer_elsewhere(to, Err(RouteError::Problem(problem.hint("rig status --all"))))?;
         }
         Ok(())
     }
@@ -83,7 +102,7 @@ impl Node {
     }
 
     pub(super) fn answer_operator(&mut self, request: u64, result: Result<(), NotPromoted>) -> Result<(), NodeError> {
-        let Some(to) = self.operators.remove(&request) else { return Ok(()) };
+        let Some((to, _)) = self.operators.remove(&request) else { return Ok(()) };
         let handled = routes::operator_answer(&self.engine, start::wall_clock(), result);
         self.answer_elsewhere(to, handled)
     }

@@ -15,6 +15,10 @@ use crate::replication::Closing;
 pub(super) const PEERS: usize = 1 << 40;
 /// Frames of one peer before others have their turn.
 const FRAMES_AT_ONCE: usize = 256;
+/// A peer that lets so much wait for it is of no use.
+const UNSENT_BYTES_MAX: usize = 64 << 20;
+/// Connections of peers, those that are beginning included.
+const PEERS_MAX: usize = 64;
 
 impl Node {
     /// Reads what peers have sent, and lets the core hear it.
@@ -22,10 +26,10 @@ impl Node {
         for place in std::mem::take(&mut self.touched_peers) {
             let Some(mut peer) = self.peers.get_mut(place).and_then(Option::take) else { continue };
             let served = self.serve_peer(&mut peer, now);
-            let is_open = matches!(served, Ok(Flow::Open));
+            let is_open = matches!(served, Ok(Flow::Open | Flow::Again));
             self.peers[place] = Some(peer);
             match served? {
-                Flow::Open => _ = self.touched_peers.insert(place),
+                Flow::Open | Flow::Again => _ = self.touched_peers.insert(place),
                 Flow::Closed => self.lose(place, now)?,
             }
             if is_open {
@@ -37,7 +41,12 @@ impl Node {
 
     pub(super) fn serve_peer(&mut self, peer: &mut Peer, now: Now) -> Result<Flow, NodeError> {
         loop {
-            if let Flow::Closed = self.hear(peer, now)? {
+            match self.hear(peer, now)? {
+                Flow::Open => {}
+                other => return Ok(other),
+            }
+            if peer.unsent() > UNSENT_BYTES_MAX {
+                // It speaks and does not listen.
                 return Ok(Flow::Closed);
             }
             if !peer.readable || matches!(peer.stage, Stage::Connecting) || self.engine.is_behind_its_disk() {
@@ -92,7 +101,7 @@ impl Node {
             }
         }
         peer.readable = true;
-        Ok(Flow::Open)
+        Ok(Flow::Again)
     }
 
     /// The other end has said what it speaks and whose it is.
@@ -104,6 +113,8 @@ impl Node {
         }
         if let (None, Some(cluster)) = (self.cluster, greeting.cluster) {
             self.found_cluster(cluster, now)?;
+            // Others were greeted by a node without a cluster.
+            self.close_peers(now)?;
         }
         if peer.dialed.is_some() {
             // The one who dialled answers with what it has learnt.
@@ -121,6 +132,9 @@ impl Node {
 
     /// A client has asked to speak as a peer, and was told yes.
     pub(super) fn welcome(&mut self, mut socket: mio::net::TcpStream, rest: &[u8], head: &[u8], now: Now) {
+        if self.peers.iter().flatten().count() >= PEERS_MAX {
+            return;
+        }
         let place = self.peer_place();
         self.next_link += 1;
         let token = Token(PEERS + place);
@@ -174,9 +188,20 @@ impl Node {
         let linked =
             self.engine.core().peers().iter().any(|peer| peer.connected && peers::address(&peer.member.url) == address);
         if linked {
-            return self.dialer.failed(address, true, now.instant);
+            return self.dialer.rest(address, now.instant);
         }
-        let dialled = peers::resolve(address).and_then(|to| {
+        match address.parse() {
+            Ok(to) => self.dial_at(address, to, now),
+            // A name is looked up elsewhere: that may take seconds.
+            Err(_) => {
+                let address = address.to_owned();
+                self.pool.run(move || PoolDone::Resolved { found: peers::resolve(&address), address });
+            }
+        }
+    }
+
+    pub(super) fn dial_at(&mut self, address: &str, to: SocketAddr, now: Now) {
+        let mut dial = || {
             let mut socket = mio::net::TcpStream::connect(to)?;
             let place = self.peer_place();
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -185,7 +210,8 @@ impl Node {
             self.peers[place] =
                 Some(Box::new(Peer::new(socket, self.next_link, Some(address.to_owned()), now.instant)));
             Ok(())
-        });
+        };
+        let dialled: io::Result<()> = dial();
         if let Err(error) = dialled {
             ::log::debug!("dial {address}: {error}");
             self.dialer.failed(address, false, now.instant);
@@ -230,7 +256,6 @@ impl Node {
         }
         if peer.is_linked() {
             self.engine.tell(Input::Closed { link: peer.link }, now)?;
-            self.perform_effects(now)?;
         }
         Ok(())
     }
@@ -243,7 +268,10 @@ impl Node {
             // Best effort: the other end sees the end of the connection in any case.
             let _ = peer.write();
             if let Some(address) = &peer.dialed {
-                self.dialer.failed(address, why != Closing::Replaced && why != Closing::Oneself, Instant::now());
+                match why {
+                    Closing::Replaced | Closing::Oneself => self.dialer.rest(address, Instant::now()),
+                    _ => self.dialer.failed(address, true, Instant::now()),
+                }
             }
         }
         self.touched_peers.remove(&place);
@@ -259,12 +287,13 @@ impl Node {
     /// Writes to peers whatever can be written.
     pub(super) fn deliver_peers(&mut self, now: Now) -> Result<(), NodeError> {
         self.feed_peers();
+        let is_behind = self.engine.is_behind_its_disk();
         let mut again = BTreeSet::new();
         for place in std::mem::take(&mut self.touched_peers) {
             let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };
             if peer.write() == Flow::Closed {
                 self.lose(place, now)?;
-            } else if peer.readable && !matches!(peer.stage, Stage::Connecting) {
+            } else if peer.readable && !matches!(peer.stage, Stage::Connecting) && !is_behind {
                 again.insert(place);
             }
         }

@@ -11,11 +11,15 @@ impl Node {
         self.peers.iter().position(|peer| peer.as_ref().is_some_and(|peer| peer.link == link))
     }
 
-    pub(super) fn send(&mut self, link: Link, frame: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn send(&mut self, link: Link, urgent: bool, frame: impl FnOnce(&mut Vec<u8>)) {
         if let Some(place) = self.place_of(link)
             && let Some(peer) = &mut self.peers[place]
         {
-            peer.send(frame);
+            if urgent {
+                peer.send_now(frame);
+            } else {
+                peer.send(frame);
+            }
             self.touched_peers.insert(place);
         }
     }
