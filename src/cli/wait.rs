@@ -26,8 +26,9 @@ pub(crate) struct Args {
     #[arg(value_name = "CONDITION", value_parser = condition)]
     condition: Condition,
     /// Name or URL
+    // Not `node`: that is the global flag.
     #[arg(value_name = "NODE")]
-    node: Option<String>,
+    which: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Condition {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let deadline = Instant::now() + context.timeout();
     loop {
-        let last = match status::of(args.node.as_deref(), context) {
+        let last = match status::of(args.which.as_deref(), context) {
             Ok((_, status)) if args.condition.holds(&status) => {
                 context.out.either(&status, String::new)?;
                 return Ok(Exit::Ok);

@@ -26,3 +26,4 @@ mod storage;
 mod support;
 mod tidy;
 mod wire;
+mod wrong_inputs;
