@@ -1995,7 +1995,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__wait)
-            opts="-D -q -v -h --data-dir --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2013,6 +2013,14 @@ _rig() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -N)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --token-file)

@@ -289,6 +289,7 @@ complete -c rig -n "__fish_rig_using_subcommand status" -s v -l verbose -d 'Prin
 complete -c rig -n "__fish_rig_using_subcommand status" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand wait" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand wait" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand wait" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'

@@ -266,6 +266,16 @@ impl LogError {
         matches!(self.what_now(), Remedy::Repair | Remedy::Decide | Remedy::CheckDirectory)
     }
 
+    /// The segment that is found wanting, if it is one.
+    pub fn damaged_path(&self) -> Option<&Path> {
+        match self {
+            LogError::Corrupt { path, .. } | LogError::Lost { path, .. } | LogError::Uncertain { path, .. } => {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
     /// For a fault at a place where everything has been durable.
     pub(crate) fn corrupt(path: &Path, offset: u64, version: Option<Version>, fault: Fault) -> Self {
         let path = path.to_path_buf();

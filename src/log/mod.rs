@@ -52,7 +52,7 @@ pub use mark::Mark;
 pub use open::{Cut, Opened, Report, open};
 pub use reader::{Held, Reader};
 pub use record::{RecordRef, decode, record_bytes};
-pub use repair::{Truncated, truncate_from};
+pub use repair::{Known, Truncated, known, truncate_from};
 pub use sealer::{Batch, Checked, Sealer};
 pub use segment::{Spare, prepare_spare};
 pub use verify::verify;

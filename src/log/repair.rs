@@ -142,6 +142,23 @@ impl Plan {
     }
 }
 
+/// What a log is known to have held, whatever has become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The last version that this disk has confirmed.
+    pub durable: Version,
+    /// Chain hashes that segments begin behind, each with its version.
+    pub joints: Vec<(Version, Hash)>,
+}
+
+/// Reads that from the mark and the headers of the segments; a header that is damaged tells nothing.
+pub fn known(vfs: &dyn Vfs, dir: &Path) -> Result<Known, LogError> {
+    let found = Inventory::take(vfs, dir)?;
+    let header = |base: &Version| open_segment(vfs, dir, *base, None, Access::Read).ok();
+    let joints = found.bases.iter().filter_map(header).map(|(_, _, header)| (header.base - 1, header.before));
+    Ok(Known { durable: found.known(), joints: joints.collect() })
+}
+
 fn path_of(dir: &Path, base: Version) -> PathBuf {
     segment::log_dir(dir).join(segment_name(base))
 }

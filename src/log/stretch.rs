@@ -41,6 +41,9 @@ pub(crate) struct Stretch {
     fault: Option<Fault>,
 }
 
+/// What a stretch was walked from, and what came of it.
+type Walked = io::Result<(Position, Stretch)>;
+
 /// A segment that is to be read.
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a Arc<dyn File>,
@@ -61,8 +64,7 @@ impl Source<'_> {
     /// As [`Source::read`], in stretches of about so many bytes.
     pub(crate) fn read_in(&self, stretch: u64, threads: usize) -> io::Result<(Stretch, Fault)> {
         let starts = self.starts(stretch)?;
-        let done: Vec<Mutex<Option<io::Result<(Position, Stretch)>>>> =
-            starts.iter().map(|_| Mutex::new(None)).collect();
+        let done: Vec<Mutex<Option<Walked>>> = starts.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut window = self.window();
@@ -90,11 +92,7 @@ impl Source<'_> {
         self.join(&starts, done.map(|walked| walked.expect("every stretch was taken by a thread")))
     }
 
-    fn join(
-        &self,
-        starts: &[u64],
-        walked: impl Iterator<Item = io::Result<(Position, Stretch)>>,
-    ) -> io::Result<(Stretch, Fault)> {
+    fn join(&self, starts: &[u64], walked: impl Iterator<Item = Walked>) -> io::Result<(Stretch, Fault)> {
         let mut all = self.nothing();
         for (&start, next) in starts.iter().zip(walked) {
             if all.fault.is_some() {

@@ -29,7 +29,8 @@ pub(super) fn note(state_dir: &Path, ranges: &[Range]) -> io::Result<()> {
     let path = state_dir.join(NAME);
     let is_new = !path.exists();
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-    let mut lines = String::new();
+    // A line that a crash has torn ends here.
+    let mut lines = String::from("\n");
     for range in ranges {
         lines.push_str(&serde_json::to_string(range)?);
         lines.push('\n');
@@ -63,5 +64,7 @@ mod tests {
         let mut file = OpenOptions::new().append(true).open(dir.path().join(NAME)).unwrap();
         file.write_all(b"{\"from\":30,\"t").unwrap();
         assert_eq!(read(dir.path()).unwrap(), ranges);
+        note(dir.path(), &ranges[..1]).unwrap();
+        assert_eq!(read(dir.path()).unwrap().len(), 3);
     }
 }

@@ -11,15 +11,18 @@
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
 
 mod connections;
+mod effects;
 mod housekeeping;
+mod operators;
 mod peering;
+mod streaming;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -40,7 +43,7 @@ use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::{Done, LogThread};
-use super::{Config, NodeError, Ready, events, rescue, start};
+use super::{Config, NodeError, Ready, events, repair, rescue, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
@@ -60,10 +63,23 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Task {
     Record(Version),
     Hash(Version),
+    /// Records as they travel between nodes.
+    Wire {
+        from: Version,
+        last: Version,
+    },
     /// The operator's word about this node's role or the cluster.
     Operator(Operator),
     /// A page for which every document is read.
     Page(Search),
+}
+
+/// A part of the log that is to be cut off.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    to: Version,
+    committed: Version,
+    for_epoch: Epoch,
 }
 
 /// What an operator may ask for.
@@ -79,18 +95,53 @@ pub(super) enum Operator {
 
 /// What the pool has done.
 enum PoolDone {
-    Piece { to: ReplyTo, piece: Result<Piece, LogError> },
-    Record { to: ReplyTo, record: Result<Option<Record>, LogError> },
-    Hash { to: ReplyTo, version: Version, hash: Result<Option<Hash>, LogError> },
-    Page { to: ReplyTo, body: Body },
-    Snapshot { version: Version, written: io::Result<(Runs, u64)> },
+    Piece {
+        to: ReplyTo,
+        piece: Result<Piece, LogError>,
+    },
+    Record {
+        to: ReplyTo,
+        record: Result<Option<Record>, LogError>,
+    },
+    Hash {
+        to: ReplyTo,
+        version: Version,
+        hash: Result<Option<Hash>, LogError>,
+    },
+    Page {
+        to: ReplyTo,
+        body: Body,
+    },
+    Snapshot {
+        version: Version,
+        written: io::Result<(Runs, u64)>,
+    },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
-    CoreHash { link: Link, version: Version, hash: Result<Option<Hash>, LogError> },
-    Wire { link: Link, range: Range, read: Result<(Position, Vec<u8>, Version), LogError> },
+    CoreHash {
+        link: Link,
+        version: Version,
+        hash: Result<Option<Hash>, LogError>,
+    },
+    Wire {
+        link: Link,
+        range: Range,
+        read: Result<(Position, Vec<u8>, Version), LogError>,
+    },
     Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
+    Repaired(Result<(), String>),
+    Resolved {
+        address: String,
+        found: io::Result<Vec<SocketAddr>>,
+    },
+    WireBytes {
+        to: ReplyTo,
+        read: Result<Vec<u8>, LogError>,
+    },
     Spare(Result<log::Spare, LogError>),
     Nothing,
+    /// A job has panicked: a bug.
+    Panicked,
 }
 
 /// A node that is ready to run.
@@ -119,13 +170,24 @@ pub struct Node {
     next_link: Link,
     /// Room for records on their way to a peer.
     wire: Vec<u8>,
+    /// Room for what a peer has sent.
+    room: Vec<u8>,
     dialer: Dialer,
     /// Whether the core has been told that every address was tried.
     tried: bool,
     /// Peers that were refused, and why.
     refused_peers: BTreeMap<String, String>,
-    operators: BTreeMap<u64, ReplyTo>,
+    operators: BTreeMap<u64, (ReplyTo, Instant)>,
+    /// Those who wait to hear that this node is a replica, durably.
+    demoted: Vec<ReplyTo>,
     operator_count: u64,
+    /// The log is damaged and must be made whole before anything else.
+    repair: Option<repair::Wanted>,
+    repair_at: Option<Instant>,
+    /// The log is whole again: the node starts anew.
+    again: bool,
+    /// Addresses of the other members, as they were remembered last.
+    remembered: Vec<String>,
     /// Operators' requests of this turn.
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
@@ -139,6 +201,12 @@ pub struct Node {
     sync_poll: BusyPoll,
     request_poll: BusyPoll,
     pool: Pool<PoolDone>,
+    /// What is promised waits for nothing but its own disk.
+    state_pool: Pool<PoolDone>,
+    /// What is to be cut off, and whether it is being cut.
+    cut: Option<Cut>,
+    cutting: bool,
+    keys_loading: bool,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     serial: u64,
@@ -152,11 +220,11 @@ pub struct Node {
     later: Vec<Later>,
     answers: Vec<Answer>,
     common: Vec<u8>,
-    common_of: (Version, u64),
+    common_of: (Version, u64, Role),
     request_prefix: String,
     request_count: u64,
     metrics: Metrics,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     draining_until: Option<Instant>,
     blocked_since: Option<String>,
     degraded_since: Option<String>,
@@ -175,15 +243,24 @@ pub struct Node {
 /// Asks a node to stop, from any thread or signal handler.
 #[derive(Clone)]
 pub struct Stopper {
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
+    shared: Arc<Shared>,
+}
+
+/// Called once, when the node can answer.
+type OnReady<'a> = Box<dyn FnOnce(&Ready) + 'a>;
+
+/// What outlives a node that starts anew.
+struct Shared {
+    stop: AtomicBool,
+    waker: Mutex<Arc<Waker>>,
 }
 
 impl Stopper {
     /// Takes no new operation, finishes those that are in, then ends.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if let Err(error) = self.waker.wake() {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        let waker = Arc::clone(&self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = waker.wake() {
             ::log::error!("wake the event loop: {error}");
         }
     }
@@ -196,6 +273,10 @@ impl Node {
     /// Everything that keeps a node from starting; the directory is then as it was, but for a torn tail that
     /// was set aside.
     pub fn start(config: Config) -> Result<Self, NodeError> {
+        Self::start_with(config, None)
+    }
+
+    fn start_with(config: Config, shared: Option<Arc<Shared>>) -> Result<Self, NodeError> {
         let begin = Instant::now();
         let tokens = check_exposure(&config)?;
         let dir = DataDir::open(&config.data_dir)?;
@@ -206,7 +287,7 @@ impl Node {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
         };
-        let started = start::start(&dir, &config, &url, now())?;
+        let (started, repair) = start_or_repair(&dir, &config, &url)?;
 
         let failed = |op: &'static str| {
             let path = dir.path().to_owned();
@@ -216,10 +297,19 @@ impl Node {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed("wake"))?);
         let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(failed("listen for"))?;
+        let shared = match shared {
+            Some(shared) => {
+                *shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&waker);
+                shared
+            }
+            None => Arc::new(Shared { stop: AtomicBool::new(false), waker: Mutex::new(Arc::clone(&waker)) }),
+        };
         let reader = started.writer.reader();
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
-        let pool = Pool::start(POOL_THREADS, &waker).map_err(failed("start the pool of"))?;
+        let panicked = || PoolDone::Panicked;
+        let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
+        let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
         let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
@@ -246,11 +336,17 @@ impl Node {
             touched_peers: BTreeSet::new(),
             next_link: 0,
             wire: Vec::new(),
+            room: Vec::new(),
             dialer,
             tried: config.peers.is_empty(),
             refused_peers: BTreeMap::new(),
             operators: BTreeMap::new(),
+            demoted: Vec::new(),
             operator_count: 0,
+            repair,
+            repair_at: Some(begin),
+            again: false,
+            remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
             rescue_dir: dir.rescue(),
@@ -261,6 +357,10 @@ impl Node {
             sync_poll: BusyPoll::new(SYNC_MAX),
             request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
+            state_pool,
+            cut: None,
+            cutting: false,
+            keys_loading: false,
             connections: Vec::new(),
             free: Vec::new(),
             serial: 0,
@@ -271,11 +371,11 @@ impl Node {
             later: Vec::new(),
             answers: Vec::new(),
             common: Vec::new(),
-            common_of: (Version::MAX, 0),
+            common_of: (Version::MAX, 0, Role::Primary),
             request_prefix: uuid::Uuid::now_v7().simple().to_string()[..16].to_owned(),
             request_count: 0,
             metrics: Metrics::default(),
-            stop: Arc::new(AtomicBool::new(false)),
+            shared,
             draining_until: None,
             blocked_since: None,
             degraded_since: None,
@@ -296,15 +396,24 @@ impl Node {
 
     /// What stops it.
     pub fn stopper(&self) -> Stopper {
-        Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
+        Stopper { shared: Arc::clone(&self.shared) }
     }
 
     /// Runs until it is stopped; `on_ready` is called once, when the epoch is open.
     ///
     /// # Errors
     /// A storage error, or a bug on another thread. What was answered with 200 is durable all the same.
-    pub fn run(mut self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
-        let mut on_ready = Some(on_ready);
+    pub fn run(self, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
+        let mut on_ready: Option<OnReady<'_>> = Some(Box::new(on_ready));
+        let mut node = self;
+        while let Some(again) = node.run_once(&mut on_ready)? {
+            node = again;
+        }
+        Ok(())
+    }
+
+    /// Runs until it is stopped; or until its log is whole again, and gives the node that goes on.
+    fn run_once(mut self, on_ready: &mut Option<OnReady<'_>>) -> Result<Option<Self>, NodeError> {
         let mut announce_at = self.begin;
         let mut events = Events::with_capacity(1024);
         let outcome = loop {
@@ -330,18 +439,29 @@ impl Node {
             if self.can_answer() && !std::mem::replace(&mut self.in_background, true) {
                 self.begin_background();
             }
-            if self.is_drained() {
+            if self.is_drained() || self.again {
                 break Ok(());
             }
         };
-        self.end(outcome)
+        if !self.again {
+            return self.end(outcome).map(|()| None);
+        }
+        // In the same process and on the same address, with the log that is whole now.
+        let (config, shared) = (self.config.clone(), Arc::clone(&self.shared));
+        let listen = self.listener.local_addr().unwrap_or(config.listen);
+        self.end(outcome)?;
+        Self::start_with(Config { listen, ..config }, Some(shared)).map(Some)
     }
 
     /// Whether clients have something from this node: without other members only when its epoch is open.
     fn can_answer(&self) -> bool {
         let core = self.engine.core();
         let has_others = core.config().is_some_and(|config| config.members.len() > 1);
-        self.engine.is_open() || core.role() == Role::Replica || has_others || !self.config.peers.is_empty()
+        self.repair.is_some()
+            || self.engine.is_open()
+            || core.role() == Role::Replica
+            || has_others
+            || !self.config.peers.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
@@ -392,6 +512,7 @@ impl Node {
         self.dispatch(now)?;
         self.deliver_peers(now)?;
         self.deliver(now)?;
+        self.engine.apply_some(now)?;
         Ok(())
     }
 
@@ -426,7 +547,8 @@ impl Node {
             self.sync_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, committed);
         }
-        Ok(())
+        // The replicas work while this disk does.
+        self.deliver_peers(now)
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
@@ -455,12 +577,16 @@ impl Node {
                         self.put_aside = None;
                     }
                 }
-                Done::Cut(end) => self.log_was_cut(end, now)?,
+                Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),
             }
         }
         self.touched.extend(self.streaming.iter().copied());
+        // Those that waited for this disk.
+        let held_back =
+            self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));
+        self.touched_peers.extend(held_back.map(|(place, _)| place));
         Ok(())
     }
 
@@ -525,10 +651,37 @@ impl Node {
         }
         self.log_thread.stop();
         self.pool.stop();
+        self.state_pool.stop();
         if let Err(error) = self.dir.remove_endpoint() {
             ::log::warn!("{error}");
         }
         outcome
+    }
+}
+
+/// Opens everything; or, where the log is damaged and other nodes are known, nothing but what a repair needs.
+fn start_or_repair(
+    dir: &DataDir,
+    config: &Config,
+    url: &str,
+) -> Result<(start::Started, Option<repair::Wanted>), NodeError> {
+    let io = |source| NodeError::Io { op: "prepare the repair in", path: dir.state(), source };
+    if let Some(wanted) = repair::pending(&dir.state()) {
+        return Ok((start::failed(dir, config, url, now())?, Some(wanted)));
+    }
+    match start::start(dir, config, url, now()) {
+        Err(NodeError::Log(error)) if error.is_damage() => {
+            let alone = config.peers.is_empty() && repair::members(&dir.state()).is_empty();
+            if alone || dir.meta().cluster_id.is_none() {
+                return Err(error.into());
+            }
+            let Some(wanted) = repair::begin(dir.path(), &dir.state(), &error).map_err(io)? else {
+                return Err(error.into());
+            };
+            ::log::error!("{error}: versions {} to {} are fetched from another node", wanted.from, wanted.upto);
+            Ok((start::failed(dir, config, url, now())?, Some(wanted)))
+        }
+        started => Ok((started?, None)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The newest are kept in memory, numbered. A follower that falls behind further than that misses some, and sees it
 //! by the numbers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -18,12 +18,14 @@ const KEPT: usize = 1024;
 pub(super) struct Events {
     next: u64,
     lines: VecDeque<(u64, Box<str>)>,
+    counts: BTreeMap<&'static str, u64>,
 }
 
 impl Events {
     /// Adds one; gives back its line.
-    pub(super) fn add(&mut self, name: &str, facts: Map<String, Value>, node: &str, now: Micros) -> &str {
+    pub(super) fn add(&mut self, name: &'static str, facts: Map<String, Value>, node: &str, now: Micros) -> &str {
         self.next += 1;
+        *self.counts.entry(name).or_default() += 1;
         let mut line =
             json!({ "type": "event", "seq": self.next, "time": format_time(now), "node": node, "event": name });
         if let Some(object) = line.as_object_mut() {
@@ -34,6 +36,11 @@ impl Events {
         }
         self.lines.push_back((self.next, line.to_string().into()));
         self.lines.back().map_or("", |(_, line)| line)
+    }
+
+    /// How often each has happened since the start.
+    pub(super) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
     }
 
     /// Lines behind the one with this number.

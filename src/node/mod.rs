@@ -32,6 +32,7 @@ mod locks;
 mod metrics;
 mod peers;
 mod pool;
+mod repair;
 pub mod rescue;
 mod routes;
 mod snapshots;

@@ -88,6 +88,8 @@ pub(super) struct Range {
 pub(super) enum Flow {
     /// Go on.
     Open,
+    /// There is more, and others have their turn first.
+    Again,
     /// The connection is over.
     Closed,
 }
@@ -134,6 +136,16 @@ impl Peer {
         }
     }
 
+    /// Sends a frame before those that wait for records.
+    pub(super) fn send_now(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+        frame(&mut self.out);
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
     /// Whether records can be copied straight into the line.
     pub(super) fn takes_records(&self) -> bool {
         self.waiting.is_empty() && self.out.len() - self.sent < UNSENT_BYTES
@@ -145,7 +157,7 @@ impl Peer {
     }
 
     /// The records that are to be read now: those at the front of the line, as soon as they are durable.
-    pub(super) fn to_read(&mut self, durable: Version) -> Option<Range> {
+    pub(super) fn next_read(&mut self, durable: Version) -> Option<Range> {
         let room = self.out.len() - self.sent < UNSENT_BYTES;
         match self.waiting.front_mut() {
             Some(Waiting::Records(range)) if room && !range.reading && range.last <= durable => {
@@ -172,11 +184,10 @@ impl Peer {
         }
     }
 
-    /// Reads what is there, once.
-    pub(super) fn read(&mut self, now: Instant) -> Flow {
-        let _ = now;
-        let mut room = vec![0; READ_BYTES];
-        match self.socket.read(&mut room) {
+    /// Reads what is there, once, by way of `room`.
+    pub(super) fn read(&mut self, room: &mut Vec<u8>) -> Flow {
+        room.resize(READ_BYTES, 0);
+        match self.socket.read(room) {
             Ok(0) => Flow::Closed,
             Ok(n) => {
                 self.readable = n == room.len();
@@ -250,6 +261,8 @@ struct Target {
     wait: Duration,
     tried: bool,
     busy: bool,
+    /// How often it was dialled: of several addresses behind a name each has its turn.
+    tries: usize,
 }
 
 impl Dialer {
@@ -258,7 +271,7 @@ impl Dialer {
         let address = address(url).to_owned();
         if !address.is_empty() && self.targets.iter().all(|target| target.address != address) {
             let next = Some(now);
-            self.targets.push(Target { address, next, wait: DIAL_FIRST, tried: false, busy: false });
+            self.targets.push(Target { address, next, wait: DIAL_FIRST, tried: false, busy: false, tries: 0 });
         }
     }
 
@@ -289,6 +302,20 @@ impl Dialer {
         }
     }
 
+    /// Which of the addresses behind a name is to be tried now.
+    pub(super) fn choose(&mut self, address: &str, found: &[SocketAddr]) -> Option<SocketAddr> {
+        let target = self.targets.iter_mut().find(|target| target.address == address)?;
+        target.tries += 1;
+        found.get((target.tries - 1) % found.len().max(1)).copied()
+    }
+
+    /// There is no need to dial it for a while: it is linked otherwise, or it is this node itself.
+    pub(super) fn rest(&mut self, address: &str, now: Instant) {
+        if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
+            (target.busy, target.tried, target.next) = (false, true, Some(now + DIAL_LAST));
+        }
+    }
+
     /// A connection stands.
     pub(super) fn greeted(&mut self, address: &str) {
         if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
@@ -313,8 +340,7 @@ pub(super) fn address(url: &str) -> &str {
     url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/')
 }
 
-/// The address behind `host:port`.
-pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
-    let mut found = std::net::ToSocketAddrs::to_socket_addrs(address)?;
-    found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+/// The addresses behind `host:port`. This may block.
+pub(super) fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(std::net::ToSocketAddrs::to_socket_addrs(address)?.collect())
 }

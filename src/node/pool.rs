@@ -2,6 +2,7 @@
 //!
 //! A job is a closure; what it answers comes back through the event loop's mailbox with one wake-up.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,8 +19,8 @@ pub(super) struct Pool<T> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// Starts `size` threads; `waker` is called whenever an answer is there.
-    pub(super) fn start(size: usize, waker: &Arc<Waker>) -> std::io::Result<Self> {
+    /// Starts `size` threads; `waker` is called whenever an answer is there. A job that panics answers `panicked`.
+    pub(super) fn start(size: usize, waker: &Arc<Waker>, panicked: fn() -> T) -> std::io::Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job<T>>();
         let inbox = Arc::new(Mutex::new(inbox));
         let done = Arc::new(Mutex::new(Vec::new()));
@@ -31,7 +32,7 @@ impl<T: Send + 'static> Pool<T> {
                 loop {
                     let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
-                    let answer = job();
+                    let answer = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| panicked());
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
                     if let Err(error) = waker.wake() {
                         log::error!("wake the event loop: {error}");

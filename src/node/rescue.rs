@@ -11,14 +11,14 @@
 //! | the record | acknowledged |
 //! |---|---|
 //! | this node knows it to be committed | yes |
-//! | this node wrote it, and never committed it | no |
-//! | another node wrote it, and may have answered | unknown |
+//! | this process wrote it, and never committed it | no |
+//! | any other: it may have been answered, here before a crash or elsewhere | unknown |
 //!
 //! # Invariants
 //! 1. The file is whole and synced, its name too, before a record leaves the log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::{LogError, Reader};
 use crate::types::dump::{self, RecordState, WithData};
-use crate::types::{Epoch, Micros, NodeId, Record, Version, format_time};
+use crate::types::{Epoch, Micros, Record, Version, format_time};
 
 const SUFFIX: &str = ".ndjson";
 
@@ -36,7 +36,8 @@ pub(super) struct Order {
     pub(super) folder: PathBuf,
     /// The node's name, for people.
     pub(super) node: String,
-    pub(super) me: NodeId,
+    /// The term in which this process was primary last: it knows what it answered there.
+    pub(super) own: Option<Epoch>,
     pub(super) from: Version,
     pub(super) to: Version,
     /// Known to be committed here.
@@ -96,7 +97,7 @@ pub(super) fn write(reader: &Reader, order: &Order) -> Result<PathBuf, LogError>
         let record = record?;
         let (word, count) = match &record {
             record if record.version <= order.committed => ("yes", &mut known.yes),
-            record if record.epoch.owner == order.me => ("no", &mut known.no),
+            record if Some(record.epoch) == order.own => ("no", &mut known.no),
             _ => ("unknown", &mut known.unknown),
         };
         *count += 1;
@@ -134,14 +135,18 @@ fn line(record: &Record, committed: bool, acknowledged: &str) -> String {
 fn store(order: &Order, head: &Rescued, lines: &[String]) -> io::Result<PathBuf> {
     fs::create_dir_all(&order.folder)?;
     let mut number = 1;
-    let (path, file) = loop {
+    let path = loop {
         let path = order.folder.join(format!("{:020}-{}.{number}{SUFFIX}", order.from, order.to));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => break (path, file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+        match fs::read_to_string(&path) {
+            // A crash came between this file and the cut: it is the same one.
+            Ok(text) if text.lines().last() == lines.last().map(String::as_str) => return Ok(path),
+            Ok(_) => number += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break path,
             Err(error) => return Err(error),
         }
     };
+    let unfinished = path.with_extension("tmp");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     let mut out = BufWriter::new(&file);
     serde_json::to_writer(&mut out, head)?;
     out.write_all(b"\n")?;
@@ -152,6 +157,7 @@ fn store(order: &Order, head: &Rescued, lines: &[String]) -> io::Result<PathBuf>
     out.flush()?;
     drop(out);
     file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
     File::open(&order.folder)?.sync_all()?;
     Ok(path)
 }
@@ -167,7 +173,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Rescued>> {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         if let Some(stem) = name.strip_suffix(SUFFIX)
-            && let Some(mut rescued) = head_of(&path)?
+            && let Some(mut rescued) = head_of(&path)
         {
             rescued.replayed_at = fs::read_to_string(folder.join(format!("{stem}.replayed"))).ok();
             rescued.file = name;
@@ -178,9 +184,11 @@ pub fn list(folder: &Path) -> io::Result<Vec<Rescued>> {
     Ok(found)
 }
 
-fn head_of(path: &Path) -> io::Result<Option<Rescued>> {
-    let text = fs::read_to_string(path)?;
-    Ok(text.lines().next().and_then(|line| serde_json::from_str(line).ok()))
+/// The first line; what cannot be read is no rescue file.
+fn head_of(path: &Path) -> Option<Rescued> {
+    let mut line = String::new();
+    BufReader::new(File::open(path).ok()?).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
 }
 
 /// The lines of a rescue file behind the first: one for each record.

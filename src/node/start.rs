@@ -17,7 +17,7 @@ use super::snapshots::{self, SnapshotFile};
 use super::state::StandingFile;
 use super::{Config, NodeError};
 use crate::log::{self, DiskVfs, MemVfs, Opened, Reader, Sealer, Writer};
-use crate::replication::{Found, Member, Replication, Standing};
+use crate::replication::{Asked, Found, Member, Replication, Standing};
 use crate::service::{Documents, Entry, Service, Settings};
 use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
 
@@ -122,7 +122,7 @@ pub(super) fn open_log(dir: &DataDir, config: &Config, cluster: ClusterId) -> Re
     Ok((writer, sealer))
 }
 
-fn log_config(config: &Config, cluster: ClusterId) -> log::Config {
+pub(super) fn log_config(config: &Config, cluster: ClusterId) -> log::Config {
     log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true }
 }
 
@@ -155,6 +155,27 @@ pub(super) struct Rebuilt {
     pub(super) keys: Keys,
     pub(super) chronicle: Chronicle,
     pub(super) applied: Position,
+}
+
+/// A node whose log is damaged: it has nothing, says so, and takes no part.
+pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
+    let cluster = dir.meta().cluster_id.unwrap_or_default();
+    let Opened { writer, sealer, report } =
+        log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, cluster))?;
+    let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
+    let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
+    let (history, configs, standing) = (Vec::new(), Vec::new(), standing_file.last().cloned());
+    let found = Found { me, boot: 0, head: 0, committed: 0, applied: 0, history, configs, standing };
+    let mut outputs = Vec::new();
+    let core = Replication::start(found, Role::Replica, Asked::default(), true, 0, &mut outputs);
+    // Whatever it wants recorded would be the word of a node without a log.
+    outputs.clear();
+    let State { service, keys, chronicle, applied, .. } = State::empty(cluster, config.memory_max_bytes);
+    let (tail, durable, begin) = (Vec::new(), report.head, now.instant);
+    let parts = Parts { core, outputs, sealer, service, keys, tail, durable, applied, chronicle, begin, last_time: 0 };
+    let mut engine = Engine::new(parts, now)?;
+    engine.storage_failed();
+    Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
 }
 
 /// The service and what Rig remembers beside it, on its way to the committed version.

@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     pub(super) degraded_since: Option<&'a str>,
     pub(super) alone: &'a [alone::Range],
     pub(super) rescued: usize,
+    /// How often each event has happened.
+    pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
 }
 
@@ -211,6 +213,8 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.gauge("rig_keys", "Idempotency keys that are remembered.", engine.keys_len() as f64);
     page.gauge("rig_disk_full", "1 while writes are refused for want of room.", f64::from(engine.is_disk_full()));
     page.gauge("rig_degraded", "1 while answers promise less than was asked for.", degraded(engine));
+    page.gauge("rig_blocked", "1 while the mode keeps this primary from writing.", is(engine, NodeState::Blocked));
+    cluster_metrics(engine, facts, &mut page);
     if let Some(documents) = engine.service().documents() {
         page.gauge("rig_documents", "Documents.", documents.len() as f64);
         page.gauge(
@@ -235,5 +239,36 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
 }
 
 fn degraded(engine: &Engine) -> f64 {
-    f64::from(engine.core().state() == NodeState::Degraded)
+    is(engine, NodeState::Degraded)
+}
+
+fn is(engine: &Engine, state: NodeState) -> f64 {
+    f64::from(engine.core().state() == state)
+}
+
+/// The other nodes, and what happened with them.
+fn cluster_metrics(engine: &Engine, facts: &Facts<'_>, page: &mut Exposition) {
+    let core = engine.core();
+    let peers = core.peers();
+    let each = |of: &dyn Fn(&PeerView) -> f64| -> Vec<(&str, f64)> {
+        peers.iter().map(|peer| (peer.member.name.as_str(), of(peer))).collect()
+    };
+    let head = core.appended();
+    page.gauge("rig_in_sync_members", "Members of the in-sync set beside the primary.", core.in_sync().len() as f64);
+    page.gauge("rig_lag_ops", "Operations of the primary that are not applied here.", core.lag() as f64);
+    page.gauge("rig_rescued_files", "Rescue files.", facts.rescued as f64);
+    if !peers.is_empty() {
+        let connected = each(&|peer| f64::from(peer.connected));
+        page.labelled("rig_peer_connected", "gauge", "1 while there is a link to this node.", "peer", &connected);
+        let in_sync = each(&|peer| f64::from(peer.in_sync));
+        page.labelled("rig_peer_in_sync", "gauge", "1 while its acknowledgement is waited for.", "peer", &in_sync);
+        let acked = each(&|peer| peer.acked as f64);
+        page.labelled("rig_peer_acked_version", "gauge", "The last version on its disk.", "peer", &acked);
+        let lag = each(&|peer| head.saturating_sub(peer.acked) as f64);
+        page.labelled("rig_peer_lag_ops", "gauge", "Operations of this log that it has not.", "peer", &lag);
+    }
+    let events: Vec<(&str, f64)> = facts.events.iter().map(|(name, count)| (*name, *count as f64)).collect();
+    if !events.is_empty() {
+        page.labelled("rig_events_total", "counter", "Events by name.", "event", &events);
+    }
 }

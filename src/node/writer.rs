@@ -33,7 +33,7 @@ pub(super) enum Done {
     /// There was no room: nothing of the batch is in the log.
     NoRoom(Batch),
     /// The log ends there, and what was behind it is in `rescue/`.
-    Cut(Position),
+    Cut { end: Position, rescued: Option<(Version, Version)> },
     /// The log is closed for good.
     Failed(LogError),
     /// The thread has panicked: a bug, and the log is closed for good.
@@ -156,7 +156,7 @@ fn cut(writer: &mut Writer, end: Position, order: Option<&Order>) -> Result<Done
         rescue::write(&writer.reader(), order)?;
     }
     writer.cut(end, if order.is_some() { "left" } else { "rolled-back" })?;
-    Ok(Done::Cut(end))
+    Ok(Done::Cut { end, rescued: order.map(|order| (order.from, order.to)) })
 }
 
 fn write(writer: &mut Writer, mut batch: Batch, committed: Version) -> Result<Done, LogError> {

@@ -130,9 +130,10 @@ fn put_position(position: &Position, out: &mut Vec<u8>) {
     out.extend_from_slice(&position.hash.0);
 }
 
-/// Whether a text can be a name or an address: it will be shown to people, so it has no control characters.
+/// Whether a text can be a name or an address: it goes into JSON and metrics as it is, so it has neither control
+/// characters nor what would need an escape there.
 fn is_text(text: &str, bytes_max: usize) -> bool {
-    (1..=bytes_max).contains(&text.len()) && !text.contains(char::is_control)
+    (1..=bytes_max).contains(&text.len()) && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\'))
 }
 
 fn put_text(text: &str, bytes_max: usize, out: &mut Vec<u8>) {

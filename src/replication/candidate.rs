@@ -24,6 +24,8 @@ use crate::types::{Epoch, NodeId, Version};
 
 /// A member that does not answer in this time counts as unreachable.
 const PATIENCE: Time = 2_000_000;
+/// A primary that seems to live must hand over in this time; else it is none that can be waited for.
+const HAND_OVER_PATIENCE: Time = 1_000_000;
 /// A recovering node looks for a live primary for so long before it acts alone.
 const LOOK_AROUND: Time = 500_000;
 /// A primary that was heard this recently is asked to hand over.
@@ -132,7 +134,9 @@ impl Replication {
             Part::Candidate(candidate) => candidate.request(),
             Part::Primary(primary) => {
                 if let Some((request, _)) = primary.removing.take() {
-                    out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
+                    let is_logged = self.log.configs.newest_version() > self.log.committed;
+                    let why = if is_logged { NotPromoted::Unknown } else { NotPromoted::Busy };
+                    out.push(Output::Answer { request, result: Err(why) });
                 }
                 primary.request.take()
             }
@@ -146,7 +150,7 @@ impl Replication {
     pub(super) fn on_promote(&mut self, request: u64, force: bool, out: &mut Outputs) {
         let now = self.now;
         let live = self.live_primary();
-        let has_cluster = !self.log.configs.in_force().is_empty();
+        let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
         let answer = match &mut self.part {
             Part::Primary(primary) if !(primary.split_brain && force) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
@@ -155,10 +159,10 @@ impl Replication {
             Part::Candidate(candidate) => {
                 Err(NotPromoted::Unsafe { needed: None, reached: candidate.promises.len() + 1 })
             }
-            Part::Replica(_) if !has_cluster || self.full => Err(NotPromoted::NotReady),
+            Part::Replica(_) if !has_cluster || is_full => Err(NotPromoted::NotReady),
             Part::Replica(replica) if replica.wish.is_some() => Err(NotPromoted::Busy),
             Part::Replica(replica) => {
-                let until = now + PATIENCE;
+                let until = now + if live.is_some() { HAND_OVER_PATIENCE } else { PATIENCE };
                 let answers = if live.is_some() { None } else { Some(Vec::new()) };
                 replica.wish = Some(Wish { request, force, until, answers });
                 match live {
@@ -200,7 +204,7 @@ impl Replication {
     fn next_epoch(&self) -> Epoch {
         let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
         Epoch {
-            number: heard.max(self.promised().number).max(self.log.history.last().number) + 1,
+            number: heard.max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
             owner: self.me.id,
             start: 1,
         }
@@ -226,7 +230,7 @@ impl Replication {
     pub(super) fn on_ask(&mut self, link: Link, from: NodeId, epoch: Epoch, out: &mut Outputs) {
         let answer = Answer {
             epoch,
-            would: self.heeds(from) && epoch > self.promised() && !self.full,
+            would: self.heeds(from) && epoch > self.promised() && !self.is_full(),
             promised: self.recorded.promised,
             head_epoch: self.log.history.last(),
             head: self.log.durable,
@@ -252,7 +256,7 @@ impl Replication {
         let now = self.now;
         let Some(replica) = self.replica_mut() else { return };
         match &mut replica.wish {
-            Some(wish) if wish.answers.is_none() && wish.force => {
+            Some(wish) if wish.answers.is_none() && (wish.force || now >= wish.until) => {
                 (wish.answers, wish.until) = (Some(Vec::new()), now + PATIENCE);
                 self.ask_everyone(out);
             }
@@ -282,13 +286,20 @@ impl Replication {
         }
         let (request, force) = (wish.request, wish.force);
         let would: Vec<NodeId> = answers.iter().filter(|(_, answer)| answer.would).map(|(from, _)| *from).collect();
+        let silent = linked.iter().map(|(_, id)| *id).filter(|id| answers.iter().all(|(from, _)| from != id)).collect();
         let judged = self.judge(&would, self.log.configs.in_force().iter().map(|(_, config)| config));
         if let Some(replica) = self.replica_mut() {
             replica.wish = None;
         }
         match judged {
             Err(result) if !force => out.push(Output::Answer { request, result: Err(result) }),
-            _ => self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out),
+            _ => {
+                self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out);
+                if let Some(candidate) = self.candidate_mut() {
+                    // Who has not answered is not waited for again.
+                    candidate.refused = silent;
+                }
+            }
         }
     }
 
@@ -411,7 +422,7 @@ impl Replication {
     /// A restart: what the table says.
     fn look_around(&mut self, out: &mut Outputs) {
         let Part::Candidate(candidate) = &self.part else { return };
-        if candidate.stage != Stage::Waiting || self.full || !self.is_settled() || self.now < candidate.until {
+        if candidate.stage != Stage::Waiting || self.is_full() || !self.is_settled() || self.now < candidate.until {
             return;
         }
         let others_first = self.peers.iter().any(|peer| {
@@ -567,11 +578,20 @@ impl Replication {
         }
     }
 
+    /// There may be room now for what was asked for.
+    pub(super) fn fetch_again(&mut self) {
+        if let Some(candidate) = self.candidate_mut()
+            && let Stage::Fetching { asked, .. } = &mut candidate.stage
+        {
+            *asked = 0;
+        }
+    }
+
     pub(super) fn on_records(&mut self, link: Link, records: &Append, out: &mut Outputs) {
         let source = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
         let Part::Candidate(candidate) = &self.part else { return };
         let Stage::Fetching { from, target, .. } = candidate.stage else { return };
-        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.full {
+        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.is_full() {
             return;
         }
         if !self.take(records, out) {
@@ -602,7 +622,8 @@ impl Replication {
             return self.give_up(refused, out);
         }
         let set = match purpose {
-            Purpose::Reopen | Purpose::Restart => self.recorded.set.clone(),
+            Purpose::Reopen | Purpose::Restart if self.all_allow(&self.recorded.set) => self.recorded.set.clone(),
+            // A set that a later configuration does not allow could never open.
             _ => self.first_set(&promised, without),
         };
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
@@ -645,10 +666,11 @@ impl Replication {
             record: 0,
             since: self.now,
             flushed: self.log.appended,
+            sent: 0,
             unacknowledged: Default::default(),
             reached,
             split_brain: false,
-            full_since: 0,
+            change_at: 0,
             request,
             removing: None,
             config,

@@ -68,7 +68,10 @@ impl ControlData {
     /// Reads the data of a control record; `None` when it is not one, or names more members than can be.
     pub fn from_json(data: &str) -> Option<Self> {
         let data: Self = serde_json::from_str(data).ok()?;
-        (1..=MEMBERS_MAX).contains(&data.config.members.len()).then_some(data)
+        let plain = |text: &String| !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\'));
+        let members = &data.config.members;
+        let good = members.iter().all(|member| plain(&member.name) && plain(&member.url));
+        (good && (1..=MEMBERS_MAX).contains(&members.len())).then_some(data)
     }
 }
 

@@ -88,7 +88,7 @@ impl Replication {
         first || !self.rules.hold(Rule::MinReplicas) || self.all_allow(&self.recorded.set)
     }
 
-    fn all_allow(&self, others: &[NodeId]) -> bool {
+    pub(super) fn all_allow(&self, others: &[NodeId]) -> bool {
         let in_force = self.log.configs.in_force();
         match (self.rules.hold(Rule::BothConfigs), in_force.last()) {
             (false, Some((_, newest))) => newest.allows_set(others),
@@ -147,7 +147,7 @@ impl Replication {
             self.let_in(&mut set);
         }
         set.sort_unstable();
-        let standing = Standing { alone_from: self.next_alone_from(&set, out), set, ..self.wanted.clone() };
+        let standing = Standing { alone_from: self.next_alone_from(&set), set, ..self.wanted.clone() };
         if standing == self.wanted {
             return;
         }
@@ -184,7 +184,8 @@ impl Replication {
         let (record, committed, now) = (primary.record, self.log.committed, self.now);
         let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(|id| !set.contains(id)).collect();
         for id in candidates {
-            let named = self.log.configs.in_force().iter().all(|(_, config)| config.names(id));
+            // One that is being added is in the set before its record is committed: the new rule may need it.
+            let named = self.log.configs.newest().is_some_and(|config| config.names(id));
             let (is_late, hold) = (self.is_late(id), self.hold(id));
             let peer = self.peer_mut(id);
             if !named || !peer.flow.is_streaming() || peer.gone || is_late && peer.joining.is_some() {
@@ -214,19 +215,13 @@ impl Replication {
         }
     }
 
-    /// Since which version answers rest on fewer nodes than the log names, with this set. A range that ends is noted.
-    fn next_alone_from(&self, set: &[NodeId], out: &mut Outputs) -> Option<Version> {
+    /// Since which version answers rest on fewer nodes than the log names, with this set.
+    fn next_alone_from(&self, set: &[NodeId]) -> Option<Version> {
         let committed = self.log.committed;
         match (self.wanted.alone_from, self.is_degraded_with(set)) {
             (None, true) => Some(committed + 1),
             (from, true) => from,
-            (Some(from), false) => {
-                if committed >= from {
-                    out.push(Output::Alone { from, to: committed });
-                }
-                None
-            }
-            (None, false) => None,
+            (_, false) => None,
         }
     }
 

@@ -170,7 +170,7 @@ impl Replication {
                 .copied()
                 .filter(|start| start.first <= self.log.durable)
                 .collect(),
-            joined: self.log.configs.oldest().is_some_and(|config| config.names(self.me.id)),
+            joined: self.log.durable > 0,
         }
     }
 
@@ -225,12 +225,12 @@ impl Replication {
         if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
             state.peer = Some(id);
         }
+        self.meet(link, id, out);
         if again && hello_role == Role::Primary && matches!(self.part, Part::Replica(_)) {
             // A node has become primary and wants to know where this log stands now.
             let hello = self.hello();
             self.send(link, Message::Hello(hello), out);
         }
-        self.meet(link, id, out);
     }
 
     /// Of two links between the same two processes both ends keep the same one.

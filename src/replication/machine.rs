@@ -20,6 +20,8 @@ use crate::types::{Epoch, NodeId, Role, Version};
 
 /// How often time is looked at while there is anyone to wait for.
 pub(super) const TICK: Time = 50_000;
+/// A full disk is tried again.
+pub(super) const ROOM_PROBE: Time = 1_000_000;
 /// So long after the last message the commit position goes out alone.
 pub(super) const COMMIT_SILENCE: Time = 2_000;
 
@@ -55,12 +57,15 @@ pub struct Replication {
     pub(super) recording: Option<Standing>,
     pub(super) links: Vec<LinkState>,
     pub(super) peers: Vec<Peer>,
+    /// Members that were removed by this process: they are not added again by themselves.
+    pub(super) dismissed: Vec<NodeId>,
     pub(super) part: Part,
     pub(super) asked: Asked,
     pub(super) peers_expected: bool,
     pub(super) tried: bool,
     pub(super) draining: bool,
-    pub(super) full: bool,
+    /// Since when the log has had no room.
+    pub(super) full_since: Option<Time>,
     pub(super) failed: bool,
     /// The log is being cut.
     pub(super) cutting: bool,
@@ -116,12 +121,13 @@ impl Replication {
             log,
             links: Vec::new(),
             peers: Vec::new(),
+            dismissed: Vec::new(),
             part: Part::Replica(Replica::default()),
             asked,
             peers_expected,
             tried: !peers_expected,
             draining: false,
-            full: false,
+            full_since: None,
             failed: false,
             cutting: false,
             now,
@@ -167,7 +173,7 @@ impl Replication {
             Input::NoRoom { last } => self.on_no_room(last, out),
             Input::Cut { applied, configs } => self.on_cut(applied, configs, out),
             Input::HashIs { link, version, hash } => self.on_hash(link, version, hash, out),
-            Input::Change(asked) => self.asked = asked,
+            Input::Change(asked) => self.asked = asked.or(self.asked),
             Input::Promote { request, force } => self.on_promote(request, force, out),
             Input::Demote => self.on_demote(out),
             Input::RemoveMember { request, id, force } => self.on_remove_member(request, id, force, out),
@@ -203,8 +209,31 @@ impl Replication {
         self.tell_commit(out);
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.full_since.is_some()
+    }
+
+    /// After a while a full disk is tried again. What a primary has sent to others is tried by the log meanwhile.
+    fn look_for_room(&mut self, out: &mut Outputs) {
+        if self.full_since.is_none_or(|since| self.now < since + ROOM_PROBE) {
+            return;
+        }
+        match &self.part {
+            Part::Primary(primary) if !primary.is_new() => return,
+            Part::Primary(_) => {}
+            Part::Candidate(_) => self.fetch_again(),
+            Part::Replica(replica) => {
+                if let Some(link) = replica.following() {
+                    self.close(link, super::Closing::Again, out);
+                }
+            }
+        }
+        self.full_since = None;
+    }
+
     /// Whatever has become possible. Each part looks at what is, not at what has just happened.
     pub(super) fn progress(&mut self, out: &mut Outputs) {
+        self.look_for_room(out);
         match &self.part {
             Part::Replica(_) => self.progress_replica(out),
             Part::Candidate(_) => self.progress_candidate(out),
@@ -221,6 +250,11 @@ impl Replication {
     /// Asks for a standing to be recorded; while another is on its way it waits for that.
     pub(super) fn want(&mut self, standing: Standing, out: &mut Outputs) {
         assert!(standing.promised >= self.wanted.promised, "a promise is never taken back");
+        if let (Some(from), None) = (self.wanted.alone_from, standing.alone_from)
+            && self.log.committed >= from
+        {
+            out.push(Output::Alone { from, to: self.log.committed });
+        }
         self.wanted = standing;
         self.record(out);
     }
@@ -255,9 +289,13 @@ impl Replication {
         self.log.durable == self.log.appended && !self.cutting
     }
 
-    /// Whether what a node says may be listened to: the last committed configuration here names it.
+    /// Whether what a node says may be listened to: the last committed configuration here names it, or its log goes on
+    /// from that configuration, so that it may have been added later. A member that was removed does not have the
+    /// record that removed it, or knows by it that it is none.
     pub(super) fn heeds(&self, id: NodeId) -> bool {
-        !self.rules.hold(Rule::MemberCheck) || self.log.configs.oldest().is_none_or(|config| config.names(id))
+        let Some((version, config)) = self.log.configs.in_force().first() else { return true };
+        let goes_on = |peer: &Peer| self.log.history.common(self.log.appended, &peer.history, peer.head) >= *version;
+        !self.rules.hold(Rule::MemberCheck) || config.names(id) || self.peer(id).is_some_and(goes_on)
     }
 
     /// Gives up whatever this node was, for a higher epoch. Returns at once; the promise is on its way.
@@ -334,7 +372,7 @@ impl Replication {
         // Our own disk confirms only what it was given, in order.
         assert!(before <= durable && durable <= appended, "durable {before} -> {durable}, appended {appended}");
         self.log.durable = durable;
-        self.full = false;
+        self.full_since = None;
         self.acknowledge(out);
     }
 

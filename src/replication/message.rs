@@ -88,7 +88,7 @@ pub struct Hello {
     pub committed: Version,
     /// The epochs of its log.
     pub history: Vec<EpochStart>,
-    /// Whether a committed configuration in its log has named it.
+    /// Whether it has a log, which only members get.
     pub joined: bool,
 }
 

@@ -361,6 +361,8 @@ pub enum NotPromoted {
     Busy,
     /// The node has failed, or does not know the cluster.
     NotReady,
+    /// The record of it was written, and another node has a higher epoch.
+    Unknown,
     /// No such member, or it is the primary itself.
     NoSuchMember,
 }

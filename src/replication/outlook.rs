@@ -107,6 +107,11 @@ impl Replication {
         head.saturating_sub(self.log.applied)
     }
 
+    /// Whether a standing is on its way to the disk.
+    pub fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
     /// Whether the newest configuration is known to be committed.
     pub fn config_is_committed(&self) -> bool {
         self.log.configs.newest_version() <= self.log.committed
@@ -114,7 +119,10 @@ impl Replication {
 
     /// Whether this primary's own disk decides: nobody else's acknowledgement is waited for.
     pub fn decides_alone(&self) -> bool {
-        matches!(self.part, Part::Primary(_)) && self.acknowledged_by_all() == self.log.durable && self.peers.is_empty()
+        matches!(self.part, Part::Primary(_))
+            && self.set_is_enough()
+            && self.acknowledged_by_all() == self.log.durable
+            && self.peers.is_empty()
     }
 
     /// Names of those who hold a committed version on their disks, this node first.
@@ -193,7 +201,7 @@ impl Replication {
         let mut missing: Vec<&Member> = members
             .filter(|member| member.id != self.me.id && self.peer(member.id).is_none_or(|peer| peer.link.is_none()))
             .collect();
-        missing.sort_by(|a, b| a.id.cmp(&b.id));
+        missing.sort_by_key(|member| member.id);
         missing.dedup_by(|a, b| a.id == b.id);
         missing
     }

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use super::machine::{Part, Replication};
+use super::machine::{Part, ROOM_PROBE, Replication};
 use super::rules::Rule;
 use super::{
     ClusterConfig, Control, ControlData, Event, Link, Message, NotPromoted, Output, Outputs, Refusal, Refused,
@@ -27,8 +27,6 @@ use crate::types::{Epoch, Mode, NodeId, Version, methods};
 const HAND_OVER_TIMEOUT: Time = 2_000_000;
 /// So long the operator's answer waits for members that were reached.
 const ANSWER_TIMEOUT: Time = 2_000_000;
-/// A full disk is tried again.
-const ROOM_PROBE: Time = 1_000_000;
 
 /// A term.
 #[derive(Debug)]
@@ -41,12 +39,15 @@ pub(super) struct Primary {
     pub(super) since: Time,
     /// Appended and on its way to disk and replicas.
     pub(super) flushed: Version,
+    /// The last version that went out to anyone in this term: what a replica may hold is never taken back.
+    pub(super) sent: Version,
     /// Ends of batches that are not committed, and when they went out.
     pub(super) unacknowledged: VecDeque<(Version, Time)>,
     /// Members that promised this epoch.
     pub(super) reached: Vec<NodeId>,
     pub(super) split_brain: bool,
-    pub(super) full_since: Time,
+    /// A change of the configuration that found no room is tried again then.
+    pub(super) change_at: Time,
     /// The operator waits to hear that this node is primary.
     pub(super) request: Option<u64>,
     /// A member that the operator removes, and the request.
@@ -75,7 +76,7 @@ impl Primary {
 
     /// Whether time changes nothing: no other member, nothing that waits.
     pub(super) fn has_no_one_to_wait_for(&self, core: &Replication) -> bool {
-        self.is_open() && core.wanted.set.is_empty() && !core.full && self.request.is_none()
+        self.is_open() && core.wanted.set.is_empty() && !core.is_full() && self.request.is_none()
     }
 
     pub(super) fn assert_invariants(&self, core: &Replication) {
@@ -124,7 +125,7 @@ impl Replication {
         if !primary.is_open() {
             return Some(Refusal::Recovering);
         }
-        if self.full {
+        if self.is_full() {
             return Some(Refusal::Full);
         }
         let next = self.log.appended + 1;
@@ -163,16 +164,10 @@ impl Replication {
 
     /// The epoch's own record, and a word to everyone who is there.
     fn begin_term(&mut self, out: &mut Outputs) {
-        let now = self.now;
+        let is_full = self.is_full();
         let Part::Primary(primary) = &mut self.part else { return };
-        if primary.phase != Phase::New {
+        if primary.phase != Phase::New || is_full {
             return;
-        }
-        if self.full {
-            if now < primary.full_since + ROOM_PROBE {
-                return;
-            }
-            self.full = false;
         }
         primary.phase = Phase::Opening;
         let data = ControlData { config: primary.config.clone(), forced: primary.forced };
@@ -219,17 +214,22 @@ impl Replication {
     /// Records what was asked for, one change at a time.
     fn change_config(&mut self, out: &mut Outputs) {
         let Part::Primary(primary) = &self.part else { return };
-        if primary.phase != Phase::Open || primary.split_brain || self.full {
+        if primary.phase != Phase::Open || primary.split_brain || self.is_full() || self.now < primary.change_at {
             return;
         }
         if self.log.configs.newest_version() > self.log.committed {
             return;
         }
-        let Some(newest) = self.log.configs.newest() else { return };
-        let mut config = self.asked.applied_to(newest);
+        let Some(newest) = self.log.configs.newest().cloned() else { return };
+        if primary.removing.is_some_and(|(_, id)| !newest.names(id)) {
+            return self.answer_removal(out);
+        }
+        let mut config = self.asked.applied_to(&newest);
         let mut changed = Vec::new();
-        if let Some((_, id)) = primary.removing.filter(|(_, id)| config.names(*id)) {
+        let mut dismissed = None;
+        if let Some((_, id)) = primary.removing {
             config.members.retain(|member| member.id != id);
+            dismissed = Some(id);
             changed.push(Event::Removed(id));
         } else if let Some(member) = self.newcomer(&config) {
             changed.push(Event::Added(member.id));
@@ -241,9 +241,10 @@ impl Replication {
                 *member = peer.member.clone();
             }
         }
-        self.asked = Default::default();
-        if config == *newest {
-            return self.answer_removal(out);
+        self.dismissed.extend(dismissed);
+        if config == newest {
+            self.asked = Default::default();
+            return;
         }
         self.append_control(methods::CONFIG, ControlData { config, forced: false }, out);
         out.extend(changed.into_iter().map(Output::Event));
@@ -255,7 +256,8 @@ impl Replication {
     fn newcomer(&self, config: &ClusterConfig) -> Option<super::Member> {
         let room = config.members.len() < MEMBERS_MAX;
         let new = |peer: &&super::links::Peer| {
-            peer.link.is_some() && !peer.joined && !config.names(peer.id) && peer.role == crate::types::Role::Replica
+            let is_stranger = !peer.joined && !config.names(peer.id) && !self.dismissed.contains(&peer.id);
+            peer.link.is_some() && is_stranger && peer.role == crate::types::Role::Replica
         };
         self.peers.iter().filter(|_| room).find(new).map(|peer| peer.member.clone())
     }
@@ -338,22 +340,18 @@ impl Replication {
     pub(super) fn on_no_room(&mut self, last: Version, out: &mut Outputs) {
         assert!(self.log.durable <= last && last <= self.log.appended);
         let now = self.now;
-        self.full = true;
-        let sent = self
-            .peers
-            .iter()
-            .any(|peer| matches!(peer.flow, super::streaming::Flow::Streaming { sent } if sent > last));
+        self.full_since = Some(now);
         match &mut self.part {
-            Part::Primary(_) if sent => out.push(Output::TryAgain),
+            Part::Primary(primary) if primary.sent > last => out.push(Output::TryAgain),
             Part::Primary(primary) => {
-                primary.full_since = now;
+                primary.change_at = now + ROOM_PROBE;
                 primary.flushed = primary.flushed.min(last);
                 primary.unacknowledged.retain(|(version, _)| *version <= last);
                 if primary.phase == Phase::Opening && primary.record > last {
                     primary.phase = Phase::New;
                 } else {
                     // The node asks for room by itself, with the next operation.
-                    self.full = false;
+                    self.full_since = None;
                 }
                 self.rewind(last, out);
             }

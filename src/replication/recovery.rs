@@ -33,6 +33,16 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// This, and of the other what this says nothing of.
+    pub(super) fn or(self, earlier: Self) -> Self {
+        Self {
+            replication: self.replication.or(earlier.replication),
+            min_replicas: self.min_replicas.or(earlier.min_replicas),
+            sync_timeout_ms: self.sync_timeout_ms.or(earlier.sync_timeout_ms),
+            ack: self.ack.or(earlier.ack),
+        }
+    }
+
     /// The configuration with what was asked for in it.
     pub fn applied_to(&self, config: &ClusterConfig) -> ClusterConfig {
         ClusterConfig {
@@ -86,8 +96,9 @@ pub(super) enum Choice {
 }
 
 pub(super) fn choose(facts: &Facts<'_>) -> Choice {
-    let next_start = Epoch { start: facts.last.start + 1, ..facts.last };
-    let next_number = Epoch { number: facts.highest.max(facts.last.number) + 1, owner: facts.me, start: 1 };
+    let next_start = Epoch { start: facts.last.start.saturating_add(1), ..facts.last };
+    let next_number =
+        Epoch { number: facts.highest.max(facts.last.number).saturating_add(1), owner: facts.me, start: 1 };
     let was_primary = facts.standing.primary && facts.last.owner == facts.me;
     let wait =
         |members: Vec<NodeId>, needed| Choice::Wait(Waiting { members, needed, reached: facts.linked.len() + 1 });

@@ -21,12 +21,9 @@ use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::{
     Ack, Append, Closing, ClusterConfig, Event, Follow, Heartbeat, Link, Message, Output, Outputs, Promised, Refused,
-    RefusedWhy, Time,
+    RefusedWhy,
 };
 use crate::types::{AckLevel, Epoch, Hash, Mode, NodeId, Version};
-
-/// A full disk is tried again.
-const ROOM_PROBE: Time = 1_000_000;
 
 /// What a replica is doing.
 #[derive(Debug, Default)]
@@ -44,7 +41,6 @@ pub(super) struct Replica {
     pub(super) diverged: bool,
     pub(super) split_brain: bool,
     pub(super) refused: bool,
-    pub(super) full_since: Option<Time>,
 }
 
 /// How far a replica is with an offer.
@@ -145,17 +141,16 @@ impl Replication {
         self.record_next(out);
         self.match_logs(out);
         self.follow_commit(out);
-        self.look_for_room(out);
         self.progress_wish(out);
     }
 
     /// The promise is durable and the log stands still: its hash at the common place is read.
     fn match_logs(&mut self, out: &mut Outputs) {
-        let (settled, recorded) = (self.is_settled(), self.recorded.promised);
+        let (settled, recorded, is_full) = (self.is_settled(), self.recorded.promised, self.is_full());
         let Part::Replica(replica) = &mut self.part else { return };
         let Stage::Promising(link, follow) = &replica.stage else { return };
         let is_recorded = recorded >= follow.epoch || !self.rules.hold(Rule::LowerEpochRefused);
-        if !settled || !is_recorded || self.full {
+        if !settled || !is_recorded || is_full {
             return;
         }
         let (link, follow) = (*link, follow.clone());
@@ -267,7 +262,10 @@ impl Replication {
         self.log.configs = super::config::Configs::new(configs);
         match &mut self.part {
             Part::Replica(replica) => {
-                if let Stage::Cutting(link, follow) = std::mem::take(&mut replica.stage)
+                // Another offer may have come meanwhile: it is looked at now that the log stands still.
+                if let Stage::Cutting(link, follow) = &replica.stage
+                    && let (link, follow) = (*link, follow.clone())
+                    && let Stage::Cutting(..) = std::mem::take(&mut replica.stage)
                     && self.links.iter().any(|state| state.link == link)
                     && follow.epoch >= self.promised()
                 {
@@ -301,8 +299,8 @@ impl Replication {
         if *of != link || *epoch != append.epoch {
             return;
         }
-        if self.full || !self.take(append, out) {
-            if !self.full {
+        if self.is_full() || !self.take(append, out) {
+            if !self.is_full() {
                 self.close(link, Closing::Protocol, out);
             }
             return;
@@ -376,25 +374,10 @@ impl Replication {
     }
 
     pub(super) fn replica_has_no_room(&mut self, out: &mut Outputs) {
-        let (now, promised) = (self.now, self.recorded.promised);
+        let promised = self.recorded.promised;
         let Some(replica) = self.replica_mut() else { return };
-        replica.full_since = Some(now);
         if let Some(link) = replica.following() {
             self.send(link, Message::Refused(Refused { promised, why: RefusedWhy::Storage }), out);
-        }
-    }
-
-    /// After a while a full disk is tried again, from the beginning.
-    fn look_for_room(&mut self, out: &mut Outputs) {
-        let now = self.now;
-        let Some(replica) = self.replica_mut() else { return };
-        if replica.full_since.is_some_and(|since| now >= since + ROOM_PROBE) {
-            replica.full_since = None;
-            let link = replica.following();
-            self.full = false;
-            if let Some(link) = link {
-                self.close(link, Closing::Again, out);
-            }
         }
     }
 
@@ -410,7 +393,7 @@ impl Replication {
         if epoch < self.promised() || (epoch == self.promised() && !again) {
             return self.send(link, refuse(self.recorded.promised, RefusedWhy::Fenced), out);
         }
-        if self.full {
+        if self.is_full() {
             return self.send(link, refuse(self.recorded.promised, RefusedWhy::Storage), out);
         }
         if !matches!(self.part, Part::Replica(_)) {

@@ -47,7 +47,7 @@ impl Replication {
         let Some(peer) = self.peer(id) else { return };
         let (Some(link), Flow::Idle) = (peer.link, peer.flow) else { return };
         if !is_named {
-            if peer.joined {
+            if peer.joined || self.dismissed.contains(&id) {
                 // It was a member and is none any more; one that never was is added first.
                 let refused = Refused { promised, why: RefusedWhy::NotAMember };
                 self.peer_mut(id).flow = Flow::Stopped;
@@ -117,7 +117,7 @@ impl Replication {
     /// Sends every replica what it has not got, as far as its window allows.
     pub(super) fn pump(&mut self, out: &mut Outputs) {
         let Part::Primary(primary) = &self.part else { return };
-        let (flushed, epoch, committed) = (primary.flushed, primary.epoch, self.log.committed);
+        let (flushed, epoch, committed, mut most) = (primary.flushed, primary.epoch, self.log.committed, primary.sent);
         for place in 0..self.peers.len() {
             let peer = &mut self.peers[place];
             let (Some(link), Flow::Streaming { sent }) = (peer.link, peer.flow) else { continue };
@@ -129,8 +129,12 @@ impl Replication {
             }
             if after > sent {
                 peer.flow = Flow::Streaming { sent: after };
+                most = most.max(after);
                 self.said(link);
             }
+        }
+        if let Some(primary) = self.primary_mut() {
+            primary.sent = most;
         }
     }
 

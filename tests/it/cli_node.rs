@@ -330,6 +330,19 @@ fn a_start_tells_programs_too_what_it_has_found() {
     let node = Node::serve(&home, &[]);
     let notes = node.ready["notes"].as_array().unwrap();
     assert!(notes[0].as_str().unwrap().starts_with("2 records replayed"), "{notes:?}");
+    drop(node);
+    // A power cut in the middle of the last record, which nobody was promised.
+    let segment = home.default_dir().join("log/00000000000000000001.log");
+    let bytes = std::fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    std::fs::write(&segment, &bytes[..end - 20]).unwrap();
+    let dir = home.default_dir();
+    std::fs::remove_file(dir.join("state/mark")).unwrap();
+    let node = Node::serve(&home, &[]);
+    let notes = node.ready["notes"].as_array().unwrap();
+    let cut = notes[0].as_str().unwrap();
+    assert!(cut.starts_with("version 3 was never whole: ") && cut.contains("rescue/"), "{notes:?}");
+    assert!(notes[1].as_str().unwrap().contains(" replayed behind "), "{notes:?}");
 }
 
 #[test]

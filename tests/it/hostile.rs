@@ -313,6 +313,17 @@ fn without_permission_each_command_names_what_it_may_not_touch() {
         (&["apply", "user_put", "payload.json", "-D", "mine"], 2, "payload.json"),
         (&["apply", "--batch", "payload.json", "-D", "mine"], 2, "payload.json"),
         (&["get", "user", "a", "--token-file", "tokens"], 2, "tokens"),
+        (&["get", "user", "a", "-D", "n1"], 1, "n1"),
+        (&["ls", "user", "-D", "n1"], 1, "n1"),
+        (&["schema", "ls", "-D", "n1"], 1, "n1"),
+        (&["status", "-D", "n1"], 1, "n1"),
+        (&["wait", "ready", "-D", "n1", "--timeout", "200ms"], 1, "n1"),
+        (&["node", "start", "./n1"], 1, "n1"),
+        (&["node", "stop", "./n1"], 1, "n1"),
+        (&["node", "logs", "./n1"], 1, "n1"),
+        (&["bench", "--yes", "-D", "n1"], 1, "n1"),
+        (&["bench", "--dir", "closed"], 1, "closed"),
+        (&["man", "--out", "closed"], 1, "closed"),
     ] {
         let ran = run(somebody.command(&[line, &["--json"]].concat()), b"");
         assert_eq!(ran.code, Some(exit), "{line:?}: {ran:#?}");

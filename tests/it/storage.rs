@@ -50,10 +50,10 @@ impl Known {
 }
 
 /// A small disk of its own, gone at the end.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(home: &Home, mebibytes: u64, test: &str) -> Option<Self> {
+    pub(crate) fn mount(home: &Home, mebibytes: u64, test: &str) -> Option<Self> {
         if !is_root() {
             withheld(test, "to mount");
             return None;

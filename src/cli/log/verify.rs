@@ -1,7 +1,7 @@
 //! `rig log verify`: the audit of a log, with everything that is wrong told at once.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{Context, Failure, Outcome, help, target, values};
 use crate::error::Exit;
 use crate::log::verify::{self as audit, Anchor, Finding, Options, Severity, Summary};
-use crate::log::{DiskVfs, Reader};
+use crate::log::{DiskVfs, LogError, Reader};
 use crate::node::{self, dir::DataDir};
 use crate::types::{Hash, Version};
 
@@ -139,6 +139,13 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         findings.take(finding);
     })?;
     drop(progress);
+    if args.from.is_some() && summary.records == 0 && findings.count(Severity::Error) == 0 {
+        // Nothing was looked at, and that is not to be taken for a log that passed.
+        let last = reader(&dir)?.durable();
+        if from > last {
+            return Err(LogError::NotFound { wanted: from, last }.into());
+        }
+    }
     if let Some(other) = &mut other {
         // A log that cannot be read says so itself, above; then there is nothing to compare.
         match reader(&dir) {
@@ -223,7 +230,10 @@ fn deep(dir: &DataDir, findings: &mut Findings<'_>, context: &Context) -> Result
 
 fn read_anchors(file: &Path) -> Result<Vec<Anchor>, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error).hint(""))?;
-    audit::parse_anchors(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", file.display()));
+    let anchors = audit::parse_anchors(&text).map_err(|error| wrong(&error))?;
+    // Without one every log would pass.
+    if anchors.is_empty() { Err(wrong(&"there is no anchor in it")) } else { Ok(anchors) }
 }
 
 /// Appended, so that one file collects the anchors of a log's whole life.
@@ -233,14 +243,21 @@ fn write_anchor(file: &Path, summary: &Summary) -> Result<(), Failure> {
         return Ok(());
     }
     let line = audit::format_anchors(&[Anchor { version, hash }]);
-    let known = std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|known| known == line.trim_end()));
-    if known {
+    let before = std::fs::read_to_string(file);
+    if before.as_ref().is_ok_and(|text| text.lines().any(|known| known == line.trim_end())) {
         return Ok(());
     }
-    let opened = OpenOptions::new().append(true).create(true).open(file);
-    opened
-        .and_then(|mut opened| opened.write_all(line.as_bytes()).and_then(|()| opened.sync_all()))
-        .map_err(|error| Failure::io("write", file, &error))
+    let failed = |error: io::Error| Failure::io("write", file, &error);
+    let mut opened = OpenOptions::new().append(true).create(true).open(file).map_err(failed)?;
+    let bytes = opened.metadata().map_err(failed)?.len();
+    opened.write_all(line.as_bytes()).and_then(|()| opened.sync_all()).map_err(|error| {
+        // Half an anchor would spoil the file; what fails here too is told by the error above.
+        let _ = opened.set_len(bytes);
+        if before.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let _ = std::fs::remove_file(file);
+        }
+        failed(error)
+    })
 }
 
 fn report(summary: &Summary, findings: &Findings<'_>, elapsed: Duration, context: &Context) -> Result<(), Failure> {

@@ -15,6 +15,8 @@ use crate::types::{Kind, Position, Record, Role, Version};
 
 /// Entries that the service gets in one call.
 const APPLY_ENTRIES_MAX: usize = 1024;
+/// Entries that a replica applies before it looks at its sockets again.
+const APPLY_AT_ONCE: Version = 4096;
 
 impl Engine {
     /// Gives everything up to `version` to the service and answers those who wait for it.
@@ -34,6 +36,22 @@ impl Engine {
         }
         self.step(Input::Applied(version));
         Ok(())
+    }
+
+    /// Applies a bounded part of what a replica has put off.
+    pub(in crate::node) fn apply_some(&mut self, now: Now) -> Result<(), ServiceError> {
+        if self.has_to_apply() {
+            let upto = self.to_apply.min(self.applied.version + APPLY_AT_ONCE);
+            self.core_time = self.core_time_at(now);
+            self.commit(upto)?;
+            self.perform(now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether something is committed and not applied.
+    pub(in crate::node) fn has_to_apply(&self) -> bool {
+        self.to_apply > self.applied.version
     }
 
     fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {

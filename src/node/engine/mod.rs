@@ -43,7 +43,7 @@ use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK
 use crate::log::{Batch, Sealer};
 use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
-use crate::types::{Durable, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
+use crate::types::{Durable, Epoch, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
 
 /// How often a full disk is tried again.
 const ROOM_PROBE: Duration = Duration::from_secs(1);
@@ -93,6 +93,10 @@ pub(super) struct Engine {
     /// Answers that wait until replicas have applied what they are about.
     held: VecDeque<Held>,
     participant: participant::Participant,
+    /// The last term that this process has opened.
+    own_epoch: Option<Epoch>,
+    /// Committed, and not applied yet: only a replica puts that off.
+    to_apply: Version,
     counters: Counters,
 }
 
@@ -169,6 +173,8 @@ impl Engine {
             answers: Vec::new(),
             held: VecDeque::new(),
             participant: participant::Participant::default(),
+            own_epoch: None,
+            to_apply: 0,
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -396,13 +402,22 @@ impl Engine {
                     Output::Append { control: None, .. } | Output::Refuse(_) => {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
+                    // A replica acknowledges first and applies when there is time: nobody waits for it.
+                    Output::Commit(version) if self.core.role() == Role::Replica && self.pending.len() == 0 => {
+                        self.to_apply = version;
+                    }
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(_) => (self.opened, opened) = (true, true),
+                    Output::Opened(epoch) => (self.opened, opened, self.own_epoch) = (true, true, Some(epoch)),
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.
                     Output::Write => {}
                     Output::Deposed { .. } => self.deposed(),
-                    other => self.effects.push(Effect::from(other)),
+                    other => {
+                        if let Output::Cut { to, .. } = &other {
+                            self.to_apply = self.to_apply.min(*to);
+                        }
+                        self.effects.push(Effect::from(other));
+                    }
                 }
             }
         }
@@ -479,7 +494,7 @@ impl Engine {
                 .hint("wait for /readyz, or send again after Retry-After"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
-            Refusal::NotPrimary(_) => self.not_primary(),
+            Refusal::NotPrimary(_) => self.not_primary("/do"),
             Refusal::NotParticipant => Problem::new(Code::NotParticipant, "a primary lists this node, or it is one")
                 .hint("send the operation to the primary, with POST /do"),
             Refusal::InProgress => Problem::new(Code::InProgress, "another prepare is under way; nothing was logged")

@@ -85,15 +85,18 @@ impl Engine {
     pub(in crate::node) fn decide(&mut self, reply: ReplyTo, commit: bool, now: Now) -> Result<(), ServiceError> {
         let record = self.queue.back().map(|queued| queued.record.clone());
         self.step(Input::Decide { commit });
-        if let Some(Output::Refuse(refusal)) = self.outputs.last() {
-            let problem = self.explain(*refusal);
-            self.outputs.pop();
+        let refused = self.outputs.iter().position(|output| matches!(output, Output::Refuse(_)));
+        if let Some(place) = refused
+            && let Output::Refuse(refusal) = self.outputs.remove(place)
+        {
+            let problem = self.explain(refusal);
             self.participant.answers.push((reply, Err(problem)));
-            return Ok(());
+            return self.perform(now);
         }
         let record = record.expect("what is prepared is in the queue");
         if commit {
             self.perform(now)?;
+            self.apply_some(now)?;
             self.participant.answers.push((reply, Ok(record)));
             return Ok(());
         }

@@ -103,6 +103,7 @@ impl Engine {
             self.take(checked.expect("the core writes only what was checked"));
         }
         self.perform(now)?;
+        self.release_held();
         self.run_granted(now).map(Ok)
     }
 
@@ -166,7 +167,7 @@ impl Engine {
     pub(super) fn deposed(&mut self) {
         self.opened = false;
         let tickets: Vec<Ticket> = self.pending.iter_mut().map(|(ticket, _)| ticket).collect();
-        let refused = self.not_primary();
+        let refused = self.not_primary("/do");
         for ticket in tickets {
             let pending = self.pending.get_mut(ticket);
             let problem = match pending.stage {
@@ -176,6 +177,11 @@ impl Engine {
                 }
             };
             self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+        for held in std::mem::take(&mut self.held) {
+            let why = "it is committed, and this node cannot say any more whether the replicas have applied it";
+            let problem = unknown(held.version, held.key.as_deref(), why);
+            self.answers.push(Answer::refused(held.answer.reply, problem));
         }
         // Who was next in line for a resource was told as well.
         self.granted.clear();
@@ -196,13 +202,13 @@ impl Engine {
     }
 
     /// Where a write should go instead.
-    pub(in crate::node) fn not_primary(&self) -> Problem {
+    pub(in crate::node) fn not_primary(&self, path: &str) -> Problem {
         let promised = self.core.epoch();
         match self.core.primary().filter(|member| member.id != self.core.me() && !member.url.is_empty()) {
             Some(primary) => {
                 Problem::new(Code::NotPrimary, format!("{} is the primary; nothing was logged", primary.name))
                     .hint("send it there")
-                    .with("location", primary.url.clone())
+                    .with("location", format!("{}{path}", primary.url))
             }
             None => Problem::new(
                 Code::NoPrimary,
@@ -210,6 +216,11 @@ impl Engine {
             )
             .hint("`rig status --all` shows the nodes, `rig promote NODE` makes one of them the primary"),
         }
+    }
+
+    /// The last term that this process has opened.
+    pub(in crate::node) fn own_epoch(&self) -> Option<Epoch> {
+        self.own_epoch
     }
 
     /// The last version that was sealed or taken.
@@ -233,6 +244,7 @@ impl Engine {
         assert!(self.unwritten().next().is_none(), "only a log that stands still is cut");
         self.sealer.rewind(to);
         self.durable = to;
+        self.to_apply = self.to_apply.min(to.version);
         while self.queue.back().is_some_and(|queued| queued.record.version > to.version) {
             self.queue.pop_back();
         }
@@ -250,6 +262,7 @@ impl Engine {
         assert_eq!(applied.version, self.durable.version, "it was rebuilt up to the end of the log");
         (self.service, self.keys, self.chronicle, self.applied) = (service, keys, chronicle, applied);
         self.queue.clear();
+        self.to_apply = applied.version;
     }
 
     /// Log and service agree again.

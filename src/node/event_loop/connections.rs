@@ -98,6 +98,7 @@ impl Node {
             let Some(mut connection) = self.connections[index].take() else { continue };
             let outcome = self.serve(&mut connection, index, now);
             if let Some(head) = connection.upgrade.take() {
+                self.buffered -= connection.counted;
                 self.free.push(index);
                 self.streaming.remove(&index);
                 self.metrics.connections -= 1;
@@ -188,6 +189,7 @@ impl Node {
                     degraded_since: self.degraded_since.as_deref(),
                     alone: &self.alone,
                     rescued: self.rescued,
+                    events: self.events.counts(),
                     refused_peers: &self.refused_peers,
                 };
                 let mut desk = Desk {
@@ -225,12 +227,16 @@ impl Node {
         let slot = match handled {
             Ok(Handled::Slot(slot)) => slot,
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
-            Ok(Handled::Upgrade(exchange)) => {
+            Ok(Handled::Upgrade(exchange)) if connection.slots.is_empty() && connection.unsent() == 0 => {
                 let mut head = Vec::new();
                 http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::node::peers::UPGRADE);
                 connection.upgrade = Some(head);
                 connection.ending = true;
                 return Ok(());
+            }
+            Ok(Handled::Upgrade(exchange)) => {
+                let problem = Problem::new(Code::BadRequest, "a call comes alone on its connection");
+                Slot::Done(self.problem(&exchange, &problem))
             }
             Err(RouteError::Problem(problem)) => Slot::Done(self.problem(exchange, &problem)),
             Err(RouteError::Service(error)) => return Err(error.into()),
@@ -575,7 +581,7 @@ impl Node {
     /// `Rig-Node` and its like, which are the same until something is applied.
     fn common_lines(&mut self) -> &[u8] {
         let core = self.engine.core();
-        let of = (core.applied(), core.epoch().number);
+        let of = (core.applied(), core.epoch().number, core.role());
         if self.common_of != of {
             self.common_of = of;
             let (name, role) = (&self.dir.meta().name, core.role());

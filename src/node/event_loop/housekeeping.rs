@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::error::{Code, Problem};
-use crate::node::routes::{Handled, RouteError, read_data};
+use crate::node::peers;
+use crate::node::routes::{self, Handled, RouteError, read_data};
 use crate::node::snapshots::{self, Contents, SnapshotFile};
 use crate::types::{NodeState, dump};
 
 /// Operations wait for their deadline with this precision.
 const EXPIRY: Duration = Duration::from_millis(20);
+/// Records of one answer to a node that repairs its log, in bytes.
+const WIRE_BYTES: usize = 4 << 20;
+/// A log that could not be made whole is tried again.
+const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
 /// A snapshot is due after as many records as a quarter of its documents, so that writing them costs a bounded
@@ -19,7 +24,11 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.touched.is_empty() || !self.touched_peers.is_empty() || self.engine.has_effects() {
+        if !self.touched.is_empty()
+            || !self.touched_peers.is_empty()
+            || self.engine.has_effects()
+            || self.engine.has_to_apply()
+        {
             return Duration::ZERO;
         }
         let now = Instant::now();
@@ -39,13 +48,18 @@ impl Node {
             self.next_expiry = now.instant + EXPIRY;
             self.engine.expire(now)?;
         }
-        if self.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
+        if self.shared.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
             self.draining_until = Some(now.instant + self.config.drain);
             self.engine.tell(Input::Drain, now)?;
         }
-        self.dial(now)?;
+        if self.repair.is_some() {
+            self.repair_log(now);
+        } else {
+            self.dial(now)?;
+        }
         self.try_again(now);
         self.answer_changes(now)?;
+        self.expire_operators(now)?;
         self.answer_participants()?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
@@ -58,7 +72,9 @@ impl Node {
                 self.close_idle();
             }
         }
-        if !self.snapshot_running && self.records_since_snapshot() >= self.snapshot_interval() {
+        self.begin_cut(now)?;
+        let steady = !self.snapshot_running && !self.cutting && self.cut.is_none();
+        if steady && self.records_since_snapshot() >= self.snapshot_interval() {
             self.begin_snapshot();
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 4 {
@@ -67,8 +83,39 @@ impl Node {
         Ok(())
     }
 
+    /// Lets the pool make the log whole, again and again until it is.
+    fn repair_log(&mut self, now: Now) {
+        let (Some(wanted), Some(cluster)) = (self.repair.clone(), self.cluster) else { return };
+        if self.repair_at.take_if(|at| *at <= now.instant).is_none() {
+            return;
+        }
+        let known = self.config.peers.iter().chain(&self.remembered);
+        let order = repair::Order {
+            dir: self.dir.path().to_owned(),
+            config: self.log_config(cluster),
+            addresses: known.map(|url| peers::address(url).to_owned()).collect(),
+            token: self.tokens.for_peers().map(str::to_owned),
+        };
+        self.pool.run(move || PoolDone::Repaired(repair::run(&order, &wanted)));
+    }
+
+    /// The other members are where a repair would look for help.
+    fn remember_members(&mut self) {
+        let core = self.engine.core();
+        let Some(config) = core.config() else { return };
+        let others = config.members.iter().filter(|member| member.id != core.me());
+        let urls: Vec<String> = others.map(|member| member.url.clone()).collect();
+        if urls != self.remembered {
+            if let Err(error) = repair::remember(&self.dir.state(), &urls) {
+                ::log::warn!("remember the other members: {error}");
+            }
+            self.remembered = urls;
+        }
+    }
+
     /// What changes by itself and that people want to know the beginning of.
     fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
+        self.remember_members();
         let core = self.engine.core();
         let since = |place: &mut Option<String>, holds: bool| match (holds, &place) {
             (true, None) => *place = Some(format_time(now.micros)),
@@ -79,8 +126,11 @@ impl Node {
         since(&mut self.blocked_since, state == NodeState::Blocked);
         since(&mut self.degraded_since, state == NodeState::Degraded);
         if self.announced_role.is_some_and(|role| role != core.role()) {
-            self.announce()?;
-            self.announced_role = Some(self.engine.core().role());
+            match self.announce() {
+                Ok(()) => self.announced_role = Some(self.engine.core().role()),
+                Err(error) if error.is_no_space() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -120,11 +170,16 @@ impl Node {
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
             Task::Page(search) => PoolDone::Page { to, body: search.body() },
             Task::Operator(_) => PoolDone::Nothing,
+            Task::Wire { from, last } => {
+                let mut bytes = Vec::new();
+                let read = reader.wire(from, last, WIRE_BYTES, &mut bytes);
+                PoolDone::WireBytes { to, read: read.map(|_| bytes) }
+            }
         });
     }
 
     pub(super) fn take_pool_done(&mut self, now: Now) -> Result<(), NodeError> {
-        for done in self.pool.take_done() {
+        for done in self.pool.take_done().into_iter().chain(self.state_pool.take_done()) {
             match done {
                 PoolDone::Piece { to, piece } => self.take_piece(to, piece, now),
                 PoolDone::Record { to, record } => {
@@ -140,11 +195,19 @@ impl Node {
                 }
                 PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
-                PoolDone::Keys(runs) => self.engine.keys_loaded(runs?, now)?,
+                PoolDone::Keys(runs) => {
+                    self.keys_loading = false;
+                    self.engine.keys_loaded(runs?, now)?;
+                }
+                PoolDone::Panicked => return Err(NodeError::Panicked("pool")),
                 PoolDone::Recorded(recorded) => {
                     let path = self.dir.state();
                     recorded.map_err(|source| NodeError::Io { op: "record the standing in", path, source })?;
                     self.engine.tell(Input::Recorded, now)?;
+                    for to in std::mem::take(&mut self.demoted) {
+                        let body = routes::role_body(&self.engine);
+                        self.answer_elsewhere(to, Ok(Handled::Body(body)))?;
+                    }
                 }
                 PoolDone::CoreHash { link, version, hash } => {
                     let hash = hash.unwrap_or_else(|error| {
@@ -154,6 +217,23 @@ impl Node {
                     self.engine.tell(Input::HashIs { link, version, hash }, now)?;
                 }
                 PoolDone::Wire { link, range, read } => self.take_wire(link, &range, read, now)?,
+                PoolDone::WireBytes { to, read } => {
+                    let content_type = "application/octet-stream";
+                    let handled = answer_of(read.map(Some))
+                        .map(|bytes| Handled::Body(Body { status: 200, content_type, etag: None, bytes }));
+                    self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::Resolved { address, found } => {
+                    match self.dialer.choose(&address, found.as_deref().unwrap_or_default()) {
+                        Some(to) => self.dial_at(&address, to, now),
+                        None => self.dialer.failed(&address, false, now.instant),
+                    }
+                }
+                PoolDone::Repaired(Ok(())) => self.again = true,
+                PoolDone::Repaired(Err(reason)) => {
+                    ::log::warn!("the log could not be made whole yet: {reason}");
+                    self.repair_at = Some(now.instant + REPAIR_AGAIN);
+                }
                 PoolDone::Rebuilt(rebuilt) => {
                     let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
                     self.snapshot = self.snapshot.min(applied.version);
@@ -168,6 +248,7 @@ impl Node {
     }
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
+        self.keys_loading = true;
         let (reader, cluster) = (self.reader.clone(), self.cluster.unwrap_or_default());
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {

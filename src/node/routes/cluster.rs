@@ -137,9 +137,15 @@ pub(in crate::node) fn operator_answer(engine: &Engine, now: u64, result: Result
         Err(NotPromoted::Unsafe { needed, reached }) => Err(promotion_unsafe(engine, now, needed, reached).into()),
         Err(NotPromoted::Busy) => Err(Problem::new(
             Code::Recovering,
-            "another change is under way, or the primary cannot hand over now; nothing was changed",
+            "another change is under way, another node has a higher epoch, or the primary cannot hand over now",
         )
-        .hint("try again in a moment")
+        .hint("look at `rig status --all`, then try again")
+        .into()),
+        Err(NotPromoted::Unknown) => Err(Problem::new(
+            Code::OutcomeUnknown,
+            "the change is in the log, and another node has a higher epoch: whether it stays is for that node to say",
+        )
+        .hint("rig member ls")
         .into()),
         Err(NotPromoted::NotReady) => {
             Err(Problem::new(Code::Recovering, "the node is not ready for that: it has no cluster, or is failing")
@@ -157,7 +163,8 @@ fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: u
     let peers = core.peers();
     let missing: Vec<&str> =
         peers.iter().filter(|peer| !peer.connected).map(|peer| peer.member.name.as_str()).collect();
-    let last_known = peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary());
+    let last_known =
+        peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary()).max(core.durable());
     let heard = peers.iter().filter(|peer| !peer.connected).filter_map(|peer| peer.heard).max();
     let last_contact = heard.map(|heard| format_time(engine.wall_time_of(heard, now)));
     let why = match needed {
@@ -198,7 +205,7 @@ fn config(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exc
         return Err(Problem::new(Code::BadRequest, "expected replication, min_replicas or sync_timeout_ms").into());
     }
     if desk.engine.core().role() == Role::Replica {
-        return Err(desk.engine.not_primary().into());
+        return Err(desk.engine.not_primary(request.path).into());
     }
     let replicas = desk.engine.core().config().map_or(0, |config| config.replicas());
     if min_replicas.is_some_and(|wanted| wanted > replicas.max(1)) {
@@ -231,7 +238,7 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
 fn remove(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange, name: &str) -> Outcome {
     let core = desk.engine.core();
     if core.role() == Role::Replica {
-        return Err(desk.engine.not_primary().into());
+        return Err(desk.engine.not_primary(request.path).into());
     }
     let members = core.config().map(|config| config.members.clone()).unwrap_or_default();
     let Some(member) = members.iter().find(|member| member.name == name || member.id.to_string() == name) else {

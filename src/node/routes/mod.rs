@@ -24,6 +24,7 @@ use crate::error::{Code, Problem};
 use crate::http::{self, Request};
 use crate::limits::REQUEST_TIMEOUT_MAX;
 use crate::service::ServiceError;
+use crate::types::NodeState;
 
 /// What a route may look at and change.
 pub(super) struct Desk<'a> {
@@ -112,6 +113,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/log/rollback", "POST", "for participants: roll back what is prepared"),
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
+    ("/log/wire", "GET, HEAD", "records as they travel between nodes, for one that repairs its log: from, to"),
     ("/data/{type}", "GET, HEAD", "list documents: field=value, limit, after"),
     ("/data/{type}/{id}", "GET, HEAD", "one document"),
     ("/schema", "GET, HEAD", "all schemas"),
@@ -143,6 +145,11 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, id
         Err(problem) => return Err(problem.into()),
     };
     http::refuse_origin(request)?;
+    let tells_of_itself = open || matches!(path, "/" | "/status" | "/metrics" | "/events");
+    if desk.engine.core().state() == NodeState::Failed && !tells_of_itself {
+        let detail = "the log of this node is damaged: it serves nothing until it is whole again";
+        return Err(Problem::new(Code::Recovering, detail).hint("ask another node; `rig status` says more").into());
+    }
     match (request.method, path) {
         ("POST", "/do") => writes::append(desk, request, to, exchange, &caller),
         ("POST", "/validate") => writes::validate(desk, request, &caller),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::{Body, Desk, DocumentStream, Exchange, Handled, LogStream, Outcome, Request, RouteError, Slot, deadline};
-use super::{PATHS, fits, index, not_served, number, query_number};
+use super::{index, not_served, number, query_number};
 use crate::error::{Code, Problem};
 use crate::limits::{FOLLOWERS_MAX, LIST_ITEMS_MAX};
 use crate::node::engine::{Known, ReplyTo};
@@ -53,6 +53,19 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             let version = if version <= committed { version } else { 0 };
             one_record(desk, to, exchange, version, "there is no such record, or not yet")
         }
+        ["log", "wire"] => {
+            let from = query_number(request, "from")?.unwrap_or(0);
+            let last = query_number(request, "to")?.unwrap_or(Version::MAX).min(desk.engine.core().durable());
+            if from < desk.facts.oldest {
+                return Err(Problem::new(Code::BadRequest, "from is a version that is in the log").into());
+            }
+            if from > last {
+                let content_type = "application/octet-stream";
+                return Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes: Vec::new() }));
+            }
+            desk.tasks.push((to, Task::Wire { from, last }));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+        }
         ["log", "hash", version] => {
             let version = number(version).ok_or_else(|| bad_version(version))?;
             if version > desk.engine.core().committed() {
@@ -87,7 +100,6 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             if let Some(outcome) = super::cluster::read(desk, request, exchange, &parts) {
                 return outcome;
             }
-            debug_assert!(!PATHS.iter().any(|(path, methods, _)| fits(path, request.path) && methods.contains("GET")));
             Err(not_served(request.path).into())
         }
     }
@@ -108,7 +120,14 @@ fn outcome(desk: &mut Desk<'_>, key: &str) -> Outcome {
     if !desk.engine.keys_complete() {
         return Err(Problem::new(Code::Recovering, "the keys of earlier requests are still being read").into());
     }
-    let body = match desk.engine.outcome(key) {
+    let found = desk.engine.outcome(key);
+    if found.is_none() && !desk.engine.is_open() {
+        // It may be in a log that is not applied here: only a primary that has opened can say that it is not.
+        return Err(Problem::new(Code::Recovering, "this node cannot say that no log has the key")
+            .hint("ask the primary: `rig status` names it")
+            .into());
+    }
+    let body = match found {
         None => json!({ "state": "absent", "key": key }),
         Some(Known::Pending(version)) => json!({ "state": "pending", "key": key, "version": version }),
         Some(Known::Committed(found)) => {
@@ -134,7 +153,7 @@ fn one_record(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange, version: Ver
 fn log(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchange) -> Outcome {
     let oldest = desk.facts.oldest;
     let sse = request.header("Accept").is_some_and(|accept| accept.contains("text/event-stream"));
-    let resumed = request.header("Last-Event-ID").and_then(number).map(|last| last + 1);
+    let resumed = request.header("Last-Event-ID").and_then(number).and_then(|last| last.checked_add(1));
     let from = query_number(request, "from")?.or(resumed);
     let to = query_number(request, "to")?.unwrap_or(Version::MAX);
     if from == Some(0) || to == 0 || from.is_some_and(|from| from > to) {

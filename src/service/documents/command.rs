@@ -86,9 +86,10 @@ pub(super) fn is_type(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-/// `[A-Za-z0-9._~-]{1,128}`.
+/// `[A-Za-z0-9._~-]{1,128}`, and neither `.` nor `..`, which no path can name.
 pub(super) fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len())
+        && !matches!(text, "." | "..")
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-'))
 }
 
@@ -148,7 +149,11 @@ impl<'a> Write<'a> {
 
 fn parse_id(value: &str) -> Result<Cow<'_, str>, Problem> {
     let id = string_of(value).ok_or_else(|| invalid(&["id"], "must be a string"))?;
-    if is_id(&id) { Ok(id) } else { Err(invalid(&["id"], "must be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ -")) }
+    if is_id(&id) {
+        Ok(id)
+    } else {
+        Err(invalid(&["id"], "must be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ -, and not only . or .."))
+    }
 }
 
 fn parse_if_version(value: &str) -> Result<Version, Problem> {

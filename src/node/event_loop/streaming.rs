@@ -1,0 +1,119 @@
+//! Records and messages on their way to a peer: copied from what is at hand, or read from the log when it is durable.
+
+use super::*;
+use crate::peer;
+
+/// Records of one read for a peer, in bytes.
+const WIRE_BYTES: usize = 1 << 20;
+
+impl Node {
+    pub(super) fn place_of(&self, link: Link) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.as_ref().is_some_and(|peer| peer.link == link))
+    }
+
+    pub(super) fn send(&mut self, link: Link, urgent: bool, frame: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(place) = self.place_of(link)
+            && let Some(peer) = &mut self.peers[place]
+        {
+            if urgent {
+                peer.send_now(frame);
+            } else {
+                peer.send(frame);
+            }
+            self.touched_peers.insert(place);
+        }
+    }
+
+    /// Copies records into a peer's line when they are at hand; else they are read when they are durable.
+    pub(super) fn stream(&mut self, link: Link, range: Range) {
+        let Some(place) = self.place_of(link) else { return };
+        self.touched_peers.insert(place);
+        let Some(mut peer) = self.peers[place].take() else { return };
+        let first_at_hand = self.engine.unwritten().next().map(|batch| batch.first());
+        let at_hand = first_at_hand.is_some_and(|first| first <= range.after + 1);
+        if at_hand && peer.takes_records() {
+            for batch in self.engine.unwritten() {
+                let (mut from, to) = (batch.first().max(range.after + 1), batch.last().min(range.last));
+                while from <= to {
+                    self.wire.clear();
+                    let last = batch.wire(from, to, WIRE_BYTES, &mut self.wire);
+                    let append = self.append_of(&range, from - 1, last);
+                    peer.send(|out| put(&append, &self.wire, out));
+                    from = last + 1;
+                }
+            }
+        } else {
+            peer.send_later(range);
+        }
+        self.peers[place] = Some(peer);
+    }
+
+    /// The message that carries these records.
+    pub(super) fn append_of(&self, range: &Range, after: Version, last: Version) -> Message {
+        let hash = self.engine.hash_at_hand(after).unwrap_or_default();
+        message_of(range, Position { epoch: self.engine.core().history().at(after), version: after, hash }, last)
+    }
+
+    /// Lets the pool read what peers wait for.
+    pub(super) fn feed_peers(&mut self) {
+        let durable = self.engine.core().durable();
+        for peer in self.peers.iter_mut().flatten() {
+            if let Some(range) = peer.next_read(durable) {
+                let (reader, link) = (self.reader.clone(), peer.link);
+                self.pool.run(move || {
+                    let mut bytes = Vec::new();
+                    let read = reader.position(range.after).and_then(|before| {
+                        let last = reader.wire(range.after + 1, range.last, WIRE_BYTES, &mut bytes)?;
+                        Ok((before.unwrap_or_default(), bytes, last))
+                    });
+                    PoolDone::Wire { link, range, read }
+                });
+            }
+        }
+    }
+
+    /// Records for a peer have been read.
+    pub(super) fn take_wire(
+        &mut self,
+        link: Link,
+        range: &Range,
+        read: Result<(Position, Vec<u8>, Version), LogError>,
+        now: Now,
+    ) -> Result<(), NodeError> {
+        let Some(place) = self.place_of(link) else { return Ok(()) };
+        match read {
+            Ok((before, bytes, last)) if last > range.after => {
+                if let Some(peer) = &mut self.peers[place] {
+                    peer.was_read(last, |out, range| {
+                        put(&message_of(range, before, last), &bytes, out);
+                    });
+                }
+                self.touched_peers.insert(place);
+                Ok(())
+            }
+            Ok(_) => self.lose(place, now),
+            Err(error) => {
+                ::log::warn!("read records for a peer: {error}");
+                self.lose(place, now)
+            }
+        }
+    }
+}
+
+/// Appends a frame. A log with more epochs than a message can name cannot speak of itself, and says so here.
+pub(super) fn put(message: &Message, wire: &[u8], out: &mut Vec<u8>) {
+    if let Err(error) = peer::encode(message, wire, out) {
+        ::log::error!("speak to a peer: {error}");
+    }
+}
+
+fn message_of(range: &Range, before: Position, last: Version) -> Message {
+    let append = crate::replication::Append {
+        epoch: range.epoch,
+        before,
+        last,
+        committed: range.committed,
+        landmarks: Vec::new(),
+    };
+    if range.adopt { Message::Records(append) } else { Message::Append(append) }
+}

@@ -1,0 +1,53 @@
+//! The page `rig-protocol(7)` against the program: the frame of its example, its kinds, bounds and numbered rules.
+
+use crate::support::root;
+use rig::limits::{EPOCHS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
+use rig::peer::{Kind, PROTOCOL, encode};
+use rig::replication::{Ack, Message};
+use rig::types::{Epoch, NodeId};
+
+fn page() -> String {
+    std::fs::read_to_string(root().join("man/rig-protocol.7")).unwrap()
+}
+
+#[test]
+fn the_example_of_the_page_is_what_is_sent() {
+    let page = page();
+    let example = page.split(".\\\" example begins").nth(1).unwrap().split(".\\\" example ends").next().unwrap();
+    let mut bytes = Vec::new();
+    for line in example.lines() {
+        let Some((offset, digits)) = line.split_once("  ") else { continue };
+        assert_eq!(usize::from_str_radix(offset, 16).unwrap(), bytes.len(), "{line}");
+        bytes.extend(digits.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()));
+    }
+    let owner = NodeId(std::array::from_fn(|n| n as u8 + 16));
+    let ack = Ack { epoch: Epoch { number: 1, owner, start: 2 }, received: 9, durable: 8, applied: 7 };
+    let mut sent = Vec::new();
+    encode(&Message::Ack(ack), &[], &mut sent).unwrap();
+    assert_eq!(sent, bytes);
+}
+
+#[test]
+fn the_page_names_every_kind_with_its_number_and_every_bound() {
+    let page = page();
+    assert!(page.contains(&format!("rig\\-peer/{PROTOCOL}")));
+    assert!(page.contains(".SS Kind 1: Greeting"));
+    let rows: Vec<String> = Kind::ALL[1..].iter().map(|kind| format!("{}\t{kind:?}\t", *kind as u8)).collect();
+    let found: Vec<&str> =
+        page.lines().filter(|line| line.ends_with("T{") && rows.iter().any(|row| line.starts_with(row))).collect();
+    assert_eq!(found.len(), rows.len(), "{found:#?}");
+    for bound in [RECORD_BYTES_MAX, EPOCHS_MAX, NAME_BYTES_MAX, URL_BYTES_MAX] {
+        assert!(page.contains(&format!("at most {bound} ")) || page.contains(&format!("at most {bound})")), "{bound}");
+    }
+}
+
+#[test]
+fn the_rules_are_numbered_without_gaps() {
+    let page = page();
+    for letter in ["P", "I"] {
+        let numbers = page.lines().filter_map(|line| line.strip_prefix(".B ")?.strip_prefix(letter)?.parse().ok());
+        let numbers: Vec<usize> = numbers.collect();
+        assert!(numbers.len() >= 5, "{letter}: {numbers:?}");
+        assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "{letter}");
+    }
+}

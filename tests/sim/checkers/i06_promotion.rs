@@ -1,0 +1,25 @@
+//! I6: no unforced promotion starts without a write that was answered.
+
+use super::record::side_of;
+use super::{Checker, Fact, Past};
+use crate::machine::{Machine, control_of};
+
+pub struct Promotion;
+
+impl Checker for Promotion {
+    fn see(&mut self, fact: &Fact, past: &Past, machines: &[Machine]) -> Option<String> {
+        let Fact::Sealed { machine, version, own: true } = fact else { return None };
+        let place = *machine;
+        let machine = &machines[place];
+        let record = machine.truth.at(*version)?;
+        if record.operation.method.as_ref() != "rig_epoch" || control_of(record)?.forced {
+            return None;
+        }
+        let side = side_of(machine);
+        let answer = past.missing(machine, &side).next()?;
+        Some(format!(
+            "n{place} begins {} without force and without op {} that was answered `{}` as v{} in {}",
+            record.epoch, answer.op, answer.durability, answer.version, answer.term
+        ))
+    }
+}

@@ -1,0 +1,80 @@
+//! What a seed plays with: how many nodes, which mode, which faults, how often. Each seed leaves most of it out, so
+//! that every combination comes up (swarm testing).
+
+use rig::replication::Asked;
+use rig::types::{AckLevel, Mode};
+
+use super::random::Random;
+
+/// Everything that a seed decides before the first event.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub machines: usize,
+    pub asked: Asked,
+    pub clients: usize,
+    pub segment_bytes: u64,
+    /// Microseconds, one way.
+    pub delay: u64,
+    /// Microseconds of a sync.
+    pub sync: u64,
+    pub request_timeout: u64,
+    /// Mean microseconds between two faults; 0 for none.
+    pub faults: u64,
+    pub crash: bool,
+    pub torn: bool,
+    pub cut: bool,
+    pub one_way: bool,
+    pub flap: bool,
+    pub pause: bool,
+    pub full: bool,
+    pub bad_sync: bool,
+    pub slow: bool,
+    pub clocks: bool,
+    /// Mean microseconds between two acts of the operator; 0 for none.
+    pub operator: u64,
+    pub force: bool,
+    pub modes: bool,
+    pub members: bool,
+    pub wipe: bool,
+}
+
+impl Options {
+    pub fn of(random: &mut Random) -> Self {
+        let mode = random.pick(&[Mode::Sync, Mode::Sync, Mode::SemiSync, Mode::SemiSync, Mode::Async]);
+        let machines = random.pick(&[2, 2, 3, 3, 3, 5]);
+        let min_replicas = random.pick(&[1, 1, machines as u32 / 2]);
+        let ack = random.pick(&[AckLevel::Durable, AckLevel::Durable, AckLevel::Durable, AckLevel::Received]);
+        let asked = Asked {
+            replication: Some(mode),
+            min_replicas: Some(min_replicas.max(1)),
+            sync_timeout_ms: Some(random.pick(&[200, 500, 1000])),
+            ack: Some(ack),
+        };
+        let often = random.pick(&[20_000, 100_000, 400_000]);
+        Self {
+            machines,
+            asked,
+            clients: random.between(1, 6) as usize,
+            segment_bytes: random.pick(&[4096, 16 << 10, 64 << 10]),
+            delay: random.pick(&[50, 500, 5000, 30_000]),
+            sync: random.pick(&[100, 1000, 10_000]),
+            request_timeout: random.pick(&[100_000, 500_000, 2_000_000]),
+            faults: if random.chance(900) { often } else { 0 },
+            crash: random.chance(700),
+            torn: random.chance(200),
+            cut: random.chance(500),
+            one_way: random.chance(400),
+            flap: random.chance(300),
+            pause: random.chance(300),
+            full: random.chance(250),
+            bad_sync: random.chance(250),
+            slow: random.chance(300),
+            clocks: random.chance(300),
+            operator: if random.chance(800) { random.pick(&[50_000, 300_000, 1_000_000]) } else { 0 },
+            force: random.chance(200),
+            modes: random.chance(300),
+            members: random.chance(300),
+            wipe: random.chance(100),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One seed from its first event to the last: a hostile time, then a calm one in which the cluster must recover.
+
+use std::panic::AssertUnwindSafe;
+
+use rig::replication::{Asked, Input, Rule};
+use rig::types::Mode;
+
+use super::checkers::Finding;
+use super::network::Time;
+use super::options::Options;
+use super::world::{Event, World};
+
+/// After everything is healed the cluster has so long.
+const RECOVERY: Time = 90_000_000;
+
+/// What came of a seed.
+#[derive(Debug)]
+pub struct Outcome {
+    pub finding: Option<Finding>,
+    pub digest: u64,
+    pub events: u64,
+    pub answers: usize,
+    pub trace: Vec<String>,
+}
+
+/// Runs a seed; a panic is a finding like any other.
+pub fn seed(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
+    let mut world = World::new(seed, off, traced);
+    run(&mut world, events)
+}
+
+pub fn with(options: Options, seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
+    let mut world = World::with(options, super::random::Random::new(seed), off, traced);
+    run(&mut world, events)
+}
+
+fn run(world: &mut World, events: u64) -> Outcome {
+    let finding = std::panic::catch_unwind(AssertUnwindSafe(|| world.live(events))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Some(Finding::new("panic", text.unwrap_or_default()))
+    });
+    Outcome {
+        finding,
+        digest: world.digest,
+        events: world.events,
+        answers: world.checkers.past.answers.len(),
+        trace: world.trace.take().unwrap_or_default(),
+    }
+}
+
+impl World {
+    fn live(&mut self, events: u64) -> Option<Finding> {
+        while self.events < events {
+            if !self.step() {
+                return self.finding.take();
+            }
+        }
+        self.calm();
+        let since = self.now;
+        let mut looked = self.now;
+        let mut done = self.clients.done + self.options.clients as u64;
+        while self.now < since + RECOVERY {
+            if !self.step() {
+                return self.finding.take();
+            }
+            if self.now < looked + 100_000 {
+                continue;
+            }
+            looked = self.now;
+            if self.recovers(since).is_none() && self.clients.done >= done {
+                self.clients.last_ones = true;
+                done = 0;
+                if self.clients.are_content() && self.is_level().is_none() {
+                    return self.checkers.at_the_end(&self.machines);
+                }
+            }
+        }
+        let missing = self.recovers(since).or_else(|| self.is_level()).unwrap_or_else(|| "clients wait".to_owned());
+        Some(Finding::new("liveness", missing))
+    }
+
+    /// Everything that was broken is whole again, and everyone is there.
+    fn calm(&mut self) {
+        self.note(|| "--- calm".to_owned());
+        self.hostile = false;
+        self.network.heal();
+        self.doomed = None;
+        for machine in 0..self.machines.len() {
+            let state = &mut self.machines[machine];
+            (state.paused_until, state.slow_until) = (0, 0);
+            state.sync = state.sync.min(1000);
+            state.vfs.set_room(None);
+            state.vfs.fail_sync_after(u64::MAX);
+            if state.process.is_none() && !state.retired {
+                self.after(1000, Event::Start { machine });
+            }
+        }
+    }
+
+    /// What is missing before the cluster works again; the operator helps.
+    fn recovers(&mut self, since: Time) -> Option<String> {
+        let Some(primary) = self.primary() else {
+            let second = (self.now - since) / 1_000_000;
+            if second > 3 && self.now / 100_000 % 10 == 0 {
+                self.help(since);
+            }
+            let states: Vec<String> = self
+                .machines
+                .iter()
+                .map(|machine| match &machine.process {
+                    Some(process) => format!("{}", process.core.state()),
+                    None => "down".to_owned(),
+                })
+                .collect();
+            return Some(format!("no primary: {}", states.join(", ")));
+        };
+        let process = self.machines[primary].process.as_ref()?;
+        if let Some(refusal) = process.core.refusal(None) {
+            let members = process.core.config().map_or(1, |config| config.members.len() as u32);
+            let asked = Asked {
+                min_replicas: Some(1),
+                replication: (members == 1).then_some(Mode::SemiSync),
+                ..Asked::default()
+            };
+            self.input(primary, Input::Change(asked));
+            return Some(format!("n{primary} refuses: {refusal:?}"));
+        }
+        None
+    }
+
+    /// What is missing before all members are equal.
+    fn is_level(&self) -> Option<String> {
+        let primary = self.primary()?;
+        let head = self.machines[primary].truth.head();
+        let hash = self.machines[primary].truth.position(head).hash;
+        let core = &self.machines[primary].process.as_ref()?.core;
+        let config = core.config()?;
+        for (place, machine) in self.machines.iter().enumerate() {
+            if !config.names(machine.id) || machine.retired {
+                continue;
+            }
+            let Some(process) = &machine.process else { return Some(format!("n{place} is down")) };
+            let ends = (machine.truth.durable, process.core.committed(), process.applied);
+            if ends != (head, head, head) || !machine.truth.holds(head, &hash) {
+                let state = process.core.state();
+                return Some(format!("n{place} is {state} with {ends:?}, n{primary} has {head}"));
+            }
+            let is_out = place != primary && !core.in_sync().contains(&machine.id);
+            if is_out && config.replication != Mode::Async {
+                return Some(format!("n{place} is not in the in-sync set of n{primary}"));
+            }
+        }
+        None
+    }
+}
