@@ -5,8 +5,10 @@
 //!    ...snapshot────────┤──────────────────┤
 //!       restore  replay   tail: decided with the epoch's own record, not before
 //! ```
+//!
+//! The newest snapshot is restored while the log is being opened, and believed only when the log has its hash.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chronicle::Chronicle;
@@ -43,11 +45,22 @@ pub(super) struct Started {
 /// Opens everything.
 pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
     let cluster = dir.meta().cluster_id;
-    let Opened { writer, sealer, report } = match cluster {
-        Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster))?,
-        // A node that does not know its cluster has an empty log in memory: it is replaced before the first record.
-        None => log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, ClusterId::default()))?,
-    };
+    // Most of a start is hashing and parsing, and neither waits for the other.
+    let (opened, candidates) = std::thread::scope(|scope| {
+        let restore = || Candidates::find(&dir.snapshots(), cluster.unwrap_or_default(), config);
+        let restoring = std::thread::Builder::new().name("rig-start".into()).spawn_scoped(scope, restore);
+        let opened = match cluster {
+            Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster)),
+            // A node that does not know its cluster has an empty log in memory: it is replaced before the first record.
+            None => log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, ClusterId::default())),
+        };
+        let candidates = match restoring {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => restore(),
+        };
+        (opened, candidates)
+    });
+    let Opened { writer, sealer, report } = opened?;
     let reader = writer.reader();
     let cluster = cluster.unwrap_or_default();
     // Behind the log: a node that does not start changes nothing.
@@ -59,7 +72,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         io(standing_file.record(Standing::default()), "record the role in", &dir.state())?;
     }
 
-    let mut state = State::load(dir, cluster, config, &reader, &report)?;
+    let mut state = State::load(candidates?, cluster, config, &reader, &report)?;
     let committed = report.committed.max(state.applied.version);
     state.replay(&reader, committed)?;
     let tail = state.tail(&reader, report.head.version)?;
@@ -138,7 +151,7 @@ pub(super) fn rebuild(
     let mut state = State::empty(cluster, config.memory_max_bytes);
     for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
         if snapshot.position.version <= upto
-            && let Ok(found) = State::from_snapshot(snapshot, config, reader, true)
+            && let Ok(found) = State::restore(snapshot, config, true).and_then(|found| found.believed(reader))
         {
             state = found;
             break;
@@ -178,6 +191,33 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
 }
 
+/// The snapshots that are there, the newest read while the log is still being opened.
+struct Candidates {
+    newest: Option<Candidate>,
+    older: Vec<SnapshotFile>,
+}
+
+struct Candidate {
+    path: PathBuf,
+    version: Version,
+    state: Result<State, String>,
+}
+
+impl Candidates {
+    fn find(folder: &Path, cluster: ClusterId, config: &Config) -> Result<Self, NodeError> {
+        let mut found = io(snapshots::list(folder, cluster), "list", folder)?.into_iter();
+        let newest = found.next().map(|snapshot| Candidate::restore(snapshot, config));
+        Ok(Self { newest, older: found.collect() })
+    }
+}
+
+impl Candidate {
+    fn restore(snapshot: SnapshotFile, config: &Config) -> Self {
+        let (path, version) = (snapshot.path().to_owned(), snapshot.position.version);
+        Self { path, version, state: State::restore(snapshot, config, false) }
+    }
+}
+
 /// The service and what Rig remembers beside it, on its way to the committed version.
 struct State {
     service: Box<dyn Service>,
@@ -205,20 +245,20 @@ impl State {
 
     /// The newest snapshot that can be believed, or nothing.
     fn load(
-        dir: &DataDir,
+        candidates: Candidates,
         cluster: ClusterId,
         config: &Config,
         reader: &Reader,
         report: &log::Report,
     ) -> Result<Self, NodeError> {
-        let folder = dir.snapshots();
         let head = report.head.version;
-        for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
-            let version = snapshot.position.version;
+        let Candidates { newest, older } = candidates;
+        let older = older.into_iter().map(|snapshot| Candidate::restore(snapshot, config));
+        for Candidate { path, version, state } in newest.into_iter().chain(older) {
             if version > head {
-                return Err(NodeError::AheadOfLog { path: snapshot.path().to_owned(), snapshot: version, head });
+                return Err(NodeError::AheadOfLog { path, snapshot: version, head });
             }
-            match Self::from_snapshot(snapshot, config, reader, false) {
+            match state.and_then(|state| state.believed(reader)) {
                 Ok(state) => return Ok(state),
                 Err(reason) => ::log::warn!("snapshot of version {version} is not used: {reason}"),
             }
@@ -226,12 +266,9 @@ impl State {
         Ok(Self::empty(cluster, config.memory_max_bytes))
     }
 
-    fn from_snapshot(snapshot: SnapshotFile, config: &Config, reader: &Reader, whole: bool) -> Result<Self, String> {
+    /// What a snapshot holds. Nothing may be built on it before it was [`State::believed`].
+    fn restore(snapshot: SnapshotFile, config: &Config, whole: bool) -> Result<Self, String> {
         let version = snapshot.position.version;
-        let hash = reader.hash(version).map_err(|error| error.to_string())?;
-        if hash != Some(snapshot.position.hash) {
-            return Err("the log has another hash there".into());
-        }
         let mut service = Documents::new(Settings { memory_max_bytes: config.memory_max_bytes });
         snapshot.restore(&mut service).map_err(|error| error.to_string())?;
         let later = !whole && snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
@@ -245,6 +282,15 @@ impl State {
             keys_to_load: later.then_some(snapshot),
             replayed: 0,
         })
+    }
+
+    /// The state, if the log has its hash at its version.
+    fn believed(self, reader: &Reader) -> Result<Self, String> {
+        match reader.hash(self.applied.version) {
+            Ok(Some(hash)) if hash == self.applied.hash => Ok(self),
+            Ok(_) => Err("the log has another hash there".into()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Applies what is decided.

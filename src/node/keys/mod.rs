@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A snapshot writes what is new as one more run, merged with the newest runs that are not much larger: each
-//! run is at least twice as large as the one after it, so there are few, and an entry is rewritten seldom.
+//! run is at least twice as large as the one after it, so there are few, and an entry is rewritten seldom. A run
+//! that is full is merged no more: while runs are merged both are in memory, and a run is only forgotten whole.
 //!
 //! # Invariants
 //! 1. A key is looked for in `live`, then `frozen`, then the runs, newest first; the first that has it is right.
@@ -58,6 +59,10 @@ pub(super) struct Remembered {
     /// The result, one line of JSON; `None` where it was too long to keep.
     pub(super) result: Option<Box<str>>,
 }
+
+/// Keys of a run that is merged no more: an eighth of all, so that a look-up asks about eight runs of these at most,
+/// and a merge takes no more than a quarter of the table's memory beside it.
+const RUN_FULL: usize = KEYS_MAX / 8;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -210,14 +215,14 @@ impl Keys {
 }
 
 impl Frozen {
-    /// The runs of a snapshot: the old ones, and what is new merged with those at the end that are not twice as
-    /// large. What is forgotten is left out where runs are merged, and with a whole run.
+    /// The runs of a snapshot: the old ones, and what is new merged with those at the end that are neither full nor
+    /// twice as large. What is forgotten is left out where runs are merged, and with a whole run.
     pub(super) fn merge(self) -> Runs {
         let window = Window { count: self.count, now: self.now };
         let mut runs = self.runs;
         runs.retain(|run| run.newest().is_some_and(|newest| window.holds(&newest)));
         let mut merged = run::of_map(&self.newer, |entry| window.holds(entry));
-        while let Some(last) = runs.pop_if(|last| last.len() < 2 * merged.len()) {
+        while let Some(last) = runs.pop_if(|last| last.len() < RUN_FULL.min(2 * merged.len())) {
             merged = run::merge(&last, &merged, |entry| window.holds(entry));
         }
         if merged.len() > 0 {

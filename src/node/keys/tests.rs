@@ -81,6 +81,27 @@ fn runs_are_few_and_the_newest_entry_of_a_key_wins() {
 }
 
 #[test]
+fn a_full_run_is_merged_no_more_and_still_asked() {
+    let mut keys = Keys::new();
+    let spread = |n: usize| (n as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
+    for part in 0..2 {
+        for n in part * RUN_FULL..(part + 1) * RUN_FULL {
+            let record = Record { version: n as Version, key: None, ..record(0, 10) };
+            keys.insert(spread(n), &record, 200, "1");
+        }
+        let runs = keys.freeze().unwrap().merge();
+        keys.thaw(Some(runs));
+    }
+    let lengths: Vec<usize> = keys.runs.iter().flatten().map(|run| run.len()).collect();
+    assert_eq!(lengths, [RUN_FULL; 2]);
+    let last = 2 * RUN_FULL - 1;
+    for n in [0, 1, RUN_FULL - 1, RUN_FULL, last] {
+        assert_eq!(keys.get(&spread(n)).map(|found| found.version), Some(n as Version));
+    }
+    assert_eq!(keys.get(&spread(last + 1)), None);
+}
+
+#[test]
 fn a_snapshot_that_failed_forgets_nothing() {
     let mut keys = Keys::new();
     (0..10).for_each(|n| insert(&mut keys, n, 10));
