@@ -7,6 +7,7 @@ mod cli_log;
 mod cli_node;
 mod cli_usage;
 mod cluster_config;
+mod cluster_crash;
 mod cluster_rescue;
 mod cluster_roles;
 mod cluster_use;

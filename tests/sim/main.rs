@@ -7,6 +7,8 @@
 //! `RIG_SIM_SEEDS`, `RIG_SIM_EVENTS`: how many seeds, of how many events. `RIG_SIM_SEED`: this one alone, with its
 //! trace. `RIG_SIM_SECONDS`: random seeds for so long. Seeds that once failed are in `seeds.txt`, with their story.
 
+#![allow(unreachable_pub, reason = "nobody is outside of a test")]
+
 mod checkers;
 mod disk;
 mod faults;

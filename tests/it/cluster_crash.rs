@@ -1,0 +1,195 @@
+//! Two real nodes under load, killed again and again: what was answered is in both logs, once, and the logs are equal.
+//!
+//! A short run belongs to every test run. Long ones are the same functions with more cycles:
+//! `RIG_CLUSTER_CYCLES=200 cargo test --locked --test it cluster_crash -- --nocapture`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Cluster;
+use crate::wire::Wire;
+
+const CLIENTS: usize = 6;
+
+fn cycles(short: usize) -> usize {
+    std::env::var("RIG_CLUSTER_CYCLES").map_or(short, |text| text.parse().expect("RIG_CLUSTER_CYCLES is a number"))
+}
+
+/// What the clients know, and whether they go on.
+#[derive(Default)]
+struct Load {
+    /// Key to version and hash, as they were answered.
+    answered: Mutex<BTreeMap<String, (u64, String)>>,
+    stop: AtomicBool,
+}
+
+impl Load {
+    /// One client: unique operations, one after the other, each sent until it is answered, to whoever takes it.
+    fn client(&self, addresses: &[String], number: usize, turn: &AtomicUsize) {
+        let mut wire: Option<Wire> = None;
+        let mut node = 0;
+        for nth in 0_u64.. {
+            let key = format!("{number}-{nth}");
+            let data = format!("{{\"id\":\"{key}\"}}");
+            loop {
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                if wire.is_none() {
+                    wire = Wire::open(&addresses[node]).ok();
+                }
+                let reply = wire.as_mut().and_then(|wire| wire.operation("user_create", &data, Some(&key)).ok());
+                match reply {
+                    Some(reply) if reply.status == 200 => {
+                        let data = reply.data();
+                        let place = (data["version"].as_u64().unwrap(), data["hash"].as_str().unwrap().to_owned());
+                        self.answered.lock().unwrap().insert(key, place);
+                        turn.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    Some(reply) => {
+                        assert!(matches!(reply.status, 307 | 503 | 504), "{key}: {} {}", reply.status, reply.code());
+                        wire = None;
+                    }
+                    None => wire = None,
+                }
+                node = 1 - node;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// A cluster under load while `cycle` does something to it, as often as asked for; then everything is compared.
+fn under_load(mode: &str, cycles: usize, mut cycle: impl FnMut(&mut Cluster, usize)) {
+    let mut cluster = Cluster::new(2, &["--replication", mode, "--sync-timeout", "500ms"]);
+    let addresses: Vec<String> =
+        [1, 2].iter().map(|number| cluster.url(*number).strip_prefix("http://").unwrap().to_owned()).collect();
+    let (load, turn) = (Load::default(), AtomicUsize::new(0));
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (load, turn, addresses) = (&load, &turn, &addresses);
+            scope.spawn(move || load.client(addresses, number, turn));
+        }
+        // Whatever happens here, the clients must end: the scope waits for them.
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for number in 0..cycles {
+                let before = turn.load(Ordering::Relaxed);
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while turn.load(Ordering::Relaxed) < before + 20 {
+                    assert!(Instant::now() < deadline, "cycle {number}: nothing is answered");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                cycle(&mut cluster, number);
+            }
+            settle(&cluster);
+        }));
+        load.stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    settle(&cluster);
+    let answered = load.answered.into_inner().unwrap();
+    let log = keyed(&cluster);
+    let lost: Vec<_> = answered.iter().filter(|(key, place)| log.get(*key) != Some(place)).take(5).collect();
+    assert!(lost.is_empty(), "answered, and not in the log as answered: {lost:?}");
+    cluster.are_equal(1, 2);
+    println!("{mode}: {cycles} cycles in {:?}, {} operations answered, none lost", begin.elapsed(), answered.len());
+}
+
+/// Waits until one node is the primary and the other is in sync.
+fn settle(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let states: Vec<Value> = [1, 2].iter().map(|number| state(cluster, *number)).collect();
+        let is = |role: &str, wanted: &str| states.iter().any(|s| s["role"] == role && s["state"] == wanted);
+        if is("primary", "serving") && is("replica", "in_sync") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the two do not come together: {states:#?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn state(cluster: &Cluster, number: usize) -> Value {
+    let url = cluster.url(number);
+    let address = url.strip_prefix("http://").unwrap();
+    let reply = Wire::open(address).and_then(|mut wire| wire.get("/status"));
+    reply.map_or(Value::Null, |reply| reply.data())
+}
+
+fn primary(cluster: &Cluster) -> usize {
+    [1, 2].into_iter().find(|number| state(cluster, *number)["role"] == "primary").unwrap_or(1)
+}
+
+/// Every key in the log of the first node with its version and hash; no key is there twice.
+fn keyed(cluster: &Cluster) -> BTreeMap<String, (u64, String)> {
+    let mut found = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    for record in cluster.ok(1, &["log", "dump", "--json"]).lines() {
+        let version = record["version"].as_u64().unwrap();
+        assert!(versions.insert(version));
+        if let Some(key) = record["key"].as_str() {
+            let place = (version, record["hash"].as_str().unwrap().to_owned());
+            assert_eq!(found.insert(key.to_owned(), place), None, "{key} is in the log twice");
+        }
+    }
+    assert_eq!(versions.last().copied().unwrap_or(0) as usize, versions.len(), "versions without gaps");
+    found
+}
+
+/// Kills a node of the pair, a different one from cycle to cycle, and brings it back.
+fn kill_one(cluster: &mut Cluster, cycle: usize) {
+    let victim = 1 + (cycle * 7 / 3) % 2;
+    cluster.kill(victim);
+    std::thread::sleep(Duration::from_millis(cycle as u64 * 53 % 300));
+    let other = cluster.url(3 - victim);
+    cluster.serve(victim, &["--peer", &other]);
+    settle(cluster);
+}
+
+#[test]
+fn either_node_of_a_sync_pair_is_killed_and_nothing_answered_is_lost() {
+    under_load("sync", cycles(6), kill_one);
+}
+
+#[test]
+fn either_node_of_a_semi_sync_pair_is_killed_and_nothing_answered_is_lost() {
+    under_load("semi-sync", cycles(6), kill_one);
+}
+
+#[test]
+fn either_node_of_an_async_pair_is_killed_and_nothing_answered_is_lost() {
+    under_load("async", cycles(6), kill_one);
+}
+
+#[test]
+fn a_killed_primary_is_replaced_by_promotion_and_follows_when_it_is_back() {
+    under_load("sync", cycles(5) / 2 + 1, |cluster, cycle| {
+        let old = primary(cluster);
+        let new = 3 - old;
+        cluster.kill(old);
+        let name = format!("n{new}");
+        cluster.home.ok(&["promote", &name]);
+        std::thread::sleep(Duration::from_millis(cycle as u64 * 31 % 200));
+        let other = cluster.url(new);
+        cluster.serve(old, &["--peer", &other]);
+        settle(cluster);
+        assert_eq!(primary(cluster), new, "cycle {cycle}");
+    });
+}
+
+#[test]
+fn the_role_goes_back_and_forth_under_load() {
+    under_load("semi-sync", cycles(6), |cluster, _| {
+        let name = format!("n{}", 3 - primary(cluster));
+        cluster.home.ok(&["promote", &name]);
+        settle(cluster);
+    });
+}
