@@ -46,8 +46,15 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "schema" -d 'Set or show wha
 complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit and repair the log'
 complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes are'
 complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
+complete -c rig -n "__fish_rig_needs_command" -f -a "events" -d 'Show what happened on a node and in its cluster'
 complete -c rig -n "__fish_rig_needs_command" -f -a "node" -d 'Start, stop and look after nodes of this machine'
-complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig does, on a throw-away node'
+complete -c rig -n "__fish_rig_needs_command" -f -a "promote" -d 'Make a node the primary'
+complete -c rig -n "__fish_rig_needs_command" -f -a "demote" -d 'Make the primary a replica'
+complete -c rig -n "__fish_rig_needs_command" -f -a "resolve" -d 'End a split brain: name the node whose log goes on'
+complete -c rig -n "__fish_rig_needs_command" -f -a "member" -d 'List and remove members of the cluster'
+complete -c rig -n "__fish_rig_needs_command" -f -a "config" -d 'Show and change what the log says about replication'
+complete -c rig -n "__fish_rig_needs_command" -f -a "rescue" -d 'List, show and replay records that were set aside'
+complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig does, on two throw-away nodes'
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual page, or write all of them'
@@ -76,7 +83,7 @@ semi-sync\t''
 async\t''"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l min-replicas -d 'In sync mode, replicas that must hold a write [default: as in the log, at first 1]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l sync-timeout -d 'How long a silent replica is waited for [default: as in the log, at first 2s]' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied' -r -f -a "durable\t''
+complete -c rig -n "__fish_rig_using_subcommand serve" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]' -r -f -a "durable\t''
 received\t''
 applied\t''"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
@@ -300,6 +307,20 @@ complete -c rig -n "__fish_rig_using_subcommand wait" -s q -l quiet -d 'Print on
 complete -c rig -n "__fish_rig_using_subcommand wait" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand wait" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand events" -l after -d 'Only those with a higher number' -r
+complete -c rig -n "__fish_rig_using_subcommand events" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand events" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand events" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand events" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand events" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand events" -s f -l follow -d 'Go on when the node says more'
+complete -c rig -n "__fish_rig_using_subcommand events" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand events" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand events" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand events" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
@@ -339,7 +360,7 @@ semi-sync\t''
 async\t''"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l min-replicas -d 'In sync mode, replicas that must hold a write [default: as in the log, at first 1]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l sync-timeout -d 'How long a silent replica is waited for [default: as in the log, at first 2s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied' -r -f -a "durable\t''
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]' -r -f -a "durable\t''
 received\t''
 applied\t''"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
@@ -399,6 +420,178 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand promote" -l confirm -d 'The name of the node, to say that this is meant' -r
+complete -c rig -n "__fish_rig_using_subcommand promote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand promote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand promote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand promote" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand promote" -l accept-data-loss -d 'Go on although answered operations may be missing'
+complete -c rig -n "__fish_rig_using_subcommand promote" -l dry-run -d 'Say whether it would be done, and change nothing'
+complete -c rig -n "__fish_rig_using_subcommand promote" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand promote" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand promote" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand promote" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand promote" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand demote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand demote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand demote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand demote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand demote" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand demote" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand demote" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand demote" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand demote" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand demote" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l winner -d 'Name or URL of the node whose log goes on' -r
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l confirm -d 'The name of the winner, to say that this is meant' -r
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l dry-run -d 'Say what would be done'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -f -a "ls" -d 'List the members'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -f -a "remove" -d 'Remove a member from the cluster'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l confirm -d 'The name again, to say that this is meant' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l accept-data-loss -d 'Go on although the member cannot agree'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "show" -d 'Show mode, numbers and times'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "set" -d 'Change mode, numbers or times'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Say which record set each of them'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -f -a "ls" -d 'List the rescue files of a node'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -f -a "show" -d 'Show the records of a rescue file'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -f -a "replay" -d 'Send the operations of a rescue file to the primary'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
@@ -406,7 +599,7 @@ complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to
 complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
-complete -c rig -n "__fish_rig_using_subcommand demo" -l keep -d 'Leave the node\'s directory there, and say where'
+complete -c rig -n "__fish_rig_using_subcommand demo" -l keep -d 'Leave the nodes\' directories there, and say where'
 complete -c rig -n "__fish_rig_using_subcommand demo" -l json -d 'Print JSON, one object per line'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s q -l quiet -d 'Print only what is essential'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'

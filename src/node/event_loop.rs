@@ -608,36 +608,6 @@ impl Node {
         self.prepare_spare();
     }
 
-    fn announce(&self) -> Result<(), DirError> {
-        let endpoint = Endpoint {
-            pid: std::process::id(),
-            http: self.url.clone(),
-            role: self.engine.core().role(),
-            started: format_time(start::wall_clock()),
-        };
-        self.dir.write_endpoint(&endpoint)
-    }
-
-    fn ready(&self) -> Ready {
-        let core = self.engine.core();
-        let waits_for = super::status::waits_for(core);
-        let others = || core.peers().iter().map(|peer| peer.member.name.clone()).collect();
-        Ready {
-            name: self.dir.meta().name.clone(),
-            role: core.role(),
-            state: core.state(),
-            primary: core.primary().map(|member| member.name.clone()),
-            waits_for: if waits_for.is_empty() { others() } else { waits_for },
-            epoch: core.epoch().number,
-            version: core.applied(),
-            http: self.url.clone(),
-            data_dir: self.dir.path().to_owned(),
-            replication: core.config().map_or(Mode::SemiSync, |config| config.replication),
-            notes: self.notes.clone(),
-            took: self.begin.elapsed(),
-        }
-    }
-
     /// The orderly end, or the last answers of a disorderly one.
     fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
         if outcome.is_err() {

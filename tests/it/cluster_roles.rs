@@ -33,15 +33,18 @@ fn a_primary_that_lives_hands_over_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_demoted_primary_takes_no_writes_and_the_other_one_can_take_over() {
-    let cluster = Cluster::new(2, &[]);
+fn a_demoted_primary_takes_no_writes_any_more() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync"]);
     let demoted = cluster.home.ok(&["demote", "n1", "--json"]).json();
     assert_eq!((&demoted["type"], &demoted["role"]), (&json!("demoted"), &json!("replica")));
     let refused = cluster.run(1, &["apply", "user_put", "--data", "{\"id\":\"a\"}", "--json", "--timeout", "2s"]);
     assert_eq!(refused.code, Some(8), "{refused:#?}");
+    assert_eq!(cluster.home.ok(&["demote", "n1", "--json"]).json()["role"], "replica");
+    cluster.kill(1);
     cluster.home.ok(&["promote", "n2"]);
+    cluster.serve(1, &[]);
     cluster.wait(1, "in-sync");
-    cluster.put(1, "a");
+    assert_eq!(cluster.put(1, "a")["durability"], "sync");
 }
 
 #[test]

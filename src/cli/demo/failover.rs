@@ -90,7 +90,7 @@ pub(super) fn rescue(stage: &mut Stage<'_>, one: Node, two: Node) -> Result<(Nod
     let file = found["file"].as_str().unwrap_or("none").to_owned();
     let shown = stage.run(&format!("rig rescue show -D n2 {file}"))?;
     stage.check(
-        "carol is in a file, never acknowledged",
+        "carol is in a file, not known to be answered",
         found["acknowledged"]["yes"] == 0 && shown.stdout.contains("carol"),
     )?;
 

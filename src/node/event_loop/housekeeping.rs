@@ -135,6 +135,38 @@ impl Node {
         Ok(())
     }
 
+    /// Says where it listens, for commands on this machine.
+    pub(super) fn announce(&self) -> Result<(), DirError> {
+        let endpoint = Endpoint {
+            pid: std::process::id(),
+            http: self.url.clone(),
+            role: self.engine.core().role(),
+            started: format_time(start::wall_clock()),
+        };
+        self.dir.write_endpoint(&endpoint)
+    }
+
+    /// What people are told when it can answer.
+    pub(super) fn ready(&self) -> Ready {
+        let core = self.engine.core();
+        let waits_for = crate::node::status::waits_for(core);
+        let others = || core.peers().iter().map(|peer| peer.member.name.clone()).collect();
+        Ready {
+            name: self.dir.meta().name.clone(),
+            role: core.role(),
+            state: core.state(),
+            primary: core.primary().map(|member| member.name.clone()),
+            waits_for: if waits_for.is_empty() { others() } else { waits_for },
+            epoch: core.epoch().number,
+            version: core.applied(),
+            http: self.url.clone(),
+            data_dir: self.dir.path().to_owned(),
+            replication: core.config().map_or(Mode::SemiSync, |config| config.replication),
+            notes: self.notes.clone(),
+            took: self.begin.elapsed(),
+        }
+    }
+
     /// Reads that waited for a version.
     fn answer_later(&mut self, now: Now) -> Result<(), NodeError> {
         if self.later.is_empty() {

@@ -90,9 +90,9 @@ impl Cluster {
         self.ok(number, &["apply", "user_put", "--data", &data, "--json"]).json()
     }
 
-    /// Both logs are whole and equal.
+    /// The log of one node is whole, and equal to what the other one says of its own.
     pub(crate) fn are_equal(&self, one: usize, other: usize) {
-        let (dir, other) = (format!("n{one}"), format!("n{other}"));
+        let (dir, other) = (format!("n{one}"), self.url(other));
         let lines = self.home.ok(&["log", "verify", "-D", &dir, "--against", &other, "--json"]).lines();
         assert!(lines.iter().any(|line| line["code"] == "equal"), "{lines:#?}");
     }
