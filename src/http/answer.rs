@@ -66,7 +66,7 @@ impl<'o> Answer<'o> {
 
     /// Fields that were prepared for many answers, each with its CRLF.
     pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
-        debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"));
+        assert!(lines.is_empty() || lines.ends_with(b"\r\n"));
         self.out.extend_from_slice(lines);
         self
     }
@@ -261,11 +261,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
 pub(super) fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    out.extend(value.bytes().map(|byte| if byte < 0x20 || byte == 0x7f { b'?' } else { byte }));
+    let start = out.len();
+    out.extend_from_slice(value.as_bytes());
+    out[start..].iter_mut().filter(|byte| **byte < 0x20 || **byte == 0x7f).for_each(|byte| *byte = b'?');
     out.extend_from_slice(b"\r\n");
 }
 
-pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0_u8; 20];
     let mut place = digits.len();
     loop {

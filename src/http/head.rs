@@ -26,6 +26,10 @@ impl Span {
         Self { start: fits(start), len: fits(len) }
     }
 
+    pub(super) fn len(self) -> usize {
+        usize::from(self.len)
+    }
+
     /// The text there; empty if there is none.
     pub(super) fn of(self, head: &str) -> &str {
         let start = usize::from(self.start);

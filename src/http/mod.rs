@@ -53,6 +53,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answer::push_number;
 pub use answer::{Answer, Reply, Stream, http_date, sse_comment, sse_event, write_continue};
 pub use client::{Event, ResponseError, ResponseHead, ResponseReader, write_request};
 pub use connection::{Connection, Expired, Next, READ_AHEAD_BYTES};

@@ -52,17 +52,25 @@ impl<'a> Request<'a> {
 
     /// The value of the first field of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.values(name).next()
     }
 
     /// The value of the only field of that name. For what decides about rights or identity: two would be read
     /// differently by two readers.
     pub fn only_header(&self, name: &str) -> Result<Option<&'a str>, Problem> {
-        let mut values = self.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let mut values = self.values(name);
         match (values.next(), values.next()) {
             (first, None) => Ok(first),
             (_, Some(_)) => Err(bad(&format!("more than one {name}"))),
         }
+    }
+
+    /// The values of the fields of that name, in order. Asked often: a name of another length is not looked at.
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let head = self.head;
+        let named =
+            move |field: &&Field| field.name.len() == name.len() && field.name.of(head).eq_ignore_ascii_case(name);
+        self.fields.iter().filter(named).map(move |field| field.value.of(head))
     }
 
     /// Every field, in order, as name and value.

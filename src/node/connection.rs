@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -32,7 +33,7 @@ const LINGER_READS: usize = 16;
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     pub(super) reply: Reply,
-    pub(super) id: Box<str>,
+    pub(super) id: Arc<str>,
 }
 
 /// A request that was read and whose answer has not left for `out`.

@@ -34,7 +34,8 @@ pub(super) struct Locks {
     /// Those before the gate, in order.
     gate: VecDeque<Ticket>,
     queues: HashMap<Box<str>, VecDeque<Place>>,
-    tickets: HashMap<Ticket, Claim>,
+    /// By ticket: tickets are small numbers that are used again.
+    claims: Vec<Option<Claim>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,10 @@ struct Claim {
 impl Locks {
     /// Asks for everything at once. Whoever holds all it asked for is pushed to `granted`.
     pub(super) fn enter(&mut self, ticket: Ticket, resources: Resources, granted: &mut Vec<Ticket>) {
-        let previous = self.tickets.insert(ticket, Claim { resources, missing: None });
+        if self.claims.len() <= ticket {
+            self.claims.resize_with(ticket + 1, || None);
+        }
+        let previous = self.claims[ticket].replace(Claim { resources, missing: None });
         assert!(previous.is_none(), "ticket {ticket} entered twice");
         self.gate.push_back(ticket);
         self.open_gate(granted);
@@ -62,7 +66,7 @@ impl Locks {
 
     /// Gives back everything that the ticket holds or waits for.
     pub(super) fn leave(&mut self, ticket: Ticket, granted: &mut Vec<Ticket>) {
-        let Some(claim) = self.tickets.remove(&ticket) else { return };
+        let Some(claim) = self.claims.get_mut(ticket).and_then(Option::take) else { return };
         if claim.missing.is_none() {
             self.gate.retain(|waiting| *waiting != ticket);
         } else {
@@ -79,12 +83,13 @@ impl Locks {
 
     /// How many wait, before the gate or behind it.
     pub(super) fn waiting(&self) -> usize {
-        self.tickets.values().filter(|claim| claim.missing != Some(0)).count()
+        self.claims.iter().flatten().filter(|claim| claim.missing != Some(0)).count()
     }
 
     fn open_gate(&mut self, granted: &mut Vec<Ticket>) {
         while let Some(&ticket) = self.gate.front() {
-            let must_be_alone = matches!(self.tickets[&ticket].resources, Resources::Alone);
+            let claim = self.claims[ticket].as_ref().expect("whoever waits at the gate has a claim");
+            let must_be_alone = claim.resources == Resources::Alone;
             if self.alone.is_some() || (must_be_alone && self.inside > 0) {
                 return;
             }
@@ -98,7 +103,7 @@ impl Locks {
     }
 
     fn pass(&mut self, ticket: Ticket, granted: &mut Vec<Ticket>) {
-        let claim = self.tickets.get_mut(&ticket).expect("whoever passes the gate has a claim");
+        let claim = self.claims[ticket].as_mut().expect("whoever passes the gate has a claim");
         let mut missing = 0;
         if let Resources::Keys(resources) = &mut claim.resources {
             merge(resources);
@@ -135,7 +140,7 @@ impl Locks {
             }
             if !place.granted {
                 place.granted = true;
-                let claim = self.tickets.get_mut(&place.ticket).expect("whoever waits has a claim");
+                let claim = self.claims[place.ticket].as_mut().expect("whoever waits has a claim");
                 let missing = claim.missing.as_mut().expect("whoever waits in a queue passed the gate");
                 *missing -= 1;
                 if *missing == 0 {
@@ -250,6 +255,6 @@ mod tests {
             locks.leave(ticket, &mut granted);
             left += 1;
         }
-        assert_eq!((left, locks.inside, locks.queues.len(), locks.tickets.len()), (300, 0, 0, 0));
+        assert_eq!((left, locks.inside, locks.queues.len(), locks.claims.iter().flatten().count()), (300, 0, 0, 0));
     }
 }

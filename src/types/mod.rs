@@ -45,14 +45,21 @@ macro_rules! hex_id {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub [u8; $len]);
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl $name {
+            /// The text, as bytes.
+            pub fn hex(&self) -> [u8; $len * 2] {
                 let mut text = [0_u8; $len * 2];
                 for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
                     pair[0] = HEX[usize::from(byte >> 4)];
                     pair[1] = HEX[usize::from(byte & 15)];
                 }
-                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+                text
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(std::str::from_utf8(&self.hex()).map_err(|_| fmt::Error)?)
             }
         }
 

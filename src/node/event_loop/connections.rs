@@ -203,7 +203,7 @@ impl Node {
                     later: &mut self.later,
                     rescue_dir: &self.rescue_dir,
                 };
-                Step::Handled(routes::handle(&mut desk, &request, to, &exchange.id), exchange)
+                Step::Handled(routes::handle(&mut desk, &request, to, exchange.clone()), exchange)
             }
         };
         for (to, task) in tasks {
@@ -586,9 +586,9 @@ impl Node {
         &self.common
     }
 
-    fn next_id(&mut self) -> Box<str> {
+    fn next_id(&mut self) -> Arc<str> {
         self.request_count += 1;
-        format!("{}-{:x}", self.request_prefix, self.request_count).into()
+        own_id(&self.request_prefix, self.request_count)
     }
 
     fn body(&mut self, exchange: &Exchange, body: &Body) -> Vec<u8> {
@@ -670,13 +670,21 @@ impl Node {
 }
 
 /// The client's own id for its request, when it is harmless, else one of ours.
-fn request_id(request: &http::Request<'_>, prefix: &str, count: u64) -> Box<str> {
+fn request_id(request: &http::Request<'_>, prefix: &str, count: u64) -> Arc<str> {
     let good = |id: &&str| {
         (1..=64).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
     };
     match request.header("X-Request-Id").filter(good) {
         Some(id) => id.into(),
-        None => format!("{prefix}-{count:x}").into(),
+        None => own_id(prefix, count),
     }
+}
+
+fn own_id(prefix: &str, count: u64) -> Arc<str> {
+    use std::fmt::Write;
+    let mut id = String::with_capacity(prefix.len() + 17);
+    id.push_str(prefix);
+    write!(id, "-{count:x}").expect("writing to memory cannot fail");
+    id.into()
 }

@@ -133,8 +133,7 @@ const PATHS: &[(&str, &str, &str)] = &[
 ];
 
 /// Answers one request, or takes it in.
-pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, id: &str) -> Outcome {
-    let exchange = Exchange { reply: request.reply(), id: id.into() };
+pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
     let path = request.path;
     let open = matches!(path, "/healthz" | "/readyz");
     let caller = match desk.tokens.caller(request.only_header("Authorization")?, request.only_header("X-Api-Key")?) {

@@ -2,7 +2,7 @@
 
 use super::{Batch, Body, Desk, Exchange, Handled, Outcome, Request, Slot, deadline};
 use crate::error::{Code, Problem};
-use crate::http::{Media, require_json};
+use crate::http::{Media, push_number, require_json};
 use crate::limits::{KEY_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::node::auth::{Caller, Scope};
 use crate::node::engine::{Applied, ReplyTo, Submission};
@@ -198,22 +198,25 @@ pub(in crate::node) fn operation_json<'a>(
     acks: impl Iterator<Item = &'a str>,
     out: &mut Vec<u8>,
 ) {
-    use std::io::Write;
     let Applied { version, epoch, hash, result, replayed, .. } = applied;
     let result = result.as_deref().unwrap_or("null");
-    let written = write!(
-        out,
-        "{{\"data\":{{\"version\":{version},\"epoch\":{epoch},\"hash\":\"{hash}\",\"durability\":\"{durability}\",\
-         \"acks\":["
-    );
-    written.expect("writing to memory cannot fail");
+    out.extend_from_slice(b"{\"data\":{\"version\":");
+    push_number(out, *version);
+    out.extend_from_slice(b",\"epoch\":");
+    push_number(out, *epoch);
+    out.extend_from_slice(b",\"hash\":\"");
+    out.extend_from_slice(&hash.hex());
+    out.extend_from_slice(b"\",\"durability\":\"");
+    out.extend_from_slice(durability.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"acks\":[");
     for (index, name) in acks.enumerate() {
         out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
         out.extend_from_slice(name.as_bytes());
         out.push(b'"');
     }
-    let written = write!(out, "],\"result\":{result},\"replayed\":{replayed}}}}}");
-    written.expect("writing to memory cannot fail");
+    out.extend_from_slice(b"],\"result\":");
+    out.extend_from_slice(result.as_bytes());
+    out.extend_from_slice(if *replayed { b",\"replayed\":true}}" } else { b",\"replayed\":false}}" });
 }
 
 /// The problem of an operation that is in the log, and that apply found to fail.

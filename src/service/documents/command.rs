@@ -68,15 +68,10 @@ impl<'a> Command<'a> {
 }
 
 fn split_method(method: &str) -> Option<(&str, Action)> {
-    let (kind, suffix) = method.rsplit_once('_')?;
-    let action = match suffix {
-        "create" => Action::Create,
-        "update" => Action::Update,
-        "put" => Action::Put,
-        "delete" => Action::Delete,
-        _ => return None,
-    };
-    is_type(kind).then_some((kind, action))
+    const SUFFIXES: [(&str, Action); 4] =
+        [("_create", Action::Create), ("_update", Action::Update), ("_put", Action::Put), ("_delete", Action::Delete)];
+    let split = |(suffix, action)| method.strip_suffix(suffix).map(|kind| (kind, action));
+    SUFFIXES.into_iter().find_map(split).filter(|(kind, _)| is_type(kind))
 }
 
 /// `[a-z][a-z0-9_]{0,62}`.

@@ -42,7 +42,7 @@ impl Documents {
     fn keys(&self, write: &Write<'_>) -> Resources {
         let mut keys = Vec::with_capacity(4);
         if let Some(id) = &write.id {
-            keys.push(Resource::exclusive(format!("{}/{id}", write.kind)));
+            keys.push(Resource::exclusive([write.kind, "/", id].concat()));
         }
         if let Some(schema) = self.state.schema(write.kind).filter(|_| write.action != Action::Delete) {
             for field in &schema.unique {
