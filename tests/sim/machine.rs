@@ -33,6 +33,8 @@ pub struct Machine {
     pub retired: bool,
     pub sync: Time,
     pub slow_until: Time,
+    /// The log finishes no sync.
+    pub stuck: bool,
     /// Speed of its clock, in thousandths.
     pub rate: u64,
 }
@@ -52,7 +54,6 @@ pub struct Truth {
 #[derive(Debug, Clone)]
 pub struct Waiter {
     pub request: Request,
-    pub replayed: bool,
 }
 
 /// A start of the node.
@@ -159,6 +160,7 @@ impl Machine {
             retired: false,
             sync: options.sync,
             slow_until: 0,
+            stuck: false,
             rate: 1000,
         }
     }
@@ -181,7 +183,8 @@ impl Machine {
         now: Time,
     ) -> Result<Vec<Arc<Record>>, String> {
         self.boots += 1;
-        let Opened { writer, sealer, report } = disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
+        let Opened { writer, sealer, report } =
+            disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
         let (standing_file, standing) = StandingFile::open(&self.vfs)?;
         let head = report.head.version;
         let truth = &mut self.truth;
@@ -268,10 +271,7 @@ fn switch_off(mut core: Replication, off: Option<Rule>) -> Replication {
 }
 
 /// The epochs of a log, and the configurations that may be in force in it.
-pub fn read_history(
-    entries: &[Arc<Record>],
-    committed: Version,
-) -> (Vec<EpochStart>, Vec<(Version, ClusterConfig)>) {
+pub fn read_history(entries: &[Arc<Record>], committed: Version) -> (Vec<EpochStart>, Vec<(Version, ClusterConfig)>) {
     let mut history: Vec<EpochStart> = Vec::new();
     let mut configs: Vec<(Version, ClusterConfig)> = Vec::new();
     let mut last: Option<Epoch> = None;

@@ -18,13 +18,11 @@ pub struct Operator {
     added: usize,
     forces: u64,
     pub refused: Vec<NotPromoted>,
-    /// Since when no node is an open primary.
-    pub without_primary: Option<Time>,
 }
 
 impl Operator {
     pub fn new(random: Random) -> Self {
-        Self { random, next_request: 1, added: 0, forces: 0, refused: Vec::new(), without_primary: None }
+        Self { random, next_request: 1, added: 0, forces: 0, refused: Vec::new() }
     }
 
     pub fn answered(&mut self, _: u64, result: Result<(), NotPromoted>) {
@@ -41,7 +39,9 @@ impl World {
     /// The machine whose process is an open primary of the highest epoch.
     pub fn primary(&self) -> Option<usize> {
         let open = |machine: &Machine| machine.process.as_ref().filter(|p| p.core.is_open()).map(|p| p.core.epoch());
-        (0..self.machines.len()).filter(|place| open(&self.machines[*place]).is_some()).max_by_key(|place| open(&self.machines[*place]))
+        (0..self.machines.len())
+            .filter(|place| open(&self.machines[*place]).is_some())
+            .max_by_key(|place| open(&self.machines[*place]))
     }
 
     pub fn operate(&mut self) {
@@ -93,7 +93,9 @@ impl World {
         let Some(machine) = self.primary() else { return };
         let random = &mut self.operator.random;
         let asked = match random.below(3) {
-            0 => Asked { replication: Some(random.pick(&[Mode::Sync, Mode::SemiSync, Mode::Async])), ..Asked::default() },
+            0 => {
+                Asked { replication: Some(random.pick(&[Mode::Sync, Mode::SemiSync, Mode::Async])), ..Asked::default() }
+            }
             1 => Asked { min_replicas: Some(random.pick(&[1, 2])), ..Asked::default() },
             _ => Asked { sync_timeout_ms: Some(random.pick(&[200, 700])), ..Asked::default() },
         };
@@ -117,7 +119,8 @@ impl World {
 
     fn remove_member(&mut self, victim: usize) {
         let Some(machine) = self.primary() else { return };
-        let members = self.machines[machine].process.as_ref().and_then(|p| p.core.config()).map_or(0, |c| c.members.len());
+        let members =
+            self.machines[machine].process.as_ref().and_then(|p| p.core.config()).map_or(0, |c| c.members.len());
         if members <= 2 || victim == machine {
             return;
         }

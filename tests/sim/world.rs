@@ -243,7 +243,9 @@ impl World {
         let (options, off, now) = (self.options.clone(), self.off, self.now);
         self.note(|| format!("n{machine} starts"));
         match self.machines[machine].start(machine, &options, asked, off, now) {
-            Err(found) if found.contains("injected") || found.contains("no storage space") => self.after(50_000, Event::Start { machine }),
+            Err(found) if found.contains("injected") || found.contains("no storage space") => {
+                self.after(50_000, Event::Start { machine })
+            }
             Err(found) => self.finding = Some(Finding::new("I8", found)),
             Ok(lost) => {
                 if !lost.is_empty() {
@@ -263,8 +265,7 @@ impl World {
         let mut wanted: Vec<usize> =
             process.core.to_dial().iter().filter_map(|member| member.url.parse().ok()).collect();
         let views = process.core.peers();
-        let connected =
-            |place: usize| views.iter().any(|view| view.connected && view.member.url == place.to_string());
+        let connected = |place: usize| views.iter().any(|view| view.connected && view.member.url == place.to_string());
         wanted.extend(self.machines[machine].addresses.iter().filter(|place| !connected(**place)));
         wanted.sort_unstable();
         wanted.dedup();
@@ -291,7 +292,8 @@ impl World {
 
     fn dial(&mut self, from: usize, to: usize) {
         let boot = self.machines[from].process.as_ref().map_or(0, |process| process.boot);
-        let blocked = self.network.blocked_until(from, to, self.now).max(self.network.blocked_until(to, from, self.now));
+        let blocked =
+            self.network.blocked_until(from, to, self.now).max(self.network.blocked_until(to, from, self.now));
         let target = self.machines[to].process.as_ref().filter(|process| !process.failed).map(|process| process.boot);
         let Some(process) = &mut self.machines[from].process else { return };
         let Some(dial) = process.dials.get_mut(&to) else { return };

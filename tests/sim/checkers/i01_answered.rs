@@ -18,7 +18,9 @@ impl Checker for Answered {
                     answer.op, answer.durability, answer.version, answer.term
                 ))
             }
-            Fact::Cut { machine, records } | Fact::Rewound { machine, records, .. } | Fact::Lost { machine, records } => {
+            Fact::Cut { machine, records }
+            | Fact::Rewound { machine, records, .. }
+            | Fact::Lost { machine, records } => {
                 let answers = records.iter().filter_map(|record| {
                     let places = past.by_version.get(&record.version)?;
                     places.iter().map(|place| &past.answers[*place]).find(|answer| answer.hash == record.hash)

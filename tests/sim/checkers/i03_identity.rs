@@ -19,7 +19,8 @@ impl Checker for Identity {
                 // What was sealed may have been taken back within the same event.
                 let record = machines[*machine].truth.at(*version)?;
                 let known = self.known.entry((record.epoch, *version)).or_insert(record.hash);
-                (*known != record.hash).then(|| format!("two records v{version} of {}, one on n{machine}", record.epoch))
+                (*known != record.hash)
+                    .then(|| format!("two records v{version} of {}, one on n{machine}", record.epoch))
             }
             Fact::Rewound { records, machine, own: true } => {
                 for record in records {

@@ -20,9 +20,13 @@ impl Checker for Set {
                 let waits = config.replication != Mode::Async && config.ack != AckLevel::Received;
                 let epoch = process.core.epoch();
                 // Another configuration may have been in force until this very commit.
-                let changed = machine.truth.entries.iter().rev().take(64).any(|record| {
-                    record.epoch == epoch && record.operation.method.as_ref() == "rig_config"
-                });
+                let changed = machine
+                    .truth
+                    .entries
+                    .iter()
+                    .rev()
+                    .take(64)
+                    .any(|record| record.epoch == epoch && record.operation.method.as_ref() == "rig_config");
                 if !waits || changed || !process.core.is_open() || past.force > epoch || epoch.owner != machine.id {
                     return None;
                 }

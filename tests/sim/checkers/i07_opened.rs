@@ -21,7 +21,12 @@ impl Checker for Opened {
             Fact::Opened { machine, epoch } => {
                 let place = *machine;
                 let machine = &machines[place];
-                let own = machine.truth.entries.iter().rev().find(|record| record.operation.method.as_ref() == "rig_epoch")?;
+                let own = machine
+                    .truth
+                    .entries
+                    .iter()
+                    .rev()
+                    .find(|record| record.operation.method.as_ref() == "rig_epoch")?;
                 let config = control_of(own)?.config;
                 if config.replication == Mode::Async || config.ack == AckLevel::Received || past.force > *epoch {
                     return None;

@@ -21,8 +21,7 @@ pub fn nothing_is_gone(past: &Past, machines: &[Machine]) -> Option<String> {
     let kept = |answer: &super::Answer| {
         machines.iter().any(|machine| {
             let truth = &machine.truth;
-            truth.holds(answer.version, &answer.hash)
-                || truth.rescued.iter().any(|record| record.hash == answer.hash)
+            truth.holds(answer.version, &answer.hash) || truth.rescued.iter().any(|record| record.hash == answer.hash)
         })
     };
     let gone = past.answers.iter().find(|answer| !kept(answer))?;

@@ -30,15 +30,27 @@ pub use record::{Answer, Past};
 /// Something that happened, as the driver has seen it.
 #[derive(Debug, Clone)]
 pub enum Fact {
-    Started { machine: usize },
+    Started {
+        machine: usize,
+    },
     /// A record has its place in a log; `own` when this node made it.
-    Sealed { machine: usize, version: Version, own: bool },
-    Durable { machine: usize },
-    /// A standing is durable.
-    Stood { machine: usize },
-    Committed { machine: usize, upto: Version },
-    Applied { machine: usize, upto: Version },
-    Opened { machine: usize, epoch: Epoch },
+    Sealed {
+        machine: usize,
+        version: Version,
+        own: bool,
+    },
+    Committed {
+        machine: usize,
+        upto: Version,
+    },
+    Applied {
+        machine: usize,
+        upto: Version,
+    },
+    Opened {
+        machine: usize,
+        epoch: Epoch,
+    },
     /// 200; `term` is the epoch that is open there.
     Answered {
         machine: usize,
@@ -46,17 +58,33 @@ pub enum Fact {
         version: Version,
         durability: Durability,
         term: Option<Epoch>,
-        replayed: bool,
     },
     /// 503 or 507, by a node that is no replica; whether its epoch was open.
-    Refused { machine: usize, request: Request, open: bool },
-    Said { machine: usize, message: Message },
+    Refused {
+        machine: usize,
+        request: Request,
+        open: bool,
+    },
+    Said {
+        machine: usize,
+        message: Message,
+    },
     /// Cut off on purpose, to follow another primary.
-    Cut { machine: usize, records: Vec<Arc<Record>> },
+    Cut {
+        machine: usize,
+        records: Vec<Arc<Record>>,
+    },
     /// Taken back for want of room; `own` when they are of this node's term.
-    Rewound { machine: usize, records: Vec<Arc<Record>>, own: bool },
+    Rewound {
+        machine: usize,
+        records: Vec<Arc<Record>>,
+        own: bool,
+    },
     /// Gone in a crash.
-    Lost { machine: usize, records: Vec<Arc<Record>> },
+    Lost {
+        machine: usize,
+        records: Vec<Arc<Record>>,
+    },
 }
 
 /// A broken invariant.
