@@ -100,7 +100,9 @@ impl Source<'_> {
             }
             let (before, next) = next?;
             let meets = start == all.end && (before.version, before.hash) == (all.head.version, all.head.hash);
-            if meets && next.first.is_none_or(|first| first >= all.head.epoch) {
+            // A stretch that fails at its first record did not know the epoch before it: that is walked again.
+            let knows = next.first.map_or(start == SEGMENT_HEADER_BYTES, |first| first >= all.head.epoch);
+            if meets && knows {
                 all.append(next);
             } else {
                 break;

@@ -38,7 +38,8 @@ fn any_append() -> impl Strategy<Value = Append> {
 }
 
 fn any_hello() -> impl Strategy<Value = Hello> {
-    let member = (any_id(), "[a-zA-Z0-9._-]{1,64}", "\\PC{1,40}").prop_map(|(id, name, url)| Member { id, name, url });
+    let member =
+        (any_id(), "[a-zA-Z0-9._-]{1,64}", "[!#-\\[\\]-~]{1,40}").prop_map(|(id, name, url)| Member { id, name, url });
     let role = prop_oneof![Just(Role::Primary), Just(Role::Replica)];
     let versions = (any::<u64>(), any::<u64>());
     (member, any::<u64>(), role, any_epoch(), versions, any_history(), any::<bool>()).prop_map(

@@ -152,7 +152,7 @@ impl Replication {
         let live = self.live_primary();
         let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
         let answer = match &mut self.part {
-            Part::Primary(primary) if !(primary.split_brain && force) => Ok(()),
+            Part::Primary(primary) if !(primary.disputed && force) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
             Part::Candidate(candidate) if candidate.request().is_some() => Err(NotPromoted::Busy),
             Part::Candidate(_) if force && has_cluster => return self.force_epoch(request, None, out),
@@ -287,7 +287,9 @@ impl Replication {
         let (request, force) = (wish.request, wish.force);
         let would: Vec<NodeId> = answers.iter().filter(|(_, answer)| answer.would).map(|(from, _)| *from).collect();
         let silent = linked.iter().map(|(_, id)| *id).filter(|id| answers.iter().all(|(from, _)| from != id)).collect();
-        let judged = self.judge(&would, self.log.configs.in_force().iter().map(|(_, config)| config));
+        let in_force = self.log.configs.in_force();
+        let from = if self.rules.hold(Rule::EveryConfigPromotes) { 0 } else { in_force.len().saturating_sub(1) };
+        let judged = self.judge(&would, in_force[from..].iter().map(|(_, config)| config));
         if let Some(replica) = self.replica_mut() {
             replica.wish = None;
         }
@@ -382,12 +384,16 @@ impl Replication {
             return self.close(link, Closing::Protocol, out);
         }
         let named = self.log.configs.name(from);
+        let committed = promised.committed;
+        let (head, history) = match self.peer(from) {
+            Some(peer) if !self.rules.hold(Rule::PromisesFirst) => (peer.head, peer.history.clone()),
+            _ => (promised.head, history),
+        };
         let Some(candidate) = self.candidate_mut() else { return };
         if promised.epoch != candidate.epoch || !matches!(candidate.stage, Stage::Promising) || !named {
             return;
         }
         candidate.promises.retain(|promise| promise.from != from);
-        let (head, committed) = (promised.head, promised.committed);
         candidate.promises.push(Promise { from, head, committed, history });
     }
 
@@ -442,7 +448,7 @@ impl Replication {
         };
         match choice {
             Choice::Open(epoch) => {
-                self.begin_ballot(Purpose::Restart, epoch, None, out);
+                self.begin_ballot(Purpose::Restart, self.numbered(epoch), None, out);
             }
             Choice::Reopen(epoch) => self.begin_ballot(Purpose::Reopen, self.numbered(epoch), None, out),
             Choice::Promote(epoch) => self.begin_ballot(Purpose::Again, epoch, None, out),
@@ -524,14 +530,19 @@ impl Replication {
         let own = rank(&self.log.history, self.log.durable);
         let most_advanced = self.rules.hold(Rule::MostAdvancedLog);
         let Part::Candidate(candidate) = &mut self.part else { return };
-        let best = candidate.promises.iter().max_by_key(|promise| rank(&promise.history, promise.head));
+        // Of two stories the operator has named this node's the winner: what is decided here is not given up for another.
+        let (log, forced) = (&self.log, candidate.is_forced());
+        let fits = |promise: &&Promise| {
+            !forced || log.history.common(log.durable, &promise.history, promise.head) >= log.committed
+        };
+        let best = candidate.promises.iter().filter(fits).max_by_key(|promise| rank(&promise.history, promise.head));
         let best = best.filter(|best| most_advanced && rank(&best.history, best.head) > own);
         let Some(best) = best else {
             return self.stand(out);
         };
         let (from, target, epoch) = (best.from, best.head, candidate.epoch);
         let common = self.log.history.common(self.log.durable, &best.history, best.head);
-        if common < self.log.committed && !candidate.is_forced() {
+        if common < self.log.committed {
             // Nobody's rules allow that: it is for the operator to look at.
             return self.give_up(NotPromoted::NotReady, out);
         }
@@ -627,7 +638,10 @@ impl Replication {
             _ => self.first_set(&promised, without),
         };
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
-        self.want(Standing { promised: epoch, primary: true, set, alone_from }, out);
+        // A restart goes on with the term, however it was begun.
+        let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced;
+        let standing = Standing { promised: epoch, primary: true, forced: forced || goes_on, set, alone_from };
+        self.want(standing, out);
     }
 
     /// The in-sync set of a new epoch: every member, but for those that were not reached and that nothing demands.
@@ -652,7 +666,7 @@ impl Replication {
         }
         let epoch = candidate.epoch;
         let reached = candidate.promises.iter().map(|promise| promise.from).collect();
-        let (forced, request, without) = (candidate.is_forced(), candidate.request(), candidate.without);
+        let (forced, request, without) = (self.recorded.forced, candidate.request(), candidate.without);
         let newest = self.log.configs.newest().cloned();
         let mut config = newest.unwrap_or_else(|| self.asked.applied_to(&ClusterConfig::first(self.me.clone())));
         config.members.retain(|member| Some(member.id) != without);
@@ -670,6 +684,7 @@ impl Replication {
             unacknowledged: Default::default(),
             reached,
             split_brain: false,
+            disputed: false,
             change_at: 0,
             request,
             removing: None,

@@ -15,7 +15,7 @@
 
 use super::machine::{Part, Replication};
 use super::rules::Rule;
-use super::{Event, Output, Outputs, Standing, Time};
+use super::{ClusterConfig, Event, Output, Outputs, Standing, Time};
 use crate::types::{AckLevel, Durability, Mode, NodeId, Version};
 
 /// A member this close behind the commit position is required from then on.
@@ -84,12 +84,23 @@ impl Replication {
     /// Whether the recorded set obeys every configuration that may be in force.
     pub(super) fn set_is_enough(&self) -> bool {
         // The first replica is added by a record that the primary alone commits.
-        let first = self.log.configs.oldest().is_some_and(|config| config.replicas() == 0);
+        let first = self.binding().first().is_some_and(|(_, config)| config.replicas() == 0);
         first || !self.rules.hold(Rule::MinReplicas) || self.all_allow(&self.recorded.set)
     }
 
-    pub(super) fn all_allow(&self, others: &[NodeId]) -> bool {
+    /// The configurations that a primary obeys: all that may be in force, or in a term that was opened by force those
+    /// from its own record on.
+    fn binding(&self) -> &[(Version, ClusterConfig)] {
         let in_force = self.log.configs.in_force();
+        let from = match &self.part {
+            Part::Primary(primary) if primary.forced && !primary.is_new() => primary.record,
+            _ => 0,
+        };
+        &in_force[in_force.partition_point(|(version, _)| *version < from)..]
+    }
+
+    pub(super) fn all_allow(&self, others: &[NodeId]) -> bool {
+        let in_force = self.binding();
         match (self.rules.hold(Rule::BothConfigs), in_force.last()) {
             (false, Some((_, newest))) => newest.allows_set(others),
             _ => in_force.iter().all(|(_, config)| config.allows_set(others)),
@@ -99,7 +110,7 @@ impl Replication {
     /// Replicas that the mode demands before an operation is taken, and how many of them answer; `None` when there are
     /// enough.
     pub(super) fn missing_replicas(&self) -> Option<(u32, u32)> {
-        let wanted = self.log.configs.in_force().iter().map(|(_, config)| config.replicas_wanted()).max().unwrap_or(0);
+        let wanted = self.binding().iter().map(|(_, config)| config.replicas_wanted()).max().unwrap_or(0);
         if wanted == 0 || !self.rules.hold(Rule::MinReplicas) {
             return None;
         }

@@ -205,6 +205,9 @@ impl Replication {
             self.ticked = self.now;
             self.close_silent(out);
             self.signs_of_life(out);
+            if !self.rules.hold(Rule::NoRollbackByTimer) {
+                self.roll_back(out);
+            }
         }
         self.tell_commit(out);
     }

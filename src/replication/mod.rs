@@ -267,6 +267,8 @@ pub struct Standing {
     pub promised: Epoch,
     /// Whether `promised` is this node's own term.
     pub primary: bool,
+    /// Whether the operator has opened that term by force: its own record may not say so yet.
+    pub forced: bool,
     /// The other members of the in-sync set of that term, in order of their identity.
     pub set: Vec<NodeId>,
     /// Since which version answers rest on fewer nodes than the log names.

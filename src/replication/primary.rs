@@ -46,6 +46,8 @@ pub(super) struct Primary {
     /// Members that promised this epoch.
     pub(super) reached: Vec<NodeId>,
     pub(super) split_brain: bool,
+    /// Some member holds another story.
+    pub(super) disputed: bool,
     /// A change of the configuration that found no room is tried again then.
     pub(super) change_at: Time,
     /// The operator waits to hear that this node is primary.
@@ -362,6 +364,14 @@ impl Replication {
         }
     }
 
+    /// Canary: what a timer must never do.
+    pub(super) fn roll_back(&mut self, out: &mut Outputs) {
+        let waits = self.log.appended > self.log.committed && self.log.durable == self.log.appended;
+        if waits && matches!(self.part, Part::Primary(_)) && self.missing_replicas().is_some() {
+            out.push(Output::Rewind { to: self.log.committed });
+        }
+    }
+
     fn rewind(&mut self, last: Version, out: &mut Outputs) {
         self.log.appended = last;
         self.log.history.cut(last);
@@ -373,11 +383,13 @@ impl Replication {
     /// Two sides have written: nothing more is taken until the operator names the winner.
     pub(super) fn on_split_brain(&mut self, epoch: Epoch, out: &mut Outputs) {
         let outside_sync = self.log.configs.in_force().iter().any(|(_, config)| config.replication != Mode::Sync);
-        if let Part::Primary(primary) = &mut self.part
-            && primary.epoch == epoch
-            && outside_sync
-            && !std::mem::replace(&mut primary.split_brain, true)
-        {
+        let Part::Primary(primary) = &mut self.part else { return };
+        if primary.epoch != epoch {
+            return;
+        }
+        // In `sync` this side has enough members to go on; the operator may still name it the winner.
+        primary.disputed = true;
+        if outside_sync && !std::mem::replace(&mut primary.split_brain, true) {
             out.push(Output::Event(Event::SplitBrain));
         }
     }

@@ -10,7 +10,8 @@
 //! 1. Nothing is cut that the primary's log has too: the common place is found anew from both histories, whatever the
 //!    primary believes this log to be.
 //! 2. What is known to be committed is cut only for a log in which a later epoch was opened by force.
-//! 3. Outside `sync` a tail of an epoch that the primary's log does not know is cut only for a forced epoch.
+//! 3. Outside `sync`, or where it holds what was decided, a tail of an epoch that the primary's log does not know is cut
+//!    only for a forced epoch.
 //! 4. An acknowledgement tells what this disk holds, in the epoch that is followed.
 //!
 //! # Not here
@@ -111,6 +112,10 @@ impl Replication {
             return self.close(link, Closing::Protocol, out);
         }
         if follow.epoch < promised && self.rules.hold(Rule::LowerEpochRefused) {
+            if self.recorded.promised <= follow.epoch {
+                // The higher epoch may not be spoken of yet: the next hello tells it.
+                return self.close(link, Closing::Again, out);
+            }
             let refused = Refused { promised: self.recorded.promised, why: RefusedWhy::Fenced };
             return self.send(link, Message::Refused(refused), out);
         }
@@ -224,16 +229,16 @@ impl Replication {
             theirs.starts().iter().filter(same).any(|start| start.forced)
         };
         let forced_since = theirs.starts().iter().any(|start| start.forced && start.first > common);
-        if common < self.log.committed && !forced_since {
-            return Verdict::Diverged;
-        }
         let outside = |config: &ClusterConfig| config.replication != Mode::Sync;
         let outside_sync = follow.outside_sync || self.log.configs.in_force().iter().any(|(_, config)| outside(config));
         let unknown = self.log.history.behind(common).any(|start| !theirs.has_term(start.epoch));
-        if outside_sync && unknown && !term_forced(follow.epoch) && self.rules.hold(Rule::StopOnSplitBrain) {
-            return Verdict::SplitBrain;
+        let decided = common < self.log.committed && !forced_since;
+        let stops = (outside_sync || decided) && !term_forced(follow.epoch) && self.rules.hold(Rule::StopOnSplitBrain);
+        match (unknown && stops, decided) {
+            (true, _) => Verdict::SplitBrain,
+            (false, true) => Verdict::Diverged,
+            (false, false) => Verdict::Cut,
         }
-        Verdict::Cut
     }
 
     fn diverge(&mut self, link: Link, at: Version, out: &mut Outputs) {

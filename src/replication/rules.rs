@@ -61,6 +61,39 @@ pub enum Rule {
     HashCompared,
 }
 
+#[cfg(feature = "canary")]
+impl Rule {
+    /// Every rule.
+    pub const ALL: &'static [Rule] = &[
+        Rule::PromotionQuorum,
+        Rule::PromisesFirst,
+        Rule::MostAdvancedLog,
+        Rule::EpochBeforeVersion,
+        Rule::LowerEpochRefused,
+        Rule::PromiseDurable,
+        Rule::EpochRecordFirst,
+        Rule::MinReplicas,
+        Rule::ReplicaSync,
+        Rule::PrimarySync,
+        Rule::NewEpochAtRestart,
+        Rule::RestartQuorum,
+        Rule::KeepNumber,
+        Rule::CaughtUpBeforeCounted,
+        Rule::SetDurable,
+        Rule::AckEpoch,
+        Rule::AdoptedDurable,
+        Rule::ForceOutsideSync,
+        Rule::StopOnSplitBrain,
+        Rule::BothConfigs,
+        Rule::EveryConfigPromotes,
+        Rule::MemberCheck,
+        Rule::NoRollbackByTimer,
+        Rule::RescueFirst,
+        Rule::KeyFirst,
+        Rule::HashCompared,
+    ];
+}
+
 /// Rules that are switched off; none without the feature `canary`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rules {

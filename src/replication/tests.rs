@@ -38,7 +38,7 @@ fn step(core: &mut Replication, input: Input) -> Outputs {
 }
 
 fn standing(epoch: Epoch) -> Standing {
-    Standing { promised: epoch, primary: true, set: Vec::new(), alone_from: None }
+    Standing { promised: epoch, primary: true, ..Standing::default() }
 }
 
 /// A core whose epoch is open, with `rig_epoch` as version 1.

@@ -108,8 +108,9 @@ impl World {
                 if let Some(connection) = self.network.connections.get_mut(&link) {
                     connection.queues[end].clear();
                 }
-                // Now and then an end hears nothing of it, and finds out by silence.
-                if !self.striking.chance(200) {
+                // Now and then an end hears nothing of it, and finds out by silence; one that still dials always hears.
+                let told = self.network.connections.get(&link).is_some_and(|connection| connection.ends[end].told);
+                if !self.striking.chance(200) || !told {
                     self.put(link, end, Item::Closed);
                 }
             }
@@ -154,7 +155,8 @@ impl World {
         self.note(|| format!("n{machine} is killed"));
         let (told, promised) = (process.waiting, self.machines[machine].truth.standing.primary);
         for (link, end) in self.network.of(machine) {
-            let silent = self.striking.chance(300);
+            let told = self.network.connections.get(&link).is_some_and(|connection| connection.ends[1 - end].told);
+            let silent = self.striking.chance(300) && told;
             if !silent {
                 self.put(link, 1 - end, Item::Closed);
             }

@@ -33,6 +33,8 @@ pub struct Machine {
     pub retired: bool,
     pub sync: Time,
     pub slow_until: Time,
+    /// The log finishes no sync.
+    pub stuck: bool,
     /// Speed of its clock, in thousandths.
     pub rate: u64,
 }
@@ -52,7 +54,6 @@ pub struct Truth {
 #[derive(Debug, Clone)]
 pub struct Waiter {
     pub request: Request,
-    pub replayed: bool,
 }
 
 /// A start of the node.
@@ -159,6 +160,7 @@ impl Machine {
             retired: false,
             sync: options.sync,
             slow_until: 0,
+            stuck: false,
             rate: 1000,
         }
     }

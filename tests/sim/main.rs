@@ -7,8 +7,11 @@
 //! `RIG_SIM_SEEDS`, `RIG_SIM_EVENTS`: how many seeds, of how many events. `RIG_SIM_SEED`: this one alone, with its
 //! trace. `RIG_SIM_SECONDS`: random seeds for so long. Seeds that once failed are in `seeds.txt`, with their story.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(unreachable_pub, reason = "nobody is outside of a test")]
 
+#[cfg(feature = "canary")]
+mod canary;
 mod checkers;
 mod disk;
 mod faults;
@@ -21,5 +24,6 @@ mod random;
 mod requests;
 mod run;
 mod seeds;
+mod story;
 mod workload;
 mod world;

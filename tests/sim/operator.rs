@@ -18,13 +18,11 @@ pub struct Operator {
     added: usize,
     forces: u64,
     pub refused: Vec<NotPromoted>,
-    /// Since when no node is an open primary.
-    pub without_primary: Option<Time>,
 }
 
 impl Operator {
     pub fn new(random: Random) -> Self {
-        Self { random, next_request: 1, added: 0, forces: 0, refused: Vec::new(), without_primary: None }
+        Self { random, next_request: 1, added: 0, forces: 0, refused: Vec::new() }
     }
 
     pub fn answered(&mut self, _: u64, result: Result<(), NotPromoted>) {

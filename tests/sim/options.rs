@@ -50,8 +50,11 @@ impl Options {
             sync_timeout_ms: Some(random.pick(&[200, 500, 1000])),
             ack: Some(ack),
         };
+        let storm = random.chance(150);
+        let machines = if storm { 3 } else { machines };
+        let asked = if storm { Asked { ack: Some(AckLevel::Durable), ..asked } } else { asked };
         let often = random.pick(&[20_000, 100_000, 400_000]);
-        Self {
+        let options = Self {
             machines,
             asked,
             clients: random.between(1, 6) as usize,
@@ -75,6 +78,34 @@ impl Options {
             modes: random.chance(300),
             members: random.chance(300),
             wipe: random.chance(100),
+        };
+        if storm { options.storm(mode) } else { options }
+    }
+
+    /// Three nodes, and promotions faster than anything settles: what needs several terms in a row comes up here.
+    fn storm(self, mode: Mode) -> Self {
+        let mode = if mode == Mode::Async { Mode::Sync } else { mode };
+        let asked = Asked { replication: Some(mode), min_replicas: Some(1), sync_timeout_ms: Some(200), ..self.asked };
+        Self {
+            asked,
+            clients: 3,
+            delay: 500,
+            sync: 1000,
+            request_timeout: 100_000,
+            faults: 30_000,
+            operator: 30_000,
+            crash: true,
+            cut: true,
+            one_way: true,
+            pause: false,
+            full: false,
+            bad_sync: false,
+            slow: false,
+            clocks: false,
+            modes: false,
+            members: false,
+            wipe: false,
+            ..self
         }
     }
 }

@@ -274,7 +274,7 @@ impl World {
     }
 
     fn write(&mut self, machine: usize) {
-        let delay = self.sync_time(machine);
+        let delay = if self.machines[machine].stuck { 1 << 40 } else { self.sync_time(machine) };
         let Some(process) = &mut self.machines[machine].process else { return };
         let (Some((batch, written)), Some(writer)) = (&mut process.writing, &mut process.writer) else { return };
         let boot = process.boot;
@@ -308,7 +308,6 @@ impl World {
         }
         process.writing = None;
         self.machines[machine].truth.durable = durable.version();
-        self.facts.push(Fact::Durable { machine });
         self.input(machine, Input::Synced(durable));
     }
 
@@ -349,7 +348,6 @@ impl World {
         if let Some(standing) = process.recording.take() {
             self.machines[machine].truth.standing = standing;
         }
-        self.facts.push(Fact::Stood { machine });
         self.input(machine, Input::Recorded);
     }
 
@@ -416,7 +414,11 @@ impl World {
 
     pub fn sync_time(&mut self, machine: usize) -> Time {
         let slow = self.machines[machine].slow_until > self.now;
-        let mean = self.machines[machine].sync * if slow { 100 } else { 1 };
+        let sync = self.machines[machine].sync;
+        if sync > 3_600_000_000 {
+            return sync;
+        }
+        let mean = sync * if slow { 100 } else { 1 };
         self.random.around(mean.min(2_000_000))
     }
 }

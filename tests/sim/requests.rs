@@ -36,7 +36,7 @@ impl World {
                 self.note(|| format!("n{machine} takes op {op} as v{} of {}", slot.version, slot.epoch));
                 let kind = Kind::Operation;
                 self.seal(machine, slot.version, slot.epoch, slot.commit_upto, kind, operation, Some((op, attempt)));
-                self.wait(machine, Some(slot.version), request, false);
+                self.wait(machine, Some(slot.version), request);
                 self.perform(machine);
             }
             Some(Output::Refuse(refusal)) => self.refuse_with(machine, request, refusal),
@@ -53,19 +53,19 @@ impl World {
         let Some(version) = process.keys.get(&request.op).copied() else { return false };
         let (open, applied) = (process.opened.is_some(), process.applied);
         if !open {
-            self.wait(machine, None, request.clone(), true);
+            self.wait(machine, None, request.clone());
         } else if version <= applied {
-            self.answer(machine, version, request, true);
+            self.answer(machine, version, request);
         } else {
-            self.wait(machine, Some(version), request.clone(), true);
+            self.wait(machine, Some(version), request.clone());
         }
         true
     }
 
-    fn wait(&mut self, machine: usize, version: Option<Version>, request: Request, replayed: bool) {
+    fn wait(&mut self, machine: usize, version: Option<Version>, request: Request) {
         let Some(process) = &mut self.machines[machine].process else { return };
         let (boot, attempt, deadline) = (process.boot, request.attempt, request.deadline);
-        let waiter = Waiter { request, replayed };
+        let waiter = Waiter { request };
         match version {
             Some(version) => process.waiting.entry(version).or_default().push(waiter),
             None => process.parked.push(waiter),
@@ -83,6 +83,8 @@ impl World {
         }
         process.waiting.retain(|_, waiters| !waiters.is_empty());
         for waiter in late {
+            let op = waiter.request.op;
+            self.note(|| format!("n{machine} does not know what becomes of op {op}"));
             self.reply(&waiter.request, Reply::Unknown);
         }
     }
@@ -111,17 +113,17 @@ impl World {
         let decided = std::mem::replace(&mut process.waiting, later);
         for (version, waiters) in decided {
             for waiter in waiters {
-                self.answer(machine, version, &waiter.request, waiter.replayed);
+                self.answer(machine, version, &waiter.request);
             }
         }
     }
 
-    fn answer(&mut self, machine: usize, version: Version, request: &Request, replayed: bool) {
+    fn answer(&mut self, machine: usize, version: Version, request: &Request) {
         let Some(process) = &self.machines[machine].process else { return };
         let (durability, term) = (process.core.durability(), process.opened);
         let op = request.op;
         self.note(|| format!("n{machine} ANSWERS op {op}: v{version} {durability}"));
-        self.facts.push(Fact::Answered { machine, request: request.clone(), version, durability, term, replayed });
+        self.facts.push(Fact::Answered { machine, request: request.clone(), version, durability, term });
         self.reply(request, Reply::Done(version));
     }
 

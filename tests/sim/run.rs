@@ -3,11 +3,11 @@
 use std::panic::AssertUnwindSafe;
 
 use rig::replication::{Asked, Input, Rule};
-use rig::types::Mode;
+use rig::types::{Mode, NodeState};
 
 use super::checkers::Finding;
+use super::machine::Machine;
 use super::network::Time;
-use super::options::Options;
 use super::world::{Event, World};
 
 /// After everything is healed the cluster has so long.
@@ -26,11 +26,6 @@ pub struct Outcome {
 /// Runs a seed; a panic is a finding like any other.
 pub fn seed(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
     let mut world = World::new(seed, off, traced);
-    run(&mut world, events)
-}
-
-pub fn with(options: Options, seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
-    let mut world = World::with(options, super::random::Random::new(seed), off, traced);
     run(&mut world, events)
 }
 
@@ -102,7 +97,7 @@ impl World {
     fn recovers(&mut self, since: Time) -> Option<String> {
         let Some(primary) = self.primary() else {
             let second = (self.now - since) / 1_000_000;
-            if second > 3 && self.now / 100_000 % 10 == 0 {
+            if second > 3 && (self.now / 100_000).is_multiple_of(10) {
                 self.help(since);
             }
             let states: Vec<String> = self
@@ -115,6 +110,15 @@ impl World {
                 .collect();
             return Some(format!("no primary: {}", states.join(", ")));
         };
+        let disputed = |machine: &Machine| {
+            let state = machine.process.as_ref().map(|process| process.core.state());
+            matches!(state, Some(NodeState::SplitBrain | NodeState::Diverged))
+        };
+        if self.machines.iter().any(disputed) && self.now > since + 5_000_000 && (self.now / 100_000).is_multiple_of(10)
+        {
+            // The operator names the winner.
+            self.promote(primary, true);
+        }
         let process = self.machines[primary].process.as_ref()?;
         if let Some(refusal) = process.core.refusal(None) {
             let members = process.core.config().map_or(1, |config| config.members.len() as u32);

@@ -120,7 +120,7 @@ impl World {
             _ => None,
         };
         let Clients { clients, random, done, .. } = &mut self.clients;
-        let state = &mut clients[request.client];
+        let Some(state) = clients.get_mut(request.client) else { return };
         if state.attempt != request.attempt || random.chance(20) {
             return;
         }

@@ -93,7 +93,7 @@ pub(super) struct Engine {
     /// Answers that wait until replicas have applied what they are about.
     held: VecDeque<Held>,
     participant: participant::Participant,
-    /// The last term that this process has opened.
+    /// The last term of this process.
     own_epoch: Option<Epoch>,
     /// Committed, and not applied yet: only a replica puts that off.
     to_apply: Version,
@@ -396,6 +396,7 @@ impl Engine {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
                     Output::Append { slot, control: Some(Control { method, data }) } => {
+                        self.own_epoch = Some(slot.epoch);
                         let operation = Operation::new(method, data);
                         self.seal(slot, Kind::Control, operation, (None, None, "".into()), None, now);
                     }
@@ -407,7 +408,7 @@ impl Engine {
                         self.to_apply = version;
                     }
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(epoch) => (self.opened, opened, self.own_epoch) = (true, true, Some(epoch)),
+                    Output::Opened(_) => (self.opened, opened) = (true, true),
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.
                     Output::Write => {}

@@ -218,7 +218,7 @@ impl Engine {
         }
     }
 
-    /// The last term that this process has opened.
+    /// The last term of this process.
     pub(in crate::node) fn own_epoch(&self) -> Option<Epoch> {
         self.own_epoch
     }

@@ -1,15 +1,16 @@
-//! I11: one outcome for each idempotency key, across fail-over.
+//! I11: one outcome for each idempotency key, across fail-over; after a force, on each of the two sides.
 
 use std::collections::HashMap;
 
 use rig::types::{Hash, Version};
 
+use super::record::{Side, side_of};
 use super::{Checker, Fact, Past};
 use crate::machine::{Machine, operation_of};
 
 #[derive(Default)]
 pub struct Key {
-    outcomes: HashMap<u64, (Version, Hash)>,
+    outcomes: HashMap<(u64, Side), (Version, Hash)>,
 }
 
 impl Checker for Key {
@@ -21,7 +22,7 @@ impl Checker for Key {
                     return Some(format!("n{machine} answers op {} with v{version}, which is another", request.op));
                 }
                 let outcome = (*version, record.hash);
-                let known = *self.outcomes.entry(request.op).or_insert(outcome);
+                let known = *self.outcomes.entry((request.op, side_of(&machines[*machine]))).or_insert(outcome);
                 let lost = || {
                     let mut of = past.answers.iter().filter(|answer| answer.op == request.op);
                     of.all(|answer| !answer.is_protected())

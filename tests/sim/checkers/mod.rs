@@ -39,13 +39,6 @@ pub enum Fact {
         version: Version,
         own: bool,
     },
-    Durable {
-        machine: usize,
-    },
-    /// A standing is durable.
-    Stood {
-        machine: usize,
-    },
     Committed {
         machine: usize,
         upto: Version,
@@ -65,7 +58,6 @@ pub enum Fact {
         version: Version,
         durability: Durability,
         term: Option<Epoch>,
-        replayed: bool,
     },
     /// 503 or 507, by a node that is no replica; whether its epoch was open.
     Refused {

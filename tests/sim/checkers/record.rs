@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rig::replication::Standing;
 use rig::types::{Durability, Epoch, Hash, NodeId, Version};
 
 use super::super::machine::{Machine, control_of};
@@ -39,9 +38,6 @@ pub struct Past {
     pub by_version: BTreeMap<Version, Vec<usize>>,
     /// The highest epoch that was opened by force.
     pub force: Epoch,
-    /// Ends of logs that hold every protected answer: nothing below needs another look.
-    pub standings: BTreeMap<usize, Standing>,
-    pub wiped: bool,
 }
 
 /// The side that a machine's log is on.
