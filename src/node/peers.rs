@@ -319,7 +319,14 @@ impl Dialer {
     /// A connection stands.
     pub(super) fn greeted(&mut self, address: &str) {
         if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
-            (target.tried, target.wait) = (true, DIAL_FIRST);
+            target.wait = DIAL_FIRST;
+        }
+    }
+
+    /// The node there has said who it is: what it knows is known here too.
+    pub(super) fn heard(&mut self, address: &str) {
+        if let Some(target) = self.targets.iter_mut().find(|target| target.address == address) {
+            target.tried = true;
         }
     }
 

@@ -76,7 +76,7 @@ impl Replication {
     }
 
     /// Whether every configuration that may be in force is `async`.
-    fn never_waits(&self) -> bool {
+    pub(super) fn never_waits(&self) -> bool {
         let mut in_force = self.log.configs.in_force().iter();
         !self.log.configs.in_force().is_empty() && in_force.all(|(_, config)| config.replication == Mode::Async)
     }

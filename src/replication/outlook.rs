@@ -82,11 +82,16 @@ impl Replication {
         }
     }
 
-    /// The other members of the in-sync set: as recorded here, or as the primary says.
-    pub fn in_sync(&self) -> &[NodeId] {
+    /// The other members of the in-sync set: as recorded here, or as the primary says. In `async`, where nobody is
+    /// waited for, those that have everything.
+    pub fn in_sync(&self) -> Vec<NodeId> {
         match &self.part {
-            Part::Primary(_) | Part::Candidate(_) => &self.recorded.set,
-            Part::Replica(replica) => replica.leader.as_ref().map_or(&[], |leader| &leader.set),
+            Part::Primary(_) if self.never_waits() => {
+                let has_all = |peer: &&super::links::Peer| peer.flow.is_streaming() && peer.durable >= self.log.committed;
+                self.peers.iter().filter(has_all).map(|peer| peer.id).collect()
+            }
+            Part::Primary(_) | Part::Candidate(_) => self.recorded.set.clone(),
+            Part::Replica(replica) => replica.leader.as_ref().map_or(Vec::new(), |leader| leader.set.clone()),
         }
     }
 
@@ -138,10 +143,11 @@ impl Replication {
 
     /// Every node that is known, beside this one.
     pub fn peers(&self) -> Vec<PeerView> {
+        let in_sync = self.in_sync();
         let view = |peer: &super::links::Peer| PeerView {
             member: peer.member.clone(),
             connected: peer.link.is_some(),
-            in_sync: self.in_sync().contains(&peer.id),
+            in_sync: in_sync.contains(&peer.id),
             acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
             heard: Some(peer.heard),
             promised: peer.promised,
@@ -149,7 +155,7 @@ impl Replication {
         let mut peers: Vec<PeerView> = self.peers.iter().map(view).collect();
         for member in self.log.configs.newest().map_or(&[][..], |config| &config.members) {
             if member.id != self.me.id && self.peer(member.id).is_none() {
-                let in_sync = self.in_sync().contains(&member.id);
+                let in_sync = in_sync.contains(&member.id);
                 let (member, promised) = (member.clone(), Epoch::default());
                 peers.push(PeerView { member, connected: false, in_sync, acked: 0, heard: None, promised });
             }

@@ -96,6 +96,9 @@ impl Node {
                         ::log::warn!("a peer at {:?} sent records that do not fit: {fault:?}", peer.socket.peer_addr());
                         return Ok(Flow::Closed);
                     }
+                    if let Some(address) = peer.dialed.as_ref().filter(|_| !self.tried) {
+                        self.dialer.heard(address);
+                    }
                 }
                 (Frame::Greeting(_), true) | (Frame::Message { .. }, false) => return Ok(Flow::Closed),
             }
