@@ -8,6 +8,10 @@ use crate::client::{self, Response, Url};
 use crate::error::{Exit, Problem};
 use crate::node::dir::DirError;
 
+/// Numbers and names of a problem document, by their member.
+#[derive(Debug, Clone, Default)]
+pub struct Facts(pub Vec<(&'static str, serde_json::Value)>);
+
 /// A command that did not do what was asked, with everything that is said about it.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -28,7 +32,7 @@ pub struct Failure {
     /// The key under which an unknown outcome can be asked for again.
     pub key: Option<Box<str>>,
     /// What the node said beside its text, for programs.
-    pub facts: Vec<(&'static str, serde_json::Value)>,
+    pub facts: Box<Facts>,
     /// Everything was said already, or nobody listens: only the exit code is left.
     pub(crate) silent: bool,
 }
@@ -45,7 +49,7 @@ impl Failure {
             retryable: matches!(exit, Exit::Unknown | Exit::Unavailable | Exit::Unreachable),
             request: None,
             key: None,
-            facts: Vec::new(),
+            facts: Box::default(),
             silent: false,
         }
     }
@@ -162,7 +166,7 @@ impl Failure {
             hint: &self.hint,
             request_id: self.request.as_deref(),
             key: self.key.as_deref(),
-            facts: self.facts.iter().map(|(name, value)| (*name, value)).collect(),
+            facts: self.facts.0.iter().map(|(name, value)| (*name, value)).collect(),
         };
         let mut text = serde_json::to_string(&line).expect("plain structs become JSON");
         text.push('\n');
@@ -199,7 +203,7 @@ impl From<Problem> for Failure {
             retryable: problem.retryable,
             request: None,
             key: None,
-            facts: problem.extra,
+            facts: Box::new(Facts(problem.extra)),
             silent: false,
         }
     }

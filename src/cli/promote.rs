@@ -147,7 +147,7 @@ fn in_numbers(mut failure: Failure, name: &str) -> Failure {
     if failure.code != Code::PromotionUnsafe.as_str() {
         return failure;
     }
-    let fact = |name: &str| failure.facts.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+    let fact = |name: &str| failure.facts.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
     let mut numbers = Vec::new();
     if let (Some(mine), Some(known)) = (fact("my_version"), fact("last_known_version")) {
         numbers.push(format!("{name} has version {mine}, the last known one is {known}"));
