@@ -400,7 +400,9 @@ impl Engine {
                         unreachable!("answers to a proposal are taken where it is made")
                     }
                     // A replica acknowledges first and applies when there is time: nobody waits for it.
-                    Output::Commit(version) if self.core.role() == Role::Replica => self.to_apply = version,
+                    Output::Commit(version) if self.core.role() == Role::Replica && self.pending.len() == 0 => {
+                        self.to_apply = version;
+                    }
                     Output::Commit(version) => self.commit(version)?,
                     Output::Opened(_) => (self.opened, opened) = (true, true),
                     Output::Rewind { .. } => self.rewind(),

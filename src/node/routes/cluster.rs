@@ -157,7 +157,8 @@ fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: u
     let peers = core.peers();
     let missing: Vec<&str> =
         peers.iter().filter(|peer| !peer.connected).map(|peer| peer.member.name.as_str()).collect();
-    let last_known = peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary());
+    let last_known =
+        peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary()).max(core.durable());
     let heard = peers.iter().filter(|peer| !peer.connected).filter_map(|peer| peer.heard).max();
     let last_contact = heard.map(|heard| format_time(engine.wall_time_of(heard, now)));
     let why = match needed {
