@@ -16,30 +16,21 @@ use super::primary::{Phase, Primary};
 use super::recovery::{Choice, Facts, choose};
 use super::replica::Replica;
 use super::rules::Rule;
+use super::wish::Wish;
 use super::{
-    Answer, Append, Closing, ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Promised, Standing,
-    Time, Waiting,
+    Append, Closing, ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Promised, Standing, Time,
+    Waiting,
 };
 use crate::types::{Epoch, NodeId, Version};
 
 /// A member that does not answer in this time counts as unreachable.
-const PATIENCE: Time = 2_000_000;
+pub(super) const PATIENCE: Time = 2_000_000;
 /// A primary that seems to live must hand over in this time; else it is none that can be waited for.
 const HAND_OVER_PATIENCE: Time = 1_000_000;
 /// A recovering node looks for a live primary for so long before it acts alone.
 const LOOK_AROUND: Time = 500_000;
 /// A primary that was heard this recently is asked to hand over.
 const LIVE: Time = 1_500_000;
-
-/// What the operator wants of a replica.
-#[derive(Debug)]
-pub(super) struct Wish {
-    request: u64,
-    force: bool,
-    until: Time,
-    /// `None`: the primary was asked to hand over.
-    answers: Option<Vec<(NodeId, Answer)>>,
-}
 
 /// A node on its way to a new epoch.
 #[derive(Debug)]
@@ -50,14 +41,14 @@ pub(super) struct Candidate {
     /// Links on which the promise was asked for.
     asked: Vec<Link>,
     promises: Vec<Promise>,
-    refused: Vec<NodeId>,
+    pub(super) refused: Vec<NodeId>,
     until: Time,
     /// A member that the new configuration leaves out.
     without: Option<NodeId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// A restart as primary: not decided yet, or alone.
     Restart,
     /// A restart with the promises of the recorded set.
@@ -119,7 +110,7 @@ impl Candidate {
 }
 
 impl Replication {
-    fn candidate_mut(&mut self) -> Option<&mut Candidate> {
+    pub(super) fn candidate_mut(&mut self) -> Option<&mut Candidate> {
         if let Part::Candidate(candidate) = &mut self.part { Some(candidate) } else { None }
     }
 
@@ -189,7 +180,7 @@ impl Replication {
     }
 
     /// Members with a link, and the link.
-    fn linked_members(&self) -> Vec<(Link, NodeId)> {
+    pub(super) fn linked_members(&self) -> Vec<(Link, NodeId)> {
         let linked = self.peers.iter().filter(|peer| self.log.configs.name(peer.id));
         linked.filter_map(|peer| peer.link.map(|link| (link, peer.id))).collect()
     }
@@ -201,7 +192,7 @@ impl Replication {
         self.live_primary().is_some() || (self.log.durable > 0 && self.judge(&linked, configs).is_ok())
     }
 
-    fn next_epoch(&self) -> Epoch {
+    pub(super) fn next_epoch(&self) -> Epoch {
         let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
         Epoch {
             number: heard.max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
@@ -210,103 +201,8 @@ impl Replication {
         }
     }
 
-    fn ask_everyone(&mut self, out: &mut Outputs) {
-        let epoch = self.next_epoch();
-        for (link, _) in self.linked_members() {
-            self.send(link, Message::Ask { epoch }, out);
-        }
-    }
-
-    /// A new link while the members are being asked: it is asked too.
-    pub(super) fn ask_again(&mut self, link: Link, out: &mut Outputs) {
-        let asking = matches!(&self.part, Part::Replica(replica) if
-            replica.wish.as_ref().is_some_and(|wish| wish.answers.is_some()));
-        if asking {
-            let epoch = self.next_epoch();
-            self.send(link, Message::Ask { epoch }, out);
-        }
-    }
-
-    pub(super) fn on_ask(&mut self, link: Link, from: NodeId, epoch: Epoch, out: &mut Outputs) {
-        let answer = Answer {
-            epoch,
-            would: self.heeds(from) && epoch > self.promised() && !self.is_full(),
-            promised: self.recorded.promised,
-            head_epoch: self.log.history.last(),
-            head: self.log.durable,
-            committed: self.log.committed,
-        };
-        self.send(link, Message::Answer(answer), out);
-    }
-
-    pub(super) fn on_answer(&mut self, from: NodeId, answer: Answer) {
-        let promised = answer.promised;
-        let peer = self.peer_mut(from);
-        peer.promised = peer.promised.max(promised);
-        if let Some(replica) = self.replica_mut()
-            && let Some(wish) = &mut replica.wish
-            && let Some(answers) = &mut wish.answers
-            && answers.iter().all(|(id, _)| *id != from)
-        {
-            answers.push((from, answer));
-        }
-    }
-
-    pub(super) fn wish_was_refused(&mut self, out: &mut Outputs) {
-        let now = self.now;
-        let Some(replica) = self.replica_mut() else { return };
-        match &mut replica.wish {
-            Some(wish) if wish.answers.is_none() && (wish.force || now >= wish.until) => {
-                (wish.answers, wish.until) = (Some(Vec::new()), now + PATIENCE);
-                self.ask_everyone(out);
-            }
-            Some(wish) if wish.answers.is_none() => {
-                let request = wish.request;
-                replica.wish = None;
-                out.push(Output::Answer { request, result: Err(NotPromoted::Busy) });
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn progress_wish(&mut self, out: &mut Outputs) {
-        let linked = self.linked_members();
-        let now = self.now;
-        let Part::Replica(replica) = &self.part else { return };
-        let Some(wish) = &replica.wish else { return };
-        let Some(answers) = &wish.answers else {
-            if now >= wish.until {
-                self.wish_was_refused(out);
-            }
-            return;
-        };
-        let complete = linked.iter().all(|(_, id)| answers.iter().any(|(from, _)| from == id));
-        if !complete && now < wish.until {
-            return;
-        }
-        let (request, force) = (wish.request, wish.force);
-        let would: Vec<NodeId> = answers.iter().filter(|(_, answer)| answer.would).map(|(from, _)| *from).collect();
-        let silent = linked.iter().map(|(_, id)| *id).filter(|id| answers.iter().all(|(from, _)| from != id)).collect();
-        let in_force = self.log.configs.in_force();
-        let from = if self.rules.hold(Rule::EveryConfigPromotes) { 0 } else { in_force.len().saturating_sub(1) };
-        let judged = self.judge(&would, in_force[from..].iter().map(|(_, config)| config));
-        if let Some(replica) = self.replica_mut() {
-            replica.wish = None;
-        }
-        match judged {
-            Err(result) if !force => out.push(Output::Answer { request, result: Err(result) }),
-            _ => {
-                self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out);
-                if let Some(candidate) = self.candidate_mut() {
-                    // Who has not answered is not waited for again.
-                    candidate.refused = silent;
-                }
-            }
-        }
-    }
-
     /// Whether these others and this node are enough for an unforced promotion.
-    fn judge<'a>(
+    pub(super) fn judge<'a>(
         &self,
         others: &[NodeId],
         configs: impl Iterator<Item = &'a ClusterConfig>,
@@ -337,7 +233,7 @@ impl Replication {
         self.begin_ballot(Purpose::Operator { request, force: true }, epoch, without, out);
     }
 
-    fn begin_ballot(&mut self, purpose: Purpose, epoch: Epoch, without: Option<NodeId>, out: &mut Outputs) {
+    pub(super) fn begin_ballot(&mut self, purpose: Purpose, epoch: Epoch, without: Option<NodeId>, out: &mut Outputs) {
         self.peers.iter_mut().for_each(super::links::Peer::forget_flow);
         self.commit_due = None;
         let mut candidate = Candidate::new(epoch, purpose, Stage::Promising, self.now + PATIENCE);

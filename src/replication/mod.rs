@@ -47,6 +47,7 @@ mod rules;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 pub use config::{ClusterConfig, ControlData, Member};
 pub use history::{EpochStart, History};

@@ -87,7 +87,8 @@ impl Replication {
     pub fn in_sync(&self) -> Vec<NodeId> {
         match &self.part {
             Part::Primary(_) if self.never_waits() => {
-                let has_all = |peer: &&super::links::Peer| peer.flow.is_streaming() && peer.durable >= self.log.committed;
+                let has_all =
+                    |peer: &&super::links::Peer| peer.flow.is_streaming() && peer.durable >= self.log.committed;
                 self.peers.iter().filter(has_all).map(|peer| peer.id).collect()
             }
             Part::Primary(_) | Part::Candidate(_) => self.recorded.set.clone(),

@@ -17,9 +17,9 @@
 //! # Not here
 //! How a replica becomes primary (`candidate`), rescue files (the node, at [`Output::Cut`]).
 
-use super::candidate::Wish;
 use super::machine::{Part, Replication};
 use super::rules::Rule;
+use super::wish::Wish;
 use super::{
     Ack, Append, Closing, ClusterConfig, Event, Follow, Heartbeat, Link, Message, Output, Outputs, Promised, Refused,
     RefusedWhy,

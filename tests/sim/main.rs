@@ -14,6 +14,7 @@
 mod canary;
 mod checkers;
 mod disk;
+mod exhaustive;
 mod faults;
 mod machine;
 mod network;

@@ -32,7 +32,8 @@ struct Story {
     shown: usize,
 }
 
-fn options(machines: usize) -> Options {
+/// Machines and nothing else: no client, no fault, no operator.
+pub fn calm_options(machines: usize) -> Options {
     let mut options = Options::of(&mut Random::new(0));
     options = Options { machines, clients: 0, delay: 100, sync: 100, segment_bytes: 64 << 10, ..options };
     options = Options { faults: 0, operator: 0, clocks: false, torn: false, request_timeout: 1_000_000, ..options };
@@ -49,7 +50,7 @@ impl Story {
             sync_timeout_ms: Some(300),
             ack: Some(AckLevel::Durable),
         };
-        let mut world = World::with(Options { asked, ..options(machines) }, Random::new(7), off, true);
+        let mut world = World::with(Options { asked, ..calm_options(machines) }, Random::new(7), off, true);
         for (place, machine) in world.machines.iter_mut().enumerate() {
             machine.id = NodeId([place as u8 + 1; 16]);
         }

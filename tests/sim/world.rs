@@ -173,13 +173,74 @@ impl World {
             self.at(until, event);
             return true;
         }
+        self.happens(event);
+        self.finding.is_none()
+    }
+
+    /// What may come next when time does not matter: the first item of each direction, what disks do, and starts; or,
+    /// when there is nothing of that kind, the next thing that waits for its time.
+    pub fn ready(&self) -> Vec<(u64, Event)> {
+        let mut waiting: Vec<&Scheduled> = self.queue.iter().map(|Reverse(scheduled)| scheduled).collect();
+        waiting.sort();
+        let (mut ready, mut directions) = (Vec::new(), Vec::new());
+        for Scheduled(_, sequence, event) in &waiting {
+            let is_ready = match event {
+                Event::Deliver { link, end } => {
+                    let is_first = !directions.contains(&(*link, *end));
+                    directions.push((*link, *end));
+                    let queue = self.network.connections.get(link).map(|connection| &connection.queues[*end]);
+                    is_first && queue.is_some_and(|queue| !queue.is_empty())
+                }
+                Event::Synced { machine, boot } | Event::Recorded { machine, boot } | Event::Cut { machine, boot } => {
+                    self.lives(*machine, *boot)
+                }
+                Event::Start { .. } => true,
+                _ => false,
+            };
+            if is_ready {
+                ready.push((*sequence, event.clone()));
+            }
+        }
+        if ready.is_empty() {
+            ready.extend(waiting.first().map(|Scheduled(_, sequence, event)| (*sequence, event.clone())));
+        }
+        ready
+    }
+
+    /// Lets the n-th of [`World::ready`] happen.
+    pub fn take(&mut self, place: usize) {
+        let (sequence, event) = self.ready().swap_remove(place);
+        let mut rest = std::mem::take(&mut self.queue).into_vec();
+        if let Some(at) = rest.iter().position(|Reverse(scheduled)| scheduled.1 == sequence) {
+            let Reverse(Scheduled(time, ..)) = rest.swap_remove(at);
+            self.now = self.now.max(time);
+        }
+        self.queue = rest.into();
+        self.happens(event);
+    }
+
+    /// An event, and what it is about.
+    pub fn describe(&self, event: &Event) -> String {
+        match event {
+            Event::Deliver { link, end } => {
+                let item = self.network.connections.get(link).and_then(|connection| connection.queues[*end].front());
+                format!("{end} {item:?}")
+            }
+            Event::Synced { machine, .. } | Event::Recorded { machine, .. } | Event::Cut { machine, .. } => {
+                format!("{machine} {:?}", std::mem::discriminant(event))
+            }
+            other => format!("{:?}", std::mem::discriminant(other)),
+        }
+    }
+
+    /// Handles an event, and shows the checkers what came of it.
+    pub fn happens(&mut self, event: Event) {
         self.handle(event);
         let facts = std::mem::take(&mut self.facts);
         let found = self.finding.take().or_else(|| self.checkers.see(&facts, &self.machines));
         self.facts = facts;
         self.facts.clear();
         self.finding = found;
-        self.finding.is_none()
     }
 
     /// A machine that stands still does nothing until it goes on; what is for it waits in order.
