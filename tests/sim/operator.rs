@@ -44,6 +44,22 @@ impl World {
             .max_by_key(|place| open(&self.machines[*place]))
     }
 
+    /// The open primary that most machines follow. After two forces there may be another one, with a higher epoch, that
+    /// the followed one's log has removed: nobody listens to it, and only its operator can end that.
+    pub fn followed_primary(&self) -> Option<usize> {
+        let follows = |machine: &Machine, id| {
+            let core = machine.process.as_ref().map(|process| &process.core);
+            core.and_then(|core| core.primary()).is_some_and(|primary| primary.id == id)
+        };
+        (0..self.machines.len())
+            .filter(|place| self.machines[*place].process.as_ref().is_some_and(|process| process.core.is_open()))
+            .max_by_key(|place| {
+                let id = self.machines[*place].id;
+                let followers = self.machines.iter().filter(|machine| follows(machine, id)).count();
+                (followers, self.machines[*place].process.as_ref().map(|process| process.core.epoch()))
+            })
+    }
+
     pub fn operate(&mut self) {
         let mean = self.options.operator;
         let wait = self.operator.random.around(mean);

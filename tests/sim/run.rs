@@ -95,7 +95,7 @@ impl World {
 
     /// What is missing before the cluster works again; the operator helps.
     fn recovers(&mut self, since: Time) -> Option<String> {
-        let Some(primary) = self.primary() else {
+        let Some(primary) = self.followed_primary() else {
             let second = (self.now - since) / 1_000_000;
             if second > 3 && (self.now / 100_000).is_multiple_of(10) {
                 self.help(since);
@@ -135,7 +135,7 @@ impl World {
 
     /// What is missing before all members are equal.
     fn is_level(&self) -> Option<String> {
-        let primary = self.primary()?;
+        let primary = self.followed_primary()?;
         let head = self.machines[primary].truth.head();
         let hash = self.machines[primary].truth.position(head).hash;
         let core = &self.machines[primary].process.as_ref()?.core;
