@@ -58,7 +58,7 @@ pub(super) enum Purpose {
     /// The operator's word.
     Operator { request: u64, force: bool },
     /// The primary that was has handed over.
-    HandOver { request: u64 },
+    HandOver { request: Option<u64> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,8 @@ impl Candidate {
 
     fn request(&self) -> Option<u64> {
         match self.purpose {
-            Purpose::Operator { request, .. } | Purpose::HandOver { request } => Some(request),
+            Purpose::Operator { request, .. } => Some(request),
+            Purpose::HandOver { request } => request,
             Purpose::Restart | Purpose::Reopen | Purpose::Again => None,
         }
     }
@@ -116,7 +117,8 @@ impl Replication {
 
     /// Whether this node is to be primary by its start, not by an operator's word of now.
     pub(super) fn is_recovering(&self) -> bool {
-        matches!(&self.part, Part::Candidate(candidate) if candidate.request().is_none())
+        matches!(&self.part, Part::Candidate(candidate) if
+            matches!(candidate.purpose, Purpose::Restart | Purpose::Reopen | Purpose::Again))
     }
 
     /// Tells whoever waits for this node to become primary that it does not.
@@ -296,16 +298,17 @@ impl Replication {
     pub(super) fn on_hand_over(&mut self, link: Link, from: NodeId, epoch: Epoch, head: Version, out: &mut Outputs) {
         let is_next = epoch.owner == self.me.id && epoch > self.promised();
         let Part::Replica(replica) = &mut self.part else { return };
-        let awaited = replica.wish.as_ref().is_some_and(|wish| wish.answers.is_none()) && replica.follows(link);
-        if !is_next || !awaited || head != self.log.durable || head != self.log.appended {
+        let asks_others = replica.wish.as_ref().is_some_and(|wish| wish.answers.is_some());
+        if !is_next || asks_others || !replica.follows(link) || head != self.log.durable || head != self.log.appended {
             return;
         }
-        let Some(wish) = replica.wish.take() else { return };
+        // Asked for here, or by the operator's word to the primary.
+        let request = replica.wish.take().map(|wish| wish.request);
         // The primary has committed all of it before it gave the term away.
         if head > self.log.committed {
             self.commit(head, out);
         }
-        self.begin_ballot(Purpose::HandOver { request: wish.request }, epoch, None, out);
+        self.begin_ballot(Purpose::HandOver { request }, epoch, None, out);
         let history = self.log.history.clone();
         if let Some(candidate) = self.candidate_mut() {
             candidate.promises.push(Promise { from, head, committed: head, history });

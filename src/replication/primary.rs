@@ -64,7 +64,13 @@ pub(super) enum Phase {
     New,
     Opening,
     Open,
-    HandingOver { to: NodeId, link: Link, until: Time },
+    /// `demoted`: by the operator's word to this node, which ends the term in any case.
+    HandingOver {
+        to: NodeId,
+        link: Link,
+        until: Time,
+        demoted: bool,
+    },
 }
 
 impl Primary {
@@ -296,7 +302,8 @@ impl Replication {
             && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link));
         match &mut self.part {
             Part::Primary(primary) if ready && primary.phase == Phase::Open && !primary.split_brain => {
-                primary.phase = Phase::HandingOver { to: id, link, until: now + HAND_OVER_TIMEOUT };
+                let until = now + HAND_OVER_TIMEOUT;
+                primary.phase = Phase::HandingOver { to: id, link, until, demoted: false };
             }
             _ => {
                 let refused = Refused { promised, why: RefusedWhy::CannotHandOver };
@@ -308,11 +315,14 @@ impl Replication {
     /// Everything is committed and the other has it all: the term ends, and the next one is the other's.
     fn hand_over(&mut self, out: &mut Outputs) {
         let Part::Primary(primary) = &mut self.part else { return };
-        let Phase::HandingOver { to, link, until } = primary.phase else { return };
+        let Phase::HandingOver { to, link, until, demoted } = primary.phase else { return };
         let epoch = Epoch { number: primary.epoch.number + 1, owner: to, start: 1 };
         let peer = self.peers.iter().find(|peer| peer.id == to && peer.link == Some(link));
         let Some(peer) = peer.filter(|_| self.now < until) else {
             primary.phase = Phase::Open;
+            if demoted {
+                self.step_down(out);
+            }
             return;
         };
         let head = self.log.appended;
@@ -395,8 +405,23 @@ impl Replication {
     }
 
     pub(super) fn on_demote(&mut self, out: &mut Outputs) {
-        if !matches!(self.part, Part::Replica(_)) {
-            self.become_replica(self.promised(), out);
+        let until = self.now + HAND_OVER_TIMEOUT;
+        let heir = self.peers.iter().find(|peer| peer.flow.is_streaming() && self.recorded.set.contains(&peer.id));
+        let heir = heir.and_then(|peer| peer.link.map(|link| (peer.id, link)));
+        match (&mut self.part, heir) {
+            (Part::Replica(_), _) => {}
+            (Part::Primary(primary), Some((to, link))) if primary.phase == Phase::Open && !primary.split_brain => {
+                primary.phase = Phase::HandingOver { to, link, until, demoted: true };
+            }
+            _ => self.step_down(out),
+        }
+    }
+
+    /// The term ends and nobody follows. Those that were led must not take this node for a primary any longer.
+    fn step_down(&mut self, out: &mut Outputs) {
+        self.become_replica(self.promised(), out);
+        for link in self.known_links() {
+            self.close(link, super::Closing::Again, out);
         }
     }
 }

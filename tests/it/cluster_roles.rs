@@ -33,18 +33,25 @@ fn a_primary_that_lives_hands_over_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_demoted_primary_takes_no_writes_any_more() {
-    let mut cluster = Cluster::new(2, &["--replication", "sync"]);
+fn a_demoted_primary_hands_over_to_who_is_in_sync_and_else_steps_down() {
+    let mut cluster = Cluster::new(2, &["--sync-timeout", "300ms"]);
     let demoted = cluster.home.ok(&["demote", "n1", "--json"]).json();
     assert_eq!((&demoted["type"], &demoted["role"]), (&json!("demoted"), &json!("replica")));
-    let refused = cluster.run(1, &["apply", "user_put", "--data", "{\"id\":\"a\"}", "--json", "--timeout", "2s"]);
-    assert_eq!(refused.code, Some(8), "{refused:#?}");
-    assert_eq!(cluster.home.ok(&["demote", "n1", "--json"]).json()["role"], "replica");
-    cluster.kill(1);
-    cluster.home.ok(&["promote", "n2"]);
-    cluster.serve(1, &[]);
+    cluster.wait(2, "role=primary");
     cluster.wait(1, "in-sync");
     assert_eq!(cluster.put(1, "a")["durability"], "sync");
+    assert_eq!(cluster.home.ok(&["demote", "n1", "--json"]).json()["role"], "replica");
+    // Nobody is there to follow.
+    cluster.kill(1);
+    assert_eq!(cluster.put(2, "b")["durability"], "degraded");
+    assert_eq!(cluster.home.ok(&["demote", "n2", "--json"]).json()["role"], "replica");
+    let refused = cluster.run(2, &["apply", "user_put", "--data", "{\"id\":\"c\"}", "--json", "--timeout", "2s"]);
+    assert_eq!(refused.code, Some(8), "{refused:#?}");
+    cluster.home.ok(&["promote", "n2", "--accept-data-loss", "--confirm", "n2"]);
+    cluster.serve(1, &[]);
+    cluster.wait(1, "in-sync");
+    assert_eq!(cluster.put(1, "c")["durability"], "sync");
+    cluster.are_equal(1, 2);
 }
 
 #[test]

@@ -297,6 +297,11 @@ fn a_snapshot_that_is_lost_or_damaged_costs_time_and_nothing_else() {
         bytes[place] ^= 0x10;
         cases.push((format!("byte {place} of {} flipped", whole.len()), Some(bytes)));
     }
+    let mut other = whole.clone();
+    other[75] ^= 0x10;
+    let crc = crc32c::crc32c(&other[..4_092]);
+    other[4_092..4_096].copy_from_slice(&crc.to_le_bytes());
+    cases.push(("whole, and of another history".into(), Some(other)));
     cases.push(("cut in the middle".into(), Some(whole[..middle].to_vec())));
     cases.push(("empty".into(), Some(Vec::new())));
     cases.push(("gone".into(), None));

@@ -19,7 +19,8 @@ impl Node {
                 Operator::Remove { id, force } => Input::RemoveMember { request, id, force },
                 Operator::Demote => {
                     self.engine.tell(Input::Demote, now)?;
-                    if self.engine.core().is_recording() {
+                    let core = self.engine.core();
+                    if core.is_recording() || core.role() == crate::types::Role::Primary {
                         self.demoted.push(to);
                     } else {
                         let body = routes::role_body(&self.engine);
