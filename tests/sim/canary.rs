@@ -13,7 +13,7 @@ use super::run;
 use super::seeds::quiet_panics;
 
 /// Seeds that a rule may need.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 12_000;
 const EVENTS: u64 = 5000;
 
 /// Every rule that seeds must find. Not among them:
