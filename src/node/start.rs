@@ -6,7 +6,9 @@
 //!       restore  replay   tail: decided with the epoch's own record, not before
 //! ```
 //!
-//! The newest snapshot is restored while the log is being opened, and believed only when the log has its hash.
+//! The newest snapshot is restored while the log is being opened, and what the mark says is committed behind it is
+//! replayed at the same time. Both are believed only when the opened log has the hash that this ends with: then the
+//! records were those of the log.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use super::keys::{Keys, Runs};
 use super::snapshots::{self, SnapshotFile};
 use super::state::StandingFile;
 use super::{Config, NodeError};
-use crate::log::{self, DiskVfs, MemVfs, Opened, Reader, Sealer, Writer};
+use crate::log::{self, DiskVfs, Held, MemVfs, Opened, Reader, Sealer, Writer};
 use crate::replication::{Asked, Found, Member, Replication, Standing};
 use crate::service::{Documents, Entry, Service, Settings};
 use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
@@ -47,7 +49,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     let cluster = dir.meta().cluster_id;
     // Most of a start is hashing and parsing, and neither waits for the other.
     let (opened, candidates) = std::thread::scope(|scope| {
-        let restore = || Candidates::find(&dir.snapshots(), cluster.unwrap_or_default(), config);
+        let restore = || Candidates::find(dir, cluster.unwrap_or_default(), config);
         let restoring = std::thread::Builder::new().name("rig-start".into()).spawn_scoped(scope, restore);
         let opened = match cluster {
             Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster)),
@@ -191,9 +193,9 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
 }
 
-/// The snapshots that are there, the newest read while the log is still being opened.
+/// The snapshots that are there, the newest restored and replayed while the log is still being opened.
 struct Candidates {
-    newest: Option<Candidate>,
+    newest: Candidate,
     older: Vec<SnapshotFile>,
 }
 
@@ -204,9 +206,14 @@ struct Candidate {
 }
 
 impl Candidates {
-    fn find(folder: &Path, cluster: ClusterId, config: &Config) -> Result<Self, NodeError> {
-        let mut found = io(snapshots::list(folder, cluster), "list", folder)?.into_iter();
-        let newest = found.next().map(|snapshot| Candidate::restore(snapshot, config));
+    fn find(dir: &DataDir, cluster: ClusterId, config: &Config) -> Result<Self, NodeError> {
+        let folder = dir.snapshots();
+        let mut found = io(snapshots::list(&folder, cluster), "list", &folder)?.into_iter();
+        let mut newest = match found.next() {
+            Some(snapshot) => Candidate::restore(snapshot, config),
+            None => Candidate { path: folder, version: 0, state: Ok(State::empty(cluster, config.memory_max_bytes)) },
+        };
+        newest.state = newest.state.and_then(|state| state.ahead(dir.path()));
         Ok(Self { newest, older: found.collect() })
     }
 }
@@ -254,7 +261,7 @@ impl State {
         let head = report.head.version;
         let Candidates { newest, older } = candidates;
         let older = older.into_iter().map(|snapshot| Candidate::restore(snapshot, config));
-        for Candidate { path, version, state } in newest.into_iter().chain(older) {
+        for Candidate { path, version, state } in std::iter::once(newest).chain(older) {
             if version > head {
                 return Err(NodeError::AheadOfLog { path, snapshot: version, head });
             }
@@ -289,6 +296,19 @@ impl State {
         match reader.hash(self.applied.version) {
             Ok(Some(hash)) if hash == self.applied.hash => Ok(self),
             Ok(_) => Err("the log has another hash there".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Replays what the mark says is committed, out of a log that is not judged yet. What cannot be read is left to
+    /// those who judge it.
+    fn ahead(mut self, dir: &Path) -> Result<Self, String> {
+        let Ok(reader) = Reader::open(Arc::new(DiskVfs), dir, Held::ByNode) else { return Ok(self) };
+        if !matches!(reader.hash(self.applied.version), Ok(Some(hash)) if hash == self.applied.hash) {
+            return Ok(self);
+        }
+        match self.replay(&reader, reader.committed()) {
+            Ok(()) | Err(NodeError::Log(_)) => Ok(self),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -135,7 +135,14 @@ fn a_full_disk_refuses_writes_by_name_reads_go_on_and_room_is_all_it_needs() {
     home.ok(&["log", "verify", "-D", dir]);
     let status = home.ok(&["status", "-D", dir, "--json"]).json();
     assert_eq!((&status["state"], &status["disk_full"]), (&"serving".into(), &true.into()), "{status}");
-    home.file("large.json", format!("{{\"id\":\"n\",\"text\":\"{}\"}}", "y".repeat(NOTE_BYTES)));
+    let shown = home.run(&["status", "-D", dir, "--check"]);
+    assert_eq!(shown.code, Some(12), "{shown:#?}");
+    assert!(shown.stdout.contains("full: writes are refused") && shown.stdout.contains("make room"), "{shown:#?}");
+    let large = format!("{{\"id\":\"n\",\"text\":\"{}\"}}", "y".repeat(NOTE_BYTES));
+    home.file("batch.ndjson", format!("{{\"method\":\"note_put\",\"data\":{large}}}\n").repeat(2));
+    let ran = home.run(&["apply", "--batch", "batch.ndjson", "-D", dir, "-q", "--timeout", "500ms"]);
+    assert_eq!((ran.code, ran.stderr.matches("disk_full").count()), (Some(8), 1), "{ran:#?}");
+    home.file("large.json", large);
     let ran = home.run(&["apply", "note_put", "large.json", "-D", dir, "--json", "--timeout", "500ms"]);
     assert_eq!((ran.code, &ran.error()["code"]), (Some(8), &"disk_full".into()), "{ran:#?}");
     assert!(ran.error()["hint"].as_str().unwrap().contains("make room"), "{ran:#?}");

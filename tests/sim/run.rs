@@ -119,6 +119,7 @@ impl World {
             // The operator names the winner.
             self.promote(primary, true);
         }
+        self.reunite(primary, since);
         let process = self.machines[primary].process.as_ref()?;
         if let Some(refusal) = process.core.refusal(None) {
             let members = process.core.config().map_or(1, |config| config.members.len() as u32);
@@ -131,6 +132,26 @@ impl World {
             return Some(format!("n{primary} refuses: {refusal:?}"));
         }
         None
+    }
+
+    /// Two forces can leave members whose log has removed the primary: they refuse it, whatever its epoch. Their operator
+    /// promotes one of them, and the others follow that one.
+    fn reunite(&mut self, primary: usize, since: Time) {
+        let waited = self.now - since;
+        if waited < 5_000_000 || !(self.now / 100_000).is_multiple_of(10) {
+            return;
+        }
+        let config = |machine: &Machine| machine.process.as_ref().and_then(|process| process.core.config().cloned());
+        let Some(there) = config(&self.machines[primary]) else { return };
+        let id = self.machines[primary].id;
+        let is_parted = |machine: &Machine| {
+            there.names(machine.id) && config(machine).is_some_and(|here| !here.members.is_empty() && !here.names(id))
+        };
+        let parted: Vec<usize> = (0..self.machines.len()).filter(|&place| is_parted(&self.machines[place])).collect();
+        if !parted.is_empty() {
+            let place = parted[(waited / 3_000_000) as usize % parted.len()];
+            self.promote(place, waited > 20_000_000);
+        }
     }
 
     /// What is missing before all members are equal.

@@ -143,8 +143,9 @@ impl<'a> Tally<'a> {
         if !self.out.is_quiet() {
             return self.out.either(&refused, text);
         }
-        if key.is_some() {
-            // A key that was made here and is not shown is lost, and the operation could then be done twice.
+        // A key that was made here and is not shown is lost, and the operation could then be done twice. A number of
+        // rejected ones alone helps nobody, and the first reason is often that of all.
+        if key.is_some() || self.rejected == 1 && kind == "rejected" {
             self.out.aside(&refused, text);
         }
         Ok(())

@@ -262,8 +262,10 @@ impl Engine {
         }
         if let Some(since) = self.full_since {
             if self.next_probe.is_some_and(|probe| now.instant < probe) {
-                let seconds = now.instant.duration_since(since).as_secs();
-                return Some(disk_full(format!("the disk of the log has been full for {seconds} s")));
+                return Some(match now.instant.duration_since(since).as_secs() {
+                    0 => disk_full("the disk of the log is full".into()),
+                    seconds => disk_full(format!("the disk of the log has been full for {seconds} s")),
+                });
             }
             self.next_probe = Some(now.instant + ROOM_PROBE);
         }

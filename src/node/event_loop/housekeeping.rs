@@ -16,8 +16,8 @@ const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
 /// A snapshot is due after as many records as a quarter of its documents, so that writing them costs a bounded
-/// share and replaying them at a start a bounded time; but not for fewer than these.
-const SNAPSHOT_RECORDS_MIN: u64 = 20_000;
+/// share and replaying them at a start a bounded time; but not for fewer than these, which take about 20 ms.
+const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
 /// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
 const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 
