@@ -278,7 +278,9 @@ impl Replication {
 
     pub(super) fn on_promised(&mut self, link: Link, from: NodeId, promised: Promised, out: &mut Outputs) {
         let Some(history) = History::new(promised.history) else { return self.close(link, Closing::Protocol, out) };
-        if history.starts().last().is_some_and(|start| start.first > promised.head) {
+        if history.starts().last().is_some_and(|start| start.first > promised.head)
+            || promised.committed > promised.head
+        {
             return self.close(link, Closing::Protocol, out);
         }
         let named = self.log.configs.name(from);
@@ -509,21 +511,32 @@ impl Replication {
         }
     }
 
+    /// What those who promised know to be decided, as far as this log tells the same story, is decided here too: else a
+    /// configuration that was replaced long ago would go on being asked.
+    fn learn_commit(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        let log = &self.log;
+        let shared = |promise: &Promise| log.history.common(log.durable, &promise.history, promise.head);
+        let known = candidate.promises.iter().map(|promise| promise.committed.min(shared(promise))).max().unwrap_or(0);
+        if known > self.log.committed {
+            self.commit(known, out);
+        }
+    }
+
     /// The log is adopted. If everyone's rules allow it, role, epoch and set are recorded.
     fn stand(&mut self, out: &mut Outputs) {
+        self.learn_commit(out);
         let Part::Candidate(candidate) = &mut self.part else { return };
         candidate.stage = Stage::Taking;
         let candidate = &*candidate;
         let promised: Vec<NodeId> = candidate.promises.iter().map(|promise| promise.from).collect();
-        let known = candidate.promises.iter().map(|promise| promise.committed).max().unwrap_or(0);
         let (forced, purpose, without, epoch) =
             (candidate.is_forced(), candidate.purpose, candidate.without, candidate.epoch);
         let in_force = self.log.configs.in_force();
-        let from = in_force.iter().rposition(|(version, _)| *version <= known).unwrap_or(0);
         let judged = match purpose {
             Purpose::Operator { force: false, .. } | Purpose::Again => {
-                let asked =
-                    if self.rules.hold(Rule::EveryConfigPromotes) { from } else { in_force.len().saturating_sub(1) };
+                let every = self.rules.hold(Rule::EveryConfigPromotes);
+                let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
                 self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config))
             }
             _ => Ok(()),
@@ -572,6 +585,7 @@ impl Replication {
         for member in config.members.iter_mut().filter(|member| member.id == self.me.id) {
             *member = self.me.clone();
         }
+        self.peers.iter_mut().for_each(|peer| peer.left = None);
         self.part = Part::Primary(Primary {
             epoch,
             forced,

@@ -13,6 +13,7 @@
 //! 2. In `sync` the last `min_replicas` that answer, or may come back, never leave.
 //! 3. Nobody is counted as back before the epoch is open.
 
+use super::links::HEARTBEAT;
 use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::{ClusterConfig, Event, Output, Outputs, Standing, Time};
@@ -34,7 +35,8 @@ impl Replication {
         if !self.rules.hold(Rule::SetDurable) {
             return self.wanted.set.contains(&id) || joining;
         }
-        let on_its_way = self.recording.as_ref().is_some_and(|standing| standing.set.contains(&id));
+        let on_its_way = self.recording.as_ref().is_some_and(|standing| standing.set.contains(&id))
+            && self.rules.hold(Rule::UnansweredSet);
         self.recorded.set.contains(&id) || on_its_way || self.wanted.set.contains(&id) || joining
     }
 
@@ -96,7 +98,8 @@ impl Replication {
             Part::Primary(primary) if primary.forced && !primary.is_new() => primary.record,
             _ => 0,
         };
-        &in_force[in_force.partition_point(|(version, _)| *version < from)..]
+        let upto = if self.rules.hold(Rule::LoggedConfigBinds) { in_force.len() } else { in_force.len().min(1) };
+        &in_force[in_force.partition_point(|(version, _)| *version < from).min(upto)..upto]
     }
 
     pub(super) fn all_allow(&self, others: &[NodeId]) -> bool {
@@ -108,15 +111,21 @@ impl Replication {
     }
 
     /// Replicas that the mode demands before an operation is taken, and how many of them answer; `None` when there are
-    /// enough.
+    /// enough, for each configuration among those that it names.
     pub(super) fn missing_replicas(&self) -> Option<(u32, u32)> {
-        let wanted = self.binding().iter().map(|(_, config)| config.replicas_wanted()).max().unwrap_or(0);
-        if wanted == 0 || !self.rules.hold(Rule::MinReplicas) {
+        if !self.rules.hold(Rule::MinReplicas) {
             return None;
         }
-        let present = self.recorded.set.iter().filter(|id| self.log.configs.name(**id) && !self.is_late(**id)).count();
-        let present = u32::try_from(present).unwrap_or(u32::MAX);
-        (present < wanted).then_some((wanted, present))
+        let missing = |config: &ClusterConfig| {
+            let wanted = config.replicas_wanted();
+            if wanted == 0 {
+                return None;
+            }
+            let present = self.recorded.set.iter().filter(|id| config.names(**id) && !self.is_late(**id)).count();
+            let present = u32::try_from(present).unwrap_or(u32::MAX);
+            (present < wanted).then_some((wanted, present))
+        };
+        self.binding().iter().find_map(|(_, config)| missing(config))
     }
 
     /// How long a silent member is waited for.
@@ -125,20 +134,27 @@ impl Replication {
         longest.unwrap_or(0).saturating_mul(1000)
     }
 
-    /// Whether a member has kept this primary waiting for too long.
-    pub(super) fn is_late(&self, id: NodeId) -> bool {
+    /// Whether nothing is heard of a member, or that it cannot acknowledge. On a link that stands, who has nothing to say
+    /// gives a sign of life now and then: there silence is no shorter than a few of those.
+    fn is_silent(&self, id: NodeId) -> bool {
         let Part::Primary(primary) = &self.part else { return false };
         let (now, patience) = (self.now, self.patience());
         let Some(peer) = self.peer(id) else {
             return !primary.reached.contains(&id) || now - primary.since >= patience;
         };
         let never_heard = peer.link.is_none() && peer.heard < primary.since && !primary.reached.contains(&id);
-        if peer.gone || never_heard {
+        let patience = if peer.link.is_some() { patience.max(3 * HEARTBEAT) } else { patience };
+        peer.is_away() || never_heard || now - peer.heard.max(primary.since) >= patience
+    }
+
+    /// Whether a member has kept this primary waiting for too long.
+    pub(super) fn is_late(&self, id: NodeId) -> bool {
+        let Part::Primary(primary) = &self.part else { return false };
+        let (now, patience) = (self.now, self.patience());
+        if self.is_silent(id) {
             return true;
         }
-        if now - peer.heard.max(primary.since) >= patience {
-            return true;
-        }
+        let Some(peer) = self.peer(id) else { return false };
         let acknowledged = self.acknowledged(id);
         let oldest = primary.unacknowledged.iter().find(|(version, _)| *version > acknowledged);
         let since =
@@ -149,7 +165,7 @@ impl Replication {
 
     /// Takes late members out of the set and lets those that have caught up back in.
     pub(super) fn update_set(&mut self, out: &mut Outputs) {
-        if self.recording.is_some() {
+        if self.recording.is_some() && self.rules.hold(Rule::UnansweredSet) {
             return;
         }
         let mut set = self.wanted.set.clone();
@@ -167,7 +183,7 @@ impl Replication {
             if self.peer(id).is_some() {
                 let now = self.now;
                 let peer = self.peer_mut(id);
-                (peer.joining, peer.left) = (None, Some(now));
+                (peer.joining, peer.left) = (None, Some((now, peer.durable)));
             }
             out.push(Output::Event(Event::Left(id)));
         }
@@ -192,19 +208,27 @@ impl Replication {
 
     fn let_in(&mut self, set: &mut Vec<NodeId>) {
         let Part::Primary(primary) = &self.part else { return };
-        let (record, committed, now) = (primary.record, self.log.committed, self.now);
-        let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(|id| !set.contains(id)).collect();
+        let (record, now) = (primary.record, self.now);
+        let (committed, appended) = (self.log.committed, self.log.appended);
+        // Who has just been let go comes back by another way than at once: that would be no change, and a new patience.
+        let is_out = |id: &NodeId| !set.contains(id) && !self.wanted.set.contains(id);
+        let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(is_out).collect();
         for id in candidates {
             // One that is being added is in the set before its record is committed: the new rule may need it.
             let named = self.log.configs.newest().is_some_and(|config| config.names(id));
-            let (is_late, hold) = (self.is_late(id), self.hold(id));
+            let (is_silent, is_late, hold) = (self.is_silent(id), self.is_late(id), self.hold(id));
             let peer = self.peer_mut(id);
-            if !named || !peer.flow.is_streaming() || peer.gone || is_late && peer.joining.is_some() {
+            if !named || !peer.flow.is_streaming() || is_silent || is_late && peer.joining.is_some() {
                 // It was never recorded, so the requirement can go without a record.
-                peer.joining = None;
+                if peer.joining.take().is_some() {
+                    peer.left = Some((now, peer.durable));
+                    peer.came_back(now);
+                }
                 continue;
             }
-            let rested = peer.left.is_none_or(|left| now >= left + hold);
+            // Who was late has to show first that it acknowledges anything: to be heard is not enough.
+            let moves = |with| peer.durable > with || peer.durable >= appended;
+            let rested = peer.left.is_none_or(|(left, with)| now >= left + hold && moves(with));
             if peer.joining.is_none() && peer.durable + JOIN_WINDOW >= committed && rested {
                 peer.joining = Some(now);
             }
@@ -217,11 +241,11 @@ impl Replication {
 
     /// How long a member that keeps leaving stays out.
     fn hold(&self, id: NodeId) -> Time {
-        let in_sync_mode = self.log.configs.newest().is_some_and(|config| config.replication == Mode::Sync);
+        let is_needed = !self.all_allow(&self.recorded.set);
         let since = self.now.saturating_sub(RETURNS_WITHIN);
         let returns = self.peer(id).map_or(0, |peer| peer.returns.iter().filter(|at| **at >= since).count());
         match returns.checked_sub(RETURNS_AT_ONCE) {
-            Some(more) if !in_sync_mode => (HOLD << more.min(8)).min(HOLD_MAX),
+            Some(more) if !is_needed => (HOLD << more.min(8)).min(HOLD_MAX),
             _ => 0,
         }
     }
@@ -251,10 +275,7 @@ impl Replication {
         for peer in &mut self.peers {
             if peer.joining.is_some() && recorded.contains(&peer.id) {
                 (peer.joining, peer.left) = (None, None);
-                peer.returns.push(now);
-                if peer.returns.len() > 16 {
-                    peer.returns.remove(0);
-                }
+                peer.came_back(now);
                 out.push(Output::Event(Event::InSync(peer.id)));
             }
         }

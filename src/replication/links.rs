@@ -21,6 +21,9 @@ const SILENCE: Time = 3_000_000;
 /// Nodes that are spoken with: members, those that join, and those that were members.
 const PEERS_MAX: usize = 2 * MEMBERS_MAX;
 
+/// Returns that are remembered: more than any hold asks for.
+const RETURNS_KEPT: usize = 16;
+
 /// A connection, and who is at its other end once that is known.
 #[derive(Debug)]
 pub(super) struct LinkState {
@@ -45,8 +48,10 @@ pub(super) struct Peer {
     pub(super) committed: Version,
     pub(super) history: History,
     pub(super) joined: bool,
-    /// It said goodbye, or cannot store: it is not waited for.
+    /// It said goodbye: it is not waited for.
     pub(super) gone: bool,
+    /// Its disk had no room when it last spoke of that: it is not waited for either.
+    pub(super) full: bool,
     pub(super) flow: Flow,
     /// What it has acknowledged in this epoch, on this link.
     pub(super) received: Version,
@@ -56,9 +61,10 @@ pub(super) struct Peer {
     pub(super) told: Version,
     /// Its acknowledgement is required although it is not recorded yet; since when.
     pub(super) joining: Option<Time>,
-    /// When it came back into the in-sync set, the last few times.
+    /// When it came back into the in-sync set, or tried to, the last few times.
     pub(super) returns: Vec<Time>,
-    pub(super) left: Option<Time>,
+    /// When it was last found late, and what it had acknowledged then.
+    pub(super) left: Option<(Time, Version)>,
 }
 
 /// What people may know of a peer.
@@ -93,6 +99,7 @@ impl Peer {
             history: History::default(),
             joined: false,
             gone: false,
+            full: false,
             flow: Flow::Idle,
             received: 0,
             durable: 0,
@@ -101,6 +108,18 @@ impl Peer {
             joining: None,
             returns: Vec::new(),
             left: None,
+        }
+    }
+
+    /// Whether it has said that it cannot acknowledge anything now.
+    pub(super) fn is_away(&self) -> bool {
+        self.gone || self.full
+    }
+
+    pub(super) fn came_back(&mut self, now: Time) {
+        self.returns.push(now);
+        if self.returns.len() > RETURNS_KEPT {
+            self.returns.remove(0);
         }
     }
 
@@ -221,7 +240,7 @@ impl Replication {
         peer.member = hello.member;
         (peer.boot, peer.heard, peer.role, peer.promised) = (hello.boot, now, hello.role, hello.promised);
         (peer.head, peer.committed, peer.history, peer.joined) = (hello.head, hello.committed, history, hello.joined);
-        peer.gone = false;
+        (peer.gone, peer.full) = (false, false);
         if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
             state.peer = Some(id);
         }
@@ -250,9 +269,12 @@ impl Replication {
 
     /// What a node does when it hears who is there.
     fn meet(&mut self, link: Link, id: NodeId, out: &mut Outputs) {
-        let promised = self.peer_mut(id).promised;
+        let peer = self.peer_mut(id);
+        let (promised, leads) = (peer.promised, peer.role == Role::Primary && peer.promised.owner == id);
         let is_replica = matches!(self.part, Part::Replica(_));
-        if promised > self.promised() && !is_replica && self.heeds(id) {
+        // A restart as primary may find that the term which this node has promised is another's, and goes on.
+        let is_over = promised > self.promised() || promised == self.promised() && leads;
+        if is_over && !is_replica && self.heeds(id) {
             self.become_replica(promised, out);
             return;
         }

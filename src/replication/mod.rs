@@ -368,6 +368,11 @@ pub enum NotPromoted {
     Unknown,
     /// No such member, or it is the primary itself.
     NoSuchMember,
+    /// Too few replicas answer for the record of a removal, by the rule of now or by the one without the member.
+    NotEnough {
+        /// Replicas of the in-sync set that answer.
+        present: usize,
+    },
 }
 
 /// Something that people want to hear of.

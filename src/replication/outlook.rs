@@ -3,7 +3,7 @@
 use super::links::PeerView;
 use super::machine::{Part, Replication};
 use super::primary::Phase;
-use super::{ClusterConfig, History, Member};
+use super::{ClusterConfig, History, Link, Member};
 use crate::types::{Durability, Epoch, Mode, NodeId, NodeState, Role, Version};
 
 impl Replication {
@@ -24,6 +24,11 @@ impl Replication {
             Part::Candidate(_) if self.is_recovering() => Role::Primary,
             Part::Candidate(_) | Part::Replica(_) => Role::Replica,
         }
+    }
+
+    /// Whether the acknowledgement of the member behind a link is waited for.
+    pub fn is_awaited(&self, link: Link) -> bool {
+        self.peers.iter().any(|peer| peer.link == Some(link) && self.is_required(peer.id))
     }
 
     /// Whether operations are taken, if the set is large enough.

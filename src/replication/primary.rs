@@ -230,7 +230,7 @@ impl Replication {
         }
         let Some(newest) = self.log.configs.newest().cloned() else { return };
         if primary.removing.is_some_and(|(_, id)| !newest.names(id)) {
-            return self.answer_removal(out);
+            return self.answer_removal(Ok(()), out);
         }
         let mut config = self.asked.applied_to(&newest);
         let mut changed = Vec::new();
@@ -249,6 +249,9 @@ impl Replication {
                 *member = peer.member.clone();
             }
         }
+        if let Some(refused) = dismissed.and_then(|_| self.removal_is_stuck(&config)) {
+            return self.answer_removal(Err(refused), out);
+        }
         self.dismissed.extend(dismissed);
         if config == newest {
             self.asked = Default::default();
@@ -265,24 +268,28 @@ impl Replication {
         let room = config.members.len() < MEMBERS_MAX;
         let new = |peer: &&super::links::Peer| {
             let is_stranger = !peer.joined && !config.names(peer.id) && !self.dismissed.contains(&peer.id);
-            peer.link.is_some() && is_stranger && peer.role == crate::types::Role::Replica
+            // One that has promised another's later term would be named here and follow there.
+            let is_free = peer.promised <= self.promised();
+            peer.link.is_some() && is_stranger && is_free && peer.role == crate::types::Role::Replica
         };
         self.peers.iter().filter(|_| room).find(new).map(|peer| peer.member.clone())
     }
 
-    fn answer_removal(&mut self, out: &mut Outputs) {
+    fn answer_removal(&mut self, result: Result<(), NotPromoted>, out: &mut Outputs) {
         if let Some(primary) = self.primary_mut()
             && let Some((request, _)) = primary.removing.take()
         {
-            out.push(Output::Answer { request, result: Ok(()) });
+            out.push(Output::Answer { request, result });
         }
     }
 
     pub(super) fn on_remove_member(&mut self, request: u64, id: NodeId, force: bool, out: &mut Outputs) {
-        let known = self.log.configs.newest().is_some_and(|config| config.names(id)) && id != self.me.id;
+        // By force also one whose removal is in the log and cannot be committed, because its own word is needed for that.
+        let named = self.log.configs.newest().is_some_and(|config| config.names(id));
+        let known = (named || force && self.log.configs.name(id)) && id != self.me.id;
         let refused = match &self.part {
             Part::Primary(_) if !known => Some(NotPromoted::NoSuchMember),
-            Part::Primary(primary) if primary.removing.is_some() => Some(NotPromoted::Busy),
+            Part::Primary(primary) if !force && primary.removing.is_some() => Some(NotPromoted::Busy),
             Part::Primary(primary) if !force && primary.phase != Phase::Open => Some(NotPromoted::Busy),
             Part::Primary(_) => None,
             Part::Candidate(_) | Part::Replica(_) => Some(NotPromoted::NotReady),
@@ -294,6 +301,14 @@ impl Replication {
         } else if let Some(primary) = self.primary_mut() {
             primary.removing = Some((request, id));
         }
+    }
+
+    /// Why the record of a removal would never be committed as things are: the rule of now and the one without the member
+    /// must both find enough that answer. Once recorded it would be in nobody's power to take back.
+    fn removal_is_stuck(&self, config: &ClusterConfig) -> Option<NotPromoted> {
+        let present: Vec<NodeId> = self.recorded.set.iter().copied().filter(|id| !self.is_late(*id)).collect();
+        let is_possible = self.all_allow(&present) && config.allows_set(&present);
+        (!is_possible).then_some(NotPromoted::NotEnough { present: present.len() })
     }
 
     pub(super) fn on_hand_over_please(&mut self, link: Link, id: NodeId, out: &mut Outputs) {

@@ -300,9 +300,14 @@ impl Replication {
 
     pub(super) fn on_append(&mut self, link: Link, append: &Append, out: &mut Outputs) {
         let Part::Replica(replica) = &mut self.part else { return };
-        let Stage::Following(of, epoch) = &replica.stage else { return };
-        if *of != link || *epoch != append.epoch {
-            return;
+        match &replica.stage {
+            Stage::Following(of, epoch) if *of == link && *epoch == append.epoch => {}
+            Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Cutting(of, _) if *of == link => {
+                // The primary has taken an acknowledgement of an earlier offer for the answer to this one. What is dropped
+                // here it would never send again on this link.
+                return self.close(link, Closing::Again, out);
+            }
+            _ => return,
         }
         if self.is_full() || !self.take(append, out) {
             if !self.is_full() {
@@ -469,7 +474,7 @@ impl Replication {
                 self.candidate_was_refused(from, refused.promised, out);
             }
             RefusedWhy::Storage => {
-                self.peer_mut(from).gone = true;
+                self.peer_mut(from).full = true;
                 self.candidate_was_refused(from, Epoch::default(), out);
             }
             RefusedWhy::CannotHandOver => self.wish_was_refused(out),

@@ -37,6 +37,8 @@ pub enum Rule {
     CaughtUpBeforeCounted,
     /// The smaller set is durable before an answer relies on it.
     SetDurable,
+    /// While it is not known whether a larger set is recorded it is waited for.
+    UnansweredSet,
     /// An acknowledgement counts only in its epoch.
     AckEpoch,
     /// The adopted log is durable before role, epoch or set is recorded.
@@ -47,6 +49,8 @@ pub enum Rule {
     StopOnSplitBrain,
     /// Both configurations hold while one is not committed.
     BothConfigs,
+    /// A configuration binds as soon as it is logged, before it is committed.
+    LoggedConfigBinds,
     /// A promotion asks every configuration of the adopted log that may be in force.
     EveryConfigPromotes,
     /// Who is not a member is refused.
@@ -57,6 +61,8 @@ pub enum Rule {
     RescueFirst,
     /// The key is looked up before 503 is said (a duty of the node).
     KeyFirst,
+    /// An empty disk comes back under a name of its own (a duty of the node).
+    BlankIsNew,
     /// The hash of the common place is compared.
     HashCompared,
 }
@@ -80,16 +86,19 @@ impl Rule {
         Rule::KeepNumber,
         Rule::CaughtUpBeforeCounted,
         Rule::SetDurable,
+        Rule::UnansweredSet,
         Rule::AckEpoch,
         Rule::AdoptedDurable,
         Rule::ForceOutsideSync,
         Rule::StopOnSplitBrain,
         Rule::BothConfigs,
+        Rule::LoggedConfigBinds,
         Rule::EveryConfigPromotes,
         Rule::MemberCheck,
         Rule::NoRollbackByTimer,
         Rule::RescueFirst,
         Rule::KeyFirst,
+        Rule::BlankIsNew,
         Rule::HashCompared,
     ];
 }

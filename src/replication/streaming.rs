@@ -98,6 +98,8 @@ impl Replication {
             Flow::Streaming { .. } => return self.close(link, Closing::Protocol, out),
             Flow::Idle | Flow::Matching { .. } | Flow::Stopped => return,
         }
+        // What it holds has grown: there is room again.
+        peer.full &= ack.durable <= peer.durable;
         peer.received = peer.received.max(ack.received);
         peer.durable = peer.durable.max(ack.durable);
         peer.applied = peer.applied.max(ack.applied);

@@ -38,6 +38,12 @@ pub fn cut_log(vfs: &MemVfs, to: Version) -> Result<(), LogError> {
     log::truncate_from(vfs, Path::new(DIR), to + 1, false).map(drop)
 }
 
+/// Whether the records from a version on were set aside by a cut.
+pub fn is_set_aside(vfs: &MemVfs, from: Version) -> bool {
+    let names = vfs.list(&Path::new(DIR).join("rescue")).unwrap_or_default();
+    names.iter().any(|name| name.starts_with(&format!("cut-{from:020}")))
+}
+
 /// The file with the standing.
 pub struct StandingFile {
     vfs: MemVfs,
@@ -55,7 +61,7 @@ impl StandingFile {
         let path = Self::path();
         let bytes = vfs.read(&path).unwrap_or_default();
         if bytes.is_empty() {
-            vfs.write(&path, &[0; 2 * SLOT]).unwrap();
+            vfs.write(&path, &[0; 2 * SLOT]).map_err(|error| error.to_string())?;
         }
         let newest = bytes.chunks_exact(SLOT).filter_map(decode).max_by_key(|(counter, _)| *counter);
         let counter = newest.as_ref().map_or(0, |(counter, _)| *counter);

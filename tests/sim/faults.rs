@@ -107,6 +107,7 @@ impl World {
             for end in 0..2 {
                 if let Some(connection) = self.network.connections.get_mut(&link) {
                     connection.queues[end].clear();
+                    connection.broken = true;
                 }
                 // Now and then an end hears nothing of it, and finds out by silence; one that still dials always hears.
                 let told = self.network.connections.get(&link).is_some_and(|connection| connection.ends[end].told);

@@ -84,6 +84,8 @@ pub struct Process {
     pub tried: bool,
     /// The term that this node answers in.
     pub opened: Option<Epoch>,
+    /// It has opened just now: those who wait for that are still to be told.
+    pub unpark: bool,
     pub cut_to: Option<Version>,
     /// The records of the message that is being handled.
     pub arrived: Vec<Arc<Record>>,
@@ -188,13 +190,18 @@ impl Machine {
         let (standing_file, standing) = StandingFile::open(&self.vfs)?;
         let head = report.head.version;
         let truth = &mut self.truth;
-        if let Some(to) = truth.cutting.take() {
+        let cut = truth.cutting.take();
+        if let Some(to) = cut {
             truth.durable = truth.durable.min(to);
         }
         if head < truth.durable || head > truth.head() || report.head.hash != truth.position(head).hash {
             return Err(format!("I8: the log opened with {head}, promised {} of {}", truth.durable, truth.head()));
         }
         let lost = truth.entries.split_off(head as usize);
+        if off != Some(Rule::RescueFirst) && cut.is_some_and(|to| disk::is_set_aside(&self.vfs, to + 1)) {
+            // The cut went through before its failure was told.
+            truth.rescued.extend(lost.iter().cloned());
+        }
         truth.durable = head;
         truth.standing = standing.clone().unwrap_or_default();
         let (history, configs) = read_history(&truth.entries, report.committed);
@@ -242,6 +249,7 @@ impl Machine {
             dials: BTreeMap::new(),
             tried: false,
             opened: None,
+            unpark: false,
             cut_to: None,
             arrived: Vec::new(),
             failed: false,

@@ -45,6 +45,8 @@ pub struct Connection {
     pub ends: [End; 2],
     /// What is under way to each end.
     pub queues: [VecDeque<Item>; 2],
+    /// It has lost what was under way: nothing more arrives but word of its end.
+    pub broken: bool,
     last: [Time; 2],
 }
 
@@ -84,14 +86,14 @@ impl Network {
         self.next += 1;
         let end = |(machine, boot)| End { machine, boot, open: true, told: false };
         let ends = [end(dialler), end(acceptor)];
-        self.connections.insert(link, Connection { ends, queues: Default::default(), last: [0; 2] });
+        self.connections.insert(link, Connection { ends, queues: Default::default(), broken: false, last: [0; 2] });
         link
     }
 
     /// Puts an item on its way to an end; gives the time of its arrival.
     pub fn put(&mut self, link: Link, to: usize, item: Item, now: Time) -> Option<Time> {
         let connection = self.connections.get_mut(&link)?;
-        if !connection.ends[to].open {
+        if !connection.ends[to].open || connection.broken && !matches!(item, Item::Closed) {
             return None;
         }
         let delay = self.delay / 2 + self.random.below(self.delay + 1);

@@ -2,7 +2,7 @@
 //! primary, as people do, with force only when nothing else is left.
 
 use rig::replication::{Asked, Input, NotPromoted};
-use rig::types::{Mode, Role};
+use rig::types::{Mode, NodeId, Role};
 
 use super::machine::Machine;
 use super::network::Time;
@@ -63,9 +63,10 @@ impl World {
     pub fn operate(&mut self) {
         let mean = self.options.operator;
         let wait = self.operator.random.around(mean);
-        if self.hostile || self.options.faults == 0 {
-            self.after(wait, Event::Operate);
+        if self.is_calm {
+            return;
         }
+        self.after(wait, Event::Operate);
         let machines = self.machines.len() as u64;
         let machine = self.operator.random.below(machines) as usize;
         let act = self.operator.random.below(100);
@@ -145,6 +146,12 @@ impl World {
         self.input(machine, Input::RemoveMember { request, id, force: false });
     }
 
+    pub fn remove_by_force(&mut self, machine: usize, id: NodeId) {
+        let request = self.operator.request();
+        self.note(|| format!("operator: removes {id:?} from the list of n{machine} BY FORCE"));
+        self.input(machine, Input::RemoveMember { request, id, force: true });
+    }
+
     /// A disk is gone; another node takes the place of its machine, with a name of its own.
     fn lose_disk(&mut self, victim: usize) {
         let lost = self.machines.iter().filter(|machine| machine.retired).count();
@@ -166,8 +173,11 @@ impl World {
             let truth = &self.machines[*place].truth;
             (truth.position(truth.head()).epoch, truth.head())
         };
-        let there = (0..self.machines.len()).filter(|place| self.machines[*place].is_up());
-        let Some(best) = there.max_by_key(end) else { return false };
+        let mut there: Vec<usize> = (0..self.machines.len()).filter(|place| self.machines[*place].is_up()).collect();
+        there.sort_by_key(|place| std::cmp::Reverse(end(place)));
+        // Where the best one by force is none that the others listen to, the next one is tried.
+        let tried = (waited / 20_000_000).saturating_sub(1) as usize;
+        let Some(best) = there.get(tried % there.len().max(1)).copied() else { return false };
         let config = self.machines[best].process.as_ref().and_then(|process| process.core.config());
         let ids: Vec<_> = config.map_or(Vec::new(), |config| config.members.iter().map(|member| member.id).collect());
         let members: Vec<usize> =
@@ -179,8 +189,7 @@ impl World {
         let gone = self.machines.iter().find(|machine| machine.retired && ids.contains(&machine.id));
         if let Some(id) = gone.map(|machine| machine.id).filter(|_| force && waited % 2_000_000 < 1_000_000) {
             // Its disk is gone: it cannot agree to its removal.
-            let request = self.operator.request();
-            self.input(best, Input::RemoveMember { request, id, force: true });
+            self.remove_by_force(best, id);
             return true;
         }
         let place = if force { best } else { members[(waited / 3_000_000) as usize % members.len()] };

@@ -54,6 +54,10 @@ impl World {
                 }
                 self.carry_out(machine, output);
             }
+            // A proposal is answered at once: it must not overtake what the core has given out before.
+            if self.machines[machine].process.as_mut().is_some_and(|process| std::mem::take(&mut process.unpark)) {
+                self.unpark(machine);
+            }
         }
         self.flush(machine);
         self.wake(machine);
@@ -126,10 +130,9 @@ impl World {
             Output::Commit(version) => self.commit(machine, version),
             Output::Opened(epoch) => {
                 if let Some(process) = &mut self.machines[machine].process {
-                    process.opened = Some(epoch);
+                    (process.opened, process.unpark) = (Some(epoch), true);
                 }
                 self.facts.push(Fact::Opened { machine, epoch });
-                self.unpark(machine);
             }
             Output::Deposed { .. } => {
                 if let Some(process) = &mut self.machines[machine].process {

@@ -6,7 +6,8 @@ use rig::replication::{Asked, Input, Rule};
 use rig::types::{Mode, NodeState};
 
 use super::checkers::Finding;
-use super::machine::Machine;
+use super::checkers::record::{Side, side_of};
+use super::machine::{Machine, read_history};
 use super::network::Time;
 use super::world::{Event, World};
 
@@ -78,7 +79,7 @@ impl World {
     /// Everything that was broken is whole again, and everyone is there.
     fn calm(&mut self) {
         self.note(|| "--- calm".to_owned());
-        self.hostile = false;
+        (self.hostile, self.is_calm) = (false, true);
         self.network.heal();
         self.doomed = None;
         for machine in 0..self.machines.len() {
@@ -119,7 +120,6 @@ impl World {
             // The operator names the winner.
             self.promote(primary, true);
         }
-        self.reunite(primary, since);
         let process = self.machines[primary].process.as_ref()?;
         if let Some(refusal) = process.core.refusal(None) {
             let members = process.core.config().map_or(1, |config| config.members.len() as u32);
@@ -129,28 +129,21 @@ impl World {
                 ..Asked::default()
             };
             self.input(primary, Input::Change(asked));
+            self.give_up_the_lost(primary, since);
             return Some(format!("n{primary} refuses: {refusal:?}"));
         }
         None
     }
 
-    /// Two forces can leave members whose log has removed the primary: they refuse it, whatever its epoch. Their operator
-    /// promotes one of them, and the others follow that one.
-    fn reunite(&mut self, primary: usize, since: Time) {
+    /// A member whose disk is gone can agree to nothing: where the mode needs it, it is removed by force.
+    fn give_up_the_lost(&mut self, primary: usize, since: Time) {
         let waited = self.now - since;
-        if waited < 5_000_000 || !(self.now / 100_000).is_multiple_of(10) {
-            return;
-        }
-        let config = |machine: &Machine| machine.process.as_ref().and_then(|process| process.core.config().cloned());
-        let Some(there) = config(&self.machines[primary]) else { return };
-        let id = self.machines[primary].id;
-        let is_parted = |machine: &Machine| {
-            there.names(machine.id) && config(machine).is_some_and(|here| !here.members.is_empty() && !here.names(id))
-        };
-        let parted: Vec<usize> = (0..self.machines.len()).filter(|&place| is_parted(&self.machines[place])).collect();
-        if !parted.is_empty() {
-            let place = parted[(waited / 3_000_000) as usize % parted.len()];
-            self.promote(place, waited > 20_000_000);
+        let config = self.machines[primary].process.as_ref().and_then(|process| process.core.config().cloned());
+        let lost =
+            |machine: &&Machine| machine.retired && config.as_ref().is_some_and(|config| config.names(machine.id));
+        let id = self.machines.iter().find(lost).map(|machine| machine.id);
+        if let Some(id) = id.filter(|_| waited > 20_000_000 && waited % 2_000_000 < 100_000) {
+            self.remove_by_force(primary, id);
         }
     }
 
@@ -162,7 +155,10 @@ impl World {
         let core = &self.machines[primary].process.as_ref()?.core;
         let config = core.config()?;
         for (place, machine) in self.machines.iter().enumerate() {
-            if !config.names(machine.id) || machine.retired {
+            let led_by = machine.process.as_ref().and_then(|process| process.core.primary()).map(|member| member.id);
+            let leads = self.machines.iter().find(|other| Some(other.id) == led_by).unwrap_or(machine);
+            let parted = are_parted(machine, leads, &self.machines[primary]);
+            if !config.names(machine.id) || machine.retired || parted {
                 continue;
             }
             let Some(process) = &machine.process else { return Some(format!("n{place} is down")) };
@@ -178,4 +174,20 @@ impl World {
         }
         None
     }
+}
+
+/// Force has made two clusters of one: each has a term by force that the other knows nothing of, or one has and the other
+/// is led by a primary that the log there does not name. Only the operator can give one of them up.
+fn are_parted(machine: &Machine, leads: &Machine, primary: &Machine) -> bool {
+    let (here, there) = (side_of(machine), side_of(primary));
+    let lacks = |side: &Side, terms: &Side| terms.iter().any(|term| !side.contains(term));
+    (lacks(&here, &there) && (is_stranger(primary, machine) || lacks(&there, &here)))
+        || (lacks(&there, &here) && is_stranger(leads, primary))
+}
+
+/// Whether a machine's log, as far as it knows it to be committed, does not name another one.
+fn is_stranger(other: &Machine, machine: &Machine) -> bool {
+    let committed = machine.process.as_ref().map_or(0, |process| process.core.committed());
+    let (_, configs) = read_history(&machine.truth.entries, committed);
+    configs.first().is_some_and(|(_, config)| !config.names(other.id))
 }

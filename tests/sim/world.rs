@@ -80,6 +80,8 @@ pub struct World {
     pub striking: Random,
     /// Faults happen.
     pub hostile: bool,
+    /// The end, in which nobody breaks anything and the operator only helps.
+    pub is_calm: bool,
     pub off: Option<Rule>,
     pub trace: Option<Vec<String>>,
     pub digest: u64,
@@ -121,6 +123,7 @@ impl World {
             random: random.fork(),
             striking: random.fork(),
             hostile: options.faults > 0,
+            is_calm: false,
             off,
             trace: traced.then(Vec::new),
             digest: 0,

@@ -152,6 +152,12 @@ pub(in crate::node) fn operator_answer(engine: &Engine, now: u64, result: Result
                 .hint("`rig status` says what it is")
                 .into())
         }
+        Err(NotPromoted::NotEnough { present }) => Err(Problem::new(
+            Code::NotEnoughReplicas,
+            format!("a removal must be recorded on as many nodes as the mode asks for, and {present} replicas answer"),
+        )
+        .hint("bring the members back, or accept the loss: rig member remove NAME --accept-data-loss --confirm NAME")
+        .into()),
         Err(NotPromoted::NoSuchMember) => {
             Err(Problem::new(Code::NotFound, "no such member, or it is the primary itself").into())
         }

@@ -12,7 +12,8 @@ impl Checker for Answered {
         match fact {
             Fact::Opened { machine, epoch } => {
                 let side = side_of(&machines[*machine]);
-                let answer = past.missing(&machines[*machine], &side).next()?;
+                // One whose acknowledgements come late opens after a later term has: it has missed that one's answers.
+                let answer = past.missing(&machines[*machine], &side).find(|answer| answer.term < *epoch)?;
                 Some(format!(
                     "n{machine} opens {epoch} without op {} that was answered `{}` as v{} in {}",
                     answer.op, answer.durability, answer.version, answer.term

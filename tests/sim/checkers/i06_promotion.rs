@@ -1,4 +1,5 @@
-//! I6: no unforced promotion starts without a write that was answered.
+//! I6: no unforced promotion starts without a write that was answered in an earlier term. (One of a later term it cannot
+//! have: its promises are void by then, and what it begins is never committed, which I1 and I7 watch.)
 
 use super::record::side_of;
 use super::{Checker, Fact, Past};
@@ -16,7 +17,7 @@ impl Checker for Promotion {
             return None;
         }
         let side = side_of(machine);
-        let answer = past.missing(machine, &side).next()?;
+        let answer = past.missing(machine, &side).find(|answer| answer.term < record.epoch)?;
         Some(format!(
             "n{place} begins {} without force and without op {} that was answered `{}` as v{} in {}",
             record.epoch, answer.op, answer.durability, answer.version, answer.term

@@ -25,6 +25,10 @@ impl Checker for State {
         if *upto > process.core.committed() {
             return Some(format!("n{place} shows v{upto}, which is not decided"));
         }
+        if process.applied != *upto {
+            // It has gone on within the same event: what it has now is told by the next fact.
+            return None;
+        }
         let digest = self.digests.entry((side_of(machine), *upto)).or_insert(process.digest);
         (*digest != process.digest && !self.is_async).then(|| format!("n{place} has another state at v{upto}"))
     }

@@ -16,7 +16,7 @@ mod i08_kept;
 mod i10_state;
 mod i11_key;
 mod i12_refused;
-mod record;
+pub mod record;
 
 use std::sync::Arc;
 
