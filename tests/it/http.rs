@@ -154,6 +154,32 @@ fn a_version_precondition_and_a_key_hold() {
 }
 
 #[test]
+fn who_goes_away_before_the_answer_finds_the_outcome_by_its_key() {
+    let (_home, node) = node();
+    let mut client = Client::of(&node);
+    let body = r#"{"method":"user_create","data":{"id":"a"}}"#;
+    for nth in 0..20 {
+        let body = body.replace("\"a\"", &format!("\"a{nth}\""));
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: gone-{nth}\r\n");
+        let mut gone = Client::of(&node);
+        gone.send(&wire::post("/do", &fields, &body));
+        drop(gone);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let known = loop {
+            let known = client.get(&format!("/outcome/gone-{nth}")).json()["data"].clone();
+            if known["state"] == "committed" {
+                break known;
+            }
+            assert!(Instant::now() < deadline, "{known}");
+        };
+        let again = client.post_with("/do", &fields, &body).json()["data"].clone();
+        assert_eq!((&again["version"], &again["replayed"]), (&known["version"], &json!(true)));
+    }
+    let length: u64 = client.get("/log/commit").json()["data"]["version"].as_u64().unwrap();
+    assert_eq!(length, 21, "each of them once, behind the record of the term");
+}
+
+#[test]
 fn a_dry_run_says_what_would_happen_and_logs_nothing() {
     let (_home, node) = node();
     let mut client = Client::of(&node);
