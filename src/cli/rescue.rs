@@ -23,7 +23,7 @@ use crate::error::Exit;
 use crate::http::encode;
 use crate::node::dir::DataDir;
 use crate::node::rescue;
-use crate::types::{Record, dump, format_time};
+use crate::types::{Kind, Record, dump, format_time};
 
 /// Bytes of data in a table.
 const SHOWN_BYTES: usize = 60;
@@ -276,9 +276,9 @@ fn replay(source: &mut Source, file: &str, context: &Context) -> Outcome {
     let mut operations = String::new();
     for line in &lines {
         match parse(line) {
-            Some((record, _)) => operations.push_str(&operation(&record, &cluster)),
-            // The batch says what is wrong with it, and where.
-            None => operations.push_str(line),
+            Some((record, _)) if record.kind == Kind::Operation => operations.push_str(&operation(&record, &cluster)),
+            // Rig's own records are skipped by the batch; of anything else it says what is wrong with it, and where.
+            _ => operations.push_str(line),
         }
         operations.push('\n');
     }
@@ -313,7 +313,7 @@ fn operation(record: &Record, cluster: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Epoch, Hash, Kind, Operation};
+    use crate::types::{Epoch, Hash, Operation};
 
     fn record(key: Option<&str>, hash: u8) -> Record {
         Record {

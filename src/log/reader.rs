@@ -212,8 +212,8 @@ impl Reader {
         Backwards::new(self.clone(), from.min(self.durable()), to.max(1))
     }
 
-    /// The records `from..=to` without copies and without computing the chain again: for a start, which has just
-    /// done that where it matters. Checksums are still checked.
+    /// The records `from..=to` without copies and without computing the chain again: for a start, which
+    /// does that beside it where it matters. Checksums are still checked.
     pub fn replay(&self, from: Version, to: Version) -> Replay {
         Replay::new(self.cursor(from, to, false))
     }

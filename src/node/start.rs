@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The newest snapshot is restored while the log is being opened, and what the mark says is committed behind it is
-//! replayed at the same time. Both are believed only when the opened log has the hash that this ends with: then the
-//! records were those of the log.
+//! replayed at the same time. Both are believed only when the log was opened, which checks the newest segment in full, and
+//! has the hash that this ends with. A log that is refused takes them with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -213,7 +213,10 @@ impl Candidates {
             Some(snapshot) => Candidate::restore(snapshot, config),
             None => Candidate { path: folder, version: 0, state: Ok(State::empty(cluster, config.memory_max_bytes)) },
         };
-        newest.state = newest.state.and_then(|state| state.ahead(dir.path()));
+        newest.state = match newest.state {
+            Ok(state) => Ok(state.ahead(dir.path())?),
+            Err(reason) => Err(reason),
+        };
         Ok(Self { newest, older: found.collect() })
     }
 }
@@ -300,16 +303,16 @@ impl State {
         }
     }
 
-    /// Replays what the mark says is committed, out of a log that is not judged yet. What cannot be read is left to
-    /// those who judge it.
-    fn ahead(mut self, dir: &Path) -> Result<Self, String> {
+    /// Replays what the mark says is committed, out of a log that is being judged meanwhile. What cannot be read is left
+    /// to those who judge it.
+    fn ahead(mut self, dir: &Path) -> Result<Self, NodeError> {
         let Ok(reader) = Reader::open(Arc::new(DiskVfs), dir, Held::ByNode) else { return Ok(self) };
         if !matches!(reader.hash(self.applied.version), Ok(Some(hash)) if hash == self.applied.hash) {
             return Ok(self);
         }
         match self.replay(&reader, reader.committed()) {
             Ok(()) | Err(NodeError::Log(_)) => Ok(self),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error),
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct StandingFile {
 }
 
 impl StandingFile {
-    /// Opens it, or makes it.
+    /// Opens it, or makes it. What is found there is written and synced again.
     pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(NAME);
         let new = !path.exists();
@@ -45,11 +45,14 @@ impl StandingFile {
             file.sync_all()?;
             File::open(state_dir)?.sync_all()?;
         }
-        let (counter, last) = match newest(&file)? {
-            Some((counter, standing)) => (counter, Some(standing)),
-            None => (0, None),
-        };
-        Ok(Self { file, counter, last })
+        let mut found = Self { file, counter: 0, last: None };
+        if let Some((counter, standing)) = newest(&found.file)? {
+            // It may have been read from a cache whose sync failed in an earlier process: it counts when it is durable.
+            // Into its own slot, for the other may be the only one that is.
+            found.write(counter, &standing)?;
+            (found.counter, found.last) = (counter, Some(standing));
+        }
+        Ok(found)
     }
 
     /// What was recorded last; `None` when nothing ever was.
@@ -65,11 +68,14 @@ impl StandingFile {
             self.last
         );
         let counter = self.counter + 1;
-        let slot = encode(counter, &standing);
-        self.file.write_all_at(&slot, (counter % 2) * SLOT as u64)?;
-        self.file.sync_data()?;
+        self.write(counter, &standing)?;
         (self.counter, self.last) = (counter, Some(standing));
         Ok(())
+    }
+
+    fn write(&self, counter: u64, standing: &Standing) -> io::Result<()> {
+        self.file.write_all_at(&encode(counter, standing), (counter % 2) * SLOT as u64)?;
+        self.file.sync_data()
     }
 }
 
@@ -157,6 +163,21 @@ mod tests {
         torn.write_all_at(&[0xff], 100).unwrap();
         assert_eq!(read(dir.path()), Some(standing(1)));
         assert_eq!(StandingFile::open(dir.path()).unwrap().last(), Some(&standing(1)));
+    }
+
+    #[test]
+    fn a_start_writes_what_it_reads_again_and_leaves_the_other_slot_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = StandingFile::open(dir.path()).unwrap();
+        file.record(standing(1)).unwrap();
+        file.record(standing(2)).unwrap();
+        let path = dir.path().join(NAME);
+        let before = std::fs::read(&path).unwrap();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        StandingFile::open(dir.path()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert!(std::fs::metadata(&path).unwrap().modified().unwrap() > written);
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn rest(status: &Value) -> Lines {
         lines.push(("service", format!("{}  {healthy}", word(&service["kind"]))));
     }
     if status["disk_full"] == true {
-        lines.push(("disk", "full: writes are refused, reads go on".to_owned()));
+        lines.push(("disk", "had no room at the last write: nothing is stored until there is some".to_owned()));
     }
     if let Some(files) = status["rescued"].as_u64().filter(|files| *files > 0) {
         let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
@@ -179,7 +179,9 @@ fn next(status: &Value) -> Option<String> {
     let others = if away.is_empty() { "the others".to_owned() } else { away.join(", ") };
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
     Some(match status["state"].as_str()? {
-        _ if status["disk_full"] == true => "make room on the disk of the log: it goes on by itself".to_owned(),
+        "serving" | "in_sync" | "degraded" | "catching_up" if status["disk_full"] == true => {
+            "make room on the disk of the log: it goes on by itself".to_owned()
+        }
         "degraded" if away.is_empty() => "nothing: it catches up".to_owned(),
         "degraded" => format!("start {others}; or, if it is gone for good, `rig member remove NAME`"),
         "blocked" => format!("start {others}: writes wait for it, reads go on"),

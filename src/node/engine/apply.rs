@@ -9,9 +9,9 @@ use crate::log::Batch;
 use crate::node::chronicle::Chronicle;
 use crate::node::keys::{self, Frozen, Runs};
 use crate::node::locks::Ticket;
-use crate::replication::{Input, Replication};
+use crate::replication::{Input, Refusal, Replication};
 use crate::service::{Entry, Outcome, Service, ServiceError, Snapshot};
-use crate::types::{Kind, Position, Record, Role, Version};
+use crate::types::{Kind, NodeState, Position, Record, Role, Version};
 
 /// Entries that the service gets in one call.
 const APPLY_ENTRIES_MAX: usize = 1024;
@@ -151,16 +151,39 @@ impl Engine {
     pub(in crate::node) fn storage_failed(&mut self) {
         self.step(Input::StorageFailed);
         self.outputs.clear();
+        let refused = Problem::new(Code::Recovering, "the log has failed; nothing was logged");
+        self.give_up(&refused, "the log failed while this was being synced");
+    }
+
+    /// The node ends, and has waited for as long as it was told to: no operation is left without an answer.
+    pub(in crate::node) fn stopped(&mut self) {
+        let refused = self.explain(Refusal::Draining);
+        self.give_up(&refused, "the node was stopped before it was committed");
+    }
+
+    /// What is in flight is not this node's to decide any more: who is not in the log is refused, who is cannot be told.
+    pub(super) fn give_up(&mut self, refused: &Problem, why: &str) {
         let tickets: Vec<Ticket> = self.pending.iter_mut().map(|(ticket, _)| ticket).collect();
         for ticket in tickets {
             let pending = self.pending.get_mut(ticket);
             let problem = match pending.stage {
-                Stage::Waiting { .. } => Problem::new(Code::Recovering, "the log has failed; nothing was logged"),
+                Stage::Waiting { .. } => refused.clone(),
                 Stage::Sealed { version } | Stage::GivenUp { version } => {
-                    unknown(version, pending.submission.key.as_deref(), "the log failed while this was being synced")
+                    unknown(version, pending.submission.key.as_deref(), why)
                 }
             };
             self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+        for held in std::mem::take(&mut self.held) {
+            let why = "it is committed, and this node cannot say any more whether the replicas have applied it";
+            let problem = unknown(held.version, held.key.as_deref(), why);
+            self.answers.push(Answer::refused(held.answer.reply, problem));
+        }
+        // Who was next in line for a resource was told as well.
+        self.granted.clear();
+        self.queue.iter_mut().for_each(|queued| queued.ticket = None);
+        for submission in std::mem::take(&mut self.parked) {
+            self.refuse(submission, refused.clone());
         }
     }
 
@@ -231,9 +254,12 @@ impl Engine {
         self.pending.len() > 0 || !self.parked.is_empty() || !self.held.is_empty()
     }
 
-    /// Whether everything that was taken is durable and applied.
+    /// Whether no operation waits for an answer, and everything that was taken is durable and applied, or cannot be now.
     pub(in crate::node) fn is_idle(&self) -> bool {
-        self.pending.len() == 0 && self.held.is_empty() && (self.queue.is_empty() || self.core.role() == Role::Replica)
+        let waits = |pending: &Pending| !matches!(pending.stage, Stage::GivenUp { .. });
+        let done = self.queue.is_empty() || self.core.role() == Role::Replica;
+        let stands = || matches!(self.core.state(), NodeState::Blocked | NodeState::Recovering | NodeState::SplitBrain);
+        self.held.is_empty() && !self.pending.iter().any(waits) && (done || stands())
     }
 
     /// The oldest batch that is not with the log thread.

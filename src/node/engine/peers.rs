@@ -9,14 +9,11 @@
 //! 1. Records are checked, hash and all, before the core hears of them; only whole runs are taken.
 //! 2. After a node was deposed nothing it had in flight is answered 200 by it.
 
-use super::apply::unknown;
-use super::pending::Stage;
-use super::{Answer, Engine, Now, Queued};
+use super::{Engine, Now, Queued};
 use crate::error::{Code, Problem};
 use crate::log::{Batch, Checked, Fault, Sealer};
 use crate::node::chronicle::{self, Chronicle};
 use crate::node::keys::Keys;
-use crate::node::locks::Ticket;
 use crate::replication::{
     Append, Closing, Event, Input, Landmark, Link, Message, NotPromoted, Output, Refusal, Standing,
 };
@@ -166,29 +163,8 @@ impl Engine {
     /// This node's term is over, or will not begin: what it has in flight is not its to decide.
     pub(super) fn deposed(&mut self) {
         self.opened = false;
-        let tickets: Vec<Ticket> = self.pending.iter_mut().map(|(ticket, _)| ticket).collect();
         let refused = self.not_primary("/do");
-        for ticket in tickets {
-            let pending = self.pending.get_mut(ticket);
-            let problem = match pending.stage {
-                Stage::Waiting { .. } => refused.clone(),
-                Stage::Sealed { version } | Stage::GivenUp { version } => {
-                    unknown(version, pending.submission.key.as_deref(), "another node has a higher epoch")
-                }
-            };
-            self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
-        }
-        for held in std::mem::take(&mut self.held) {
-            let why = "it is committed, and this node cannot say any more whether the replicas have applied it";
-            let problem = unknown(held.version, held.key.as_deref(), why);
-            self.answers.push(Answer::refused(held.answer.reply, problem));
-        }
-        // Who was next in line for a resource was told as well.
-        self.granted.clear();
-        self.queue.iter_mut().for_each(|queued| queued.ticket = None);
-        for submission in std::mem::take(&mut self.parked) {
-            self.refuse(submission, refused.clone());
-        }
+        self.give_up(&refused, "another node has a higher epoch");
     }
 
     /// A time of the core's clock, by the machine's.

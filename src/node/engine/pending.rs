@@ -128,6 +128,10 @@ impl Slab {
         self.places.len() - self.free.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pending> {
+        self.places.iter().flatten()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Ticket, &mut Pending)> {
         self.places.iter_mut().enumerate().filter_map(|(ticket, place)| place.as_mut().map(|pending| (ticket, pending)))
     }
