@@ -35,6 +35,7 @@ use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Engine, Now, ReplyTo};
 use super::keys::Runs;
 use super::metrics::Metrics;
+use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
 use super::routes::{Body, Desk, Later, Search};
@@ -235,6 +236,7 @@ pub struct Node {
     snapshot: Version,
     snapshot_running: bool,
     bytes_since_spare: u64,
+    pace: Pace,
     keys_to_load: Option<SnapshotFile>,
     /// Whether what a start does not wait for has begun.
     in_background: bool,
@@ -386,6 +388,7 @@ impl Node {
             snapshot: started.snapshot,
             snapshot_running: false,
             bytes_since_spare: 0,
+            pace: Pace::new(begin),
             keys_to_load: started.keys_to_load,
             in_background: false,
             config,
@@ -414,15 +417,17 @@ impl Node {
 
     /// Runs until it is stopped; or until its log is whole again, and gives the node that goes on.
     fn run_once(mut self, on_ready: &mut Option<OnReady<'_>>) -> Result<Option<Self>, NodeError> {
-        let mut announce_at = self.begin;
+        let (mut announce_at, mut announced) = (self.begin, false);
         let mut events = Events::with_capacity(1024);
         let outcome = loop {
             if let Err(error) = self.turn(&mut events) {
                 break Err(error);
             }
-            if on_ready.is_some() && self.can_answer() && Instant::now() >= announce_at {
+            // Also by a node that goes on with a log made whole: the one before it has taken its word back.
+            if !announced && self.can_answer() && Instant::now() >= announce_at {
                 match self.announce() {
                     Ok(()) => {
+                        announced = true;
                         self.announced_role = Some(self.engine.core().role());
                         on_ready.take().into_iter().for_each(|on_ready| on_ready(&self.ready()));
                     }
@@ -560,6 +565,7 @@ impl Node {
                     self.request_poll.begin(batch.len(), now.instant);
                     self.metrics.synced(batch.len(), batch.bytes(), took);
                     self.bytes_since_spare += batch.bytes() as u64;
+                    self.pace.wrote(batch.bytes(), now.instant);
                     self.engine.synced(durable, batch, now)?;
                 }
                 Done::NoRoom(batch) => {
@@ -610,13 +616,15 @@ impl Node {
 
     /// The orderly end, or the last answers of a disorderly one.
     fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
-        if outcome.is_err() {
-            self.engine.storage_failed();
-            let until = Instant::now() + LAST_WORDS;
-            while Instant::now() < until && (self.deliver(now()).is_ok() && self.has_unsent()) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        } else {
+        match &outcome {
+            Ok(()) => self.engine.stopped(),
+            Err(_) => self.engine.storage_failed(),
+        }
+        let until = Instant::now() + LAST_WORDS;
+        while Instant::now() < until && (self.deliver(now()).is_ok() && self.has_unsent()) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if outcome.is_ok() {
             self.last_snapshot();
         }
         self.log_thread.stop();

@@ -30,6 +30,7 @@ mod events;
 mod keys;
 mod locks;
 mod metrics;
+mod pace;
 mod peers;
 mod pool;
 mod repair;

@@ -156,6 +156,11 @@ impl Peer {
         self.waiting.push_back(Waiting::Records(range));
     }
 
+    /// Whether anything is in its line behind what can be written.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The records that are to be read now: those at the front of the line, as soon as they are durable.
     pub(super) fn next_read(&mut self, durable: Version) -> Option<Range> {
         let room = self.out.len() - self.sent < UNSENT_BYTES;

@@ -289,7 +289,7 @@ impl Node {
 
     /// Writes to peers whatever can be written.
     pub(super) fn deliver_peers(&mut self, now: Now) -> Result<(), NodeError> {
-        self.feed_peers();
+        self.feed_peers(now);
         let is_behind = self.engine.is_behind_its_disk();
         let mut again = BTreeSet::new();
         for place in std::mem::take(&mut self.touched_peers) {

@@ -54,16 +54,21 @@ impl Node {
         message_of(range, Position { epoch: self.engine.core().history().at(after), version: after, hash }, last)
     }
 
-    /// Lets the pool read what peers wait for.
-    pub(super) fn feed_peers(&mut self) {
+    /// Lets the pool read what peers wait for, as much as their clients leave to those that lag.
+    pub(super) fn feed_peers(&mut self, now: Now) {
         let durable = self.engine.core().durable();
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.iter_mut().flatten().filter(|peer| peer.waits()) {
+            let is_awaited = self.engine.core().is_awaited(peer.link);
+            let bytes_max = if is_awaited { WIRE_BYTES } else { self.pace.piece(WIRE_BYTES, now.instant) };
+            if bytes_max == 0 {
+                continue;
+            }
             if let Some(range) = peer.next_read(durable) {
                 let (reader, link) = (self.reader.clone(), peer.link);
                 self.pool.run(move || {
                     let mut bytes = Vec::new();
                     let read = reader.position(range.after).and_then(|before| {
-                        let last = reader.wire(range.after + 1, range.last, WIRE_BYTES, &mut bytes)?;
+                        let last = reader.wire(range.after + 1, range.last, bytes_max, &mut bytes)?;
                         Ok((before.unwrap_or_default(), bytes, last))
                     });
                     PoolDone::Wire { link, range, read }
@@ -83,6 +88,9 @@ impl Node {
         let Some(place) = self.place_of(link) else { return Ok(()) };
         match read {
             Ok((before, bytes, last)) if last > range.after => {
+                if !self.engine.core().is_awaited(link) {
+                    self.pace.took(bytes.len());
+                }
                 if let Some(peer) = &mut self.peers[place] {
                     peer.was_read(last, |out, range| {
                         put(&message_of(range, before, last), &bytes, out);
