@@ -126,3 +126,27 @@ fn a_node_without_rescue_files_says_so_and_another_cluster_gets_nothing() {
     let ran = cluster.home.run(&["rescue", "replay", "-D", "n3", &file, "--json"]);
     assert_eq!((ran.code, &ran.error()["code"]), (Some(4), &json!("not_running")), "{ran:#?}");
 }
+
+#[test]
+fn what_a_primary_wrote_before_and_after_a_restart_alone_is_replayed_without_its_own_records() {
+    let mut cluster = Cluster::new(2, &["--replication", "async"]);
+    cluster.put(1, "both");
+    cluster.until(2, |status| status["log"]["durable"] == cluster.seen(1)["log"]["durable"]);
+    cluster.kill(2);
+    cluster.put(1, "alone");
+    cluster.kill(1);
+    cluster.serve(2, &[]);
+    cluster.force(2);
+    // It knows nothing of that yet, and begins a term of its own: a record among those that are set aside.
+    cluster.serve(1, &[]);
+    assert_eq!(cluster.settle(), 2);
+    let listed = cluster.home.ok(&["rescue", "ls", "-D", "n1", "--json"]).json();
+    let file = listed["file"].as_str().unwrap();
+    let shown = cluster.home.ok(&["rescue", "show", file, "-D", "n1", "--json"]).lines();
+    let own = shown.iter().filter(|line| line["method"].as_str().unwrap().starts_with("rig_")).count();
+    let ran = cluster.home.ok(&["rescue", "replay", file, "-D", "n1", "--json"]);
+    let summary = json!({"type":"summary","ok":1,"replayed":0,"rejected":0,"unknown":0,"skipped":own});
+    assert_eq!(ran.lines().last(), Some(&summary), "{ran:#?}");
+    assert!(cluster.home.ok(&["rescue", "ls", "-D", "n1", "--json"]).json()["replayed_at"].is_string());
+    assert_eq!(cluster.ok(2, &["ls", "user", "--json"]).lines().len(), 2);
+}

@@ -4,7 +4,13 @@
 use rig::types::json::{JsonErrorKind, compact, envelope, get, members, quote, string_of, unescape};
 use serde_json::Value;
 
+/// A name that the other reader gives a meaning of its own.
+const NOT_COMPARED: &[u8] = b"$serde_json::private";
+
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if bytes.windows(NOT_COMPARED.len()).any(|part| part == NOT_COMPARED) {
+        return;
+    }
     let other = serde_json::from_slice::<Value>(bytes);
     let mut line = String::new();
     match compact(bytes, &mut line) {

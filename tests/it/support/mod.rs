@@ -1,8 +1,10 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+mod link;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use link::{Link, Way};
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
