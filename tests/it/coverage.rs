@@ -34,14 +34,14 @@ fn readme() -> String {
     fs::read_to_string(root().join("tests/README.md")).unwrap()
 }
 
-/// The lines of its tables: what comes first, and the last cell, which names tests.
+/// The numbered lines of its tables: what comes first, and the last cell, which names tests.
 fn lines(text: &str) -> Vec<(String, String)> {
-    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| no. |"));
-    rows.map(|line| {
+    let rows = text.lines().filter(|line| line.starts_with("| ")).map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         (cells[0].to_owned(), cells[cells.len() - 1].to_owned())
-    })
-    .collect()
+    });
+    // A letter and a number.
+    rows.filter(|(first, _)| first.get(1..).is_some_and(|number| number.parse::<u32>().is_ok())).collect()
 }
 
 /// What stands between back quotes.
