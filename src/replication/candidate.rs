@@ -298,7 +298,8 @@ impl Replication {
     }
 
     pub(super) fn on_hand_over(&mut self, link: Link, from: NodeId, epoch: Epoch, head: Version, out: &mut Outputs) {
-        let is_next = epoch.owner == self.me.id && epoch > self.promised();
+        let is_member = self.log.configs.newest().is_some_and(|config| config.names(self.me.id));
+        let is_next = epoch.owner == self.me.id && epoch > self.promised() && is_member;
         let Part::Replica(replica) = &mut self.part else { return };
         let asks_others = replica.wish.as_ref().is_some_and(|wish| wish.answers.is_some());
         if !is_next || asks_others || !replica.follows(link) || head != self.log.durable || head != self.log.appended {

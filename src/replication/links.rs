@@ -189,8 +189,15 @@ impl Replication {
                 .copied()
                 .filter(|start| start.first <= self.log.durable)
                 .collect(),
-            joined: self.log.durable > 0,
+            joined: self.log.durable > 0 && self.has_joined(),
         }
+    }
+
+    /// Whether this node is a member or was one. One that only a record names which is not known to be committed is none:
+    /// whoever leads may have no such record, and may add it again.
+    fn has_joined(&self) -> bool {
+        let mut in_force = self.log.configs.in_force().iter().map(|(_, config)| config.names(self.me.id));
+        in_force.next().unwrap_or(true) || !in_force.any(|names_me| names_me)
     }
 
     pub(super) fn on_closed(&mut self, link: Link) {

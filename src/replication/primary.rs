@@ -333,7 +333,9 @@ impl Replication {
         let Phase::HandingOver { to, link, until, demoted } = primary.phase else { return };
         let epoch = Epoch { number: primary.epoch.number + 1, owner: to, start: 1 };
         let peer = self.peers.iter().find(|peer| peer.id == to && peer.link == Some(link));
-        let Some(peer) = peer.filter(|_| self.now < until) else {
+        // Not to one that is removed meanwhile: it would lead where no promotion counts it.
+        let stays = self.log.configs.newest().is_some_and(|config| config.names(to));
+        let Some(peer) = peer.filter(|_| self.now < until && stays) else {
             primary.phase = Phase::Open;
             if demoted {
                 self.step_down(out);
@@ -421,7 +423,9 @@ impl Replication {
 
     pub(super) fn on_demote(&mut self, out: &mut Outputs) {
         let until = self.now + HAND_OVER_TIMEOUT;
-        let heir = self.peers.iter().find(|peer| peer.flow.is_streaming() && self.recorded.set.contains(&peer.id));
+        let stays = |id| self.log.configs.newest().is_some_and(|config| config.names(id));
+        let follows = |peer: &&super::links::Peer| peer.flow.is_streaming() && self.recorded.set.contains(&peer.id);
+        let heir = self.peers.iter().find(|peer| follows(peer) && stays(peer.id));
         let heir = heir.and_then(|peer| peer.link.map(|link| (peer.id, link)));
         match (&mut self.part, heir) {
             (Part::Replica(_), _) => {}

@@ -47,8 +47,8 @@ impl Replication {
         let Some(peer) = self.peer(id) else { return };
         let (Some(link), Flow::Idle) = (peer.link, peer.flow) else { return };
         if !is_named {
-            if peer.joined || self.dismissed.contains(&id) {
-                // It was a member and is none any more; one that never was is added first.
+            if peer.joined || self.dismissed.contains(&id) || peer.promised > promised {
+                // It was a member and is none any more, or is another's; one that never was is added first.
                 let refused = Refused { promised, why: RefusedWhy::NotAMember };
                 self.peer_mut(id).flow = Flow::Stopped;
                 self.send(link, Message::Refused(refused), out);

@@ -155,7 +155,9 @@ impl World {
     /// A disk is gone; another node takes the place of its machine, with a name of its own.
     fn lose_disk(&mut self, victim: usize) {
         let lost = self.machines.iter().filter(|machine| machine.retired).count();
-        if lost > 0 || self.machines.len() < 3 || self.primary() == Some(victim) {
+        // With the only log that there is the cluster would be gone.
+        let others = self.machines.iter().enumerate().any(|(place, other)| place != victim && other.truth.durable > 0);
+        if lost > 0 || self.machines.len() < 3 || self.primary() == Some(victim) || !others {
             return;
         }
         self.note(|| format!("n{victim} loses its disk"));
