@@ -108,9 +108,11 @@ impl Replication {
 
     pub(super) fn on_follow(&mut self, link: Link, from: NodeId, follow: Follow, out: &mut Outputs) {
         let promised = self.promised();
-        if follow.epoch.owner != from || super::History::new(follow.history.clone()).is_none() {
-            return self.close(link, Closing::Protocol, out);
-        }
+        let history = super::History::new(follow.history.clone()).filter(|_| follow.epoch.owner == from);
+        let Some(history) = history else { return self.close(link, Closing::Protocol, out) };
+        // What it says of its log now goes before its hello, which may be from before it had one.
+        let peer = self.peer_mut(from);
+        (peer.history, peer.head) = (history, peer.head.max(follow.head));
         if follow.epoch < promised && self.rules.hold(Rule::LowerEpochRefused) {
             if self.recorded.promised <= follow.epoch {
                 // The higher epoch may not be spoken of yet: the next hello tells it.
