@@ -16,6 +16,7 @@
 
 #![allow(clippy::result_large_err, reason = "a problem is rare, and its facts are worth their bytes")]
 
+pub mod adapter;
 mod alone;
 mod auth;
 mod busy_poll;
@@ -37,6 +38,7 @@ mod repair;
 pub mod rescue;
 mod routes;
 mod snapshots;
+mod source;
 mod start;
 mod state;
 mod status;
@@ -46,6 +48,7 @@ mod writer;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
+pub use source::{Make, Source};
 pub use status::stopped_status;
 
 use std::net::SocketAddr;
@@ -79,6 +82,8 @@ pub struct Config {
     pub tokens: Option<PathBuf>,
     /// Listen beyond loopback without encryption.
     pub insecure_plaintext: bool,
+    /// What operations are for.
+    pub service: Source,
     /// Bytes of documents and indexes above which growing operations are refused.
     pub memory_max_bytes: u64,
     /// Bytes of one segment of the log.
@@ -99,6 +104,7 @@ impl Config {
             drain: Duration::from_secs(10),
             tokens: None,
             insecure_plaintext: false,
+            service: Source::Documents,
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
         }

@@ -22,7 +22,7 @@ use super::state::StandingFile;
 use super::{Config, NodeError};
 use crate::log::{self, DiskVfs, Held, MemVfs, Opened, Reader, Sealer, Writer};
 use crate::replication::{Asked, Found, Member, Replication, Standing};
-use crate::service::{Documents, Entry, Service, Settings};
+use crate::service::{Entry, Service};
 use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
 
 /// Keys of a snapshot beyond this are read in the background, while reads and unkeyed writes go on.
@@ -150,7 +150,7 @@ pub(super) fn rebuild(
     upto: Version,
 ) -> Result<Rebuilt, NodeError> {
     let folder = dir.snapshots();
-    let mut state = State::empty(cluster, config.memory_max_bytes);
+    let mut state = State::empty(cluster, config);
     for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
         if snapshot.position.version <= upto
             && let Ok(found) = State::restore(snapshot, config, true).and_then(|found| found.believed(reader))
@@ -185,7 +185,7 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     let core = Replication::start(found, Role::Replica, Asked::default(), true, 0, &mut outputs);
     // Whatever it wants recorded would be the word of a node without a log.
     outputs.clear();
-    let State { service, keys, chronicle, applied, .. } = State::empty(cluster, config.memory_max_bytes);
+    let State { service, keys, chronicle, applied, .. } = State::empty(cluster, config);
     let (tail, durable, begin) = (Vec::new(), report.head, now.instant);
     let parts = Parts { core, outputs, sealer, service, keys, tail, durable, applied, chronicle, begin, last_time: 0 };
     let mut engine = Engine::new(parts, now)?;
@@ -211,7 +211,7 @@ impl Candidates {
         let mut found = io(snapshots::list(&folder, cluster), "list", &folder)?.into_iter();
         let mut newest = match found.next() {
             Some(snapshot) => Candidate::restore(snapshot, config),
-            None => Candidate { path: folder, version: 0, state: Ok(State::empty(cluster, config.memory_max_bytes)) },
+            None => Candidate { path: folder, version: 0, state: Ok(State::empty(cluster, config)) },
         };
         newest.state = match newest.state {
             Ok(state) => Ok(state.ahead(dir.path())?),
@@ -240,10 +240,10 @@ struct State {
 }
 
 impl State {
-    fn empty(cluster: ClusterId, memory_max_bytes: u64) -> Self {
+    fn empty(cluster: ClusterId, config: &Config) -> Self {
         let start = Position { hash: log::genesis(&cluster), ..Position::default() };
         Self {
-            service: Box::new(Documents::new(Settings { memory_max_bytes })),
+            service: config.service.make(config.memory_max_bytes),
             keys: Keys::new(),
             chronicle: Chronicle::default(),
             applied: start,
@@ -273,18 +273,18 @@ impl State {
                 Err(reason) => ::log::warn!("snapshot of version {version} is not used: {reason}"),
             }
         }
-        Ok(Self::empty(cluster, config.memory_max_bytes))
+        Ok(Self::empty(cluster, config))
     }
 
     /// What a snapshot holds. Nothing may be built on it before it was [`State::believed`].
     fn restore(snapshot: SnapshotFile, config: &Config, whole: bool) -> Result<Self, String> {
         let version = snapshot.position.version;
-        let mut service = Documents::new(Settings { memory_max_bytes: config.memory_max_bytes });
-        snapshot.restore(&mut service).map_err(|error| error.to_string())?;
+        let mut service = config.service.make(config.memory_max_bytes);
+        snapshot.restore(&mut *service).map_err(|error| error.to_string())?;
         let later = !whole && snapshot.keys_bytes() > KEYS_AT_ONCE_BYTES;
         let runs = if later { None } else { Some(snapshot.keys().map_err(|error| error.to_string())?) };
         Ok(Self {
-            service: Box::new(service),
+            service,
             keys: Keys::restored(snapshot.keyed, snapshot.now, runs),
             chronicle: snapshot.chronicle.clone(),
             applied: snapshot.position,
@@ -349,8 +349,14 @@ impl State {
 }
 
 /// The keys up to a version from the log alone, for a snapshot whose keys are damaged.
-pub(super) fn rebuild_keys(reader: &Reader, cluster: ClusterId, upto: Version) -> Result<Runs, NodeError> {
-    let mut state = State::empty(cluster, u64::MAX);
+pub(super) fn rebuild_keys(
+    reader: &Reader,
+    cluster: ClusterId,
+    config: &Config,
+    upto: Version,
+) -> Result<Runs, NodeError> {
+    let unbounded = Config { memory_max_bytes: u64::MAX, ..config.clone() };
+    let mut state = State::empty(cluster, &unbounded);
     state.replay(reader, upto)?;
     let frozen = state.keys.freeze().expect("a table of its own is complete and not being written");
     Ok(frozen.merge())

@@ -281,13 +281,13 @@ impl Node {
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
         self.keys_loading = true;
-        let (reader, cluster) = (self.reader.clone(), self.cluster.unwrap_or_default());
+        let (reader, cluster, config) = (self.reader.clone(), self.cluster.unwrap_or_default(), self.config.clone());
         self.pool.run(move || {
             PoolDone::Keys(match snapshot.keys() {
                 Ok(runs) => Ok(runs),
                 Err(error) => {
                     ::log::warn!("keys of {}: {error}; they are rebuilt from the log", snapshot.path().display());
-                    start::rebuild_keys(&reader, cluster, snapshot.position.version)
+                    start::rebuild_keys(&reader, cluster, &config, snapshot.position.version)
                 }
             })
         });
