@@ -28,6 +28,9 @@ pub const IN_FLIGHT_OPS_MAX: usize = 10_000;
 /// Bytes of operations admitted and not answered.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 
+/// How long a service outside may take to judge operations: a client that waits for longer has given up.
+pub const VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Bytes of a request head, as most servers and proxies have it.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Header fields of a request.

@@ -50,6 +50,11 @@ pub enum NodeError {
         /// Where the log ends.
         head: u64,
     },
+    /// The service in another process knows operations that this log has never seen.
+    ServiceAhead {
+        /// What it says, and what the log says.
+        detail: String,
+    },
     /// The log names other members or another owner: this version of Rig opens only logs of one node.
     NotAlone {
         /// What stands in the way.
@@ -80,7 +85,7 @@ impl NodeError {
                 DirError::BadMeta { .. } | DirError::Format { .. } | DirError::Io { .. } => Exit::Failure,
             },
             Self::Log(error) if error.is_damage() => Exit::Corrupt,
-            Self::AheadOfLog { .. } => Exit::Corrupt,
+            Self::AheadOfLog { .. } | Self::ServiceAhead { .. } => Exit::Corrupt,
             Self::Exposed { .. } | Self::Tokens { .. } => Exit::Usage,
             Self::NotAlone { .. } => Exit::Conflict,
             Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
@@ -101,6 +106,7 @@ impl NodeError {
             Self::Exposed { .. } => "exposed",
             Self::Tokens { .. } => "tokens",
             Self::AheadOfLog { .. } => "ahead_of_log",
+            Self::ServiceAhead { .. } => "service_ahead",
             Self::NotAlone { .. } => "not_alone",
             Self::Io { .. } => "io",
             Self::Panicked(_) => "bug",
@@ -125,6 +131,10 @@ impl NodeError {
             }
             Self::AheadOfLog { .. } => {
                 "the log has lost records or belongs to another time: restore it, or move the snapshot away".into()
+            }
+            Self::ServiceAhead { .. } => {
+                "this is another service's log, or an older copy: check the directory; or give the service an empty state"
+                    .into()
             }
             Self::NotAlone { .. } => "start this directory with the version of Rig that wrote it".into(),
             Self::Io { .. } => "look at permissions and free space there".into(),
@@ -152,6 +162,7 @@ impl fmt::Display for NodeError {
             Self::AheadOfLog { path, snapshot, head } => {
                 write!(f, "{} is of version {snapshot}, but the log ends at {head}", path.display())
             }
+            Self::ServiceAhead { detail } => write!(f, "the service is ahead of the log: {detail}"),
             Self::NotAlone { reason } => f.write_str(reason),
             Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
             Self::Panicked(thread) => write!(f, "the {thread} thread has panicked"),

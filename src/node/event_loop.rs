@@ -13,7 +13,9 @@
 mod connections;
 mod effects;
 mod housekeeping;
+mod opening;
 mod operators;
+mod outside;
 mod peering;
 mod streaming;
 
@@ -32,7 +34,7 @@ use super::auth::Tokens;
 use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
-use super::engine::{Answer, Engine, Now, ReplyTo};
+use super::engine::{Answer, Condition, Engine, Now, ReplyTo};
 use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pace::Pace;
@@ -50,6 +52,7 @@ use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::replication::{Asked, Input, Link, Message};
 use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
+use opening::{check_exposure, listen, start_or_repair};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -161,6 +164,10 @@ pub struct Node {
     oldest: Version,
     notes: Vec<String>,
     engine: Engine,
+    /// The service, when it is in another process.
+    outside: Option<outside::Outside>,
+    /// Whether the service has been away since it was well last.
+    has_stalled: bool,
     reader: Reader,
     log_thread: LogThread,
     standing_file: Arc<Mutex<StandingFile>>,
@@ -307,6 +314,9 @@ impl Node {
             None => Arc::new(Shared { stop: AtomicBool::new(false), waker: Mutex::new(Arc::clone(&waker)) }),
         };
         let reader = started.writer.reader();
+        let way = if repair.is_none() { outside::Way::find(&dir, &config, &reader)? } else { None };
+        let floor = started.engine.applied().version;
+        let outside = way.map(|way| way.open(&dir, &reader, floor, &waker)).transpose()?;
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
         let panicked = || PoolDone::Panicked;
@@ -329,6 +339,8 @@ impl Node {
             oldest: started.oldest,
             notes: started.notes,
             engine: started.engine,
+            outside,
+            has_stalled: false,
             reader,
             log_thread,
             standing_file: Arc::new(Mutex::new(started.standing_file)),
@@ -424,7 +436,7 @@ impl Node {
                 break Err(error);
             }
             // Also by a node that goes on with a log made whole: the one before it has taken its word back.
-            if !announced && self.can_answer() && Instant::now() >= announce_at {
+            if !announced && self.can_answer() && self.knows_service() && Instant::now() >= announce_at {
                 match self.announce() {
                     Ok(()) => {
                         announced = true;
@@ -469,6 +481,11 @@ impl Node {
             || !self.config.peers.is_empty()
     }
 
+    /// Whether a service outside has shown itself, well or not.
+    fn knows_service(&self) -> bool {
+        !matches!(self.engine.condition(), Some(Condition::Starting { .. }))
+    }
+
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
         match self.wait(events) {
             Ok(()) => {}
@@ -505,6 +522,7 @@ impl Node {
         if woken {
             self.take_log_done(now)?;
             self.take_pool_done(now)?;
+            self.take_service_done(now)?;
         }
         if accept {
             self.accept(now);
@@ -514,10 +532,12 @@ impl Node {
         self.serve_peers(now)?;
         self.housekeeping(now)?;
         self.perform_effects(now)?;
+        self.give_orders();
         self.dispatch(now)?;
         self.deliver_peers(now)?;
         self.deliver(now)?;
         self.engine.apply_some(now)?;
+        self.give_orders();
         Ok(())
     }
 
@@ -628,6 +648,9 @@ impl Node {
             self.last_snapshot();
         }
         self.log_thread.stop();
+        if let Some(outside) = &mut self.outside {
+            outside.courier.stop();
+        }
         self.pool.stop();
         self.state_pool.stop();
         if let Err(error) = self.dir.remove_endpoint() {
@@ -637,55 +660,7 @@ impl Node {
     }
 }
 
-/// Opens everything; or, where the log is damaged and other nodes are known, nothing but what a repair needs.
-fn start_or_repair(
-    dir: &DataDir,
-    config: &Config,
-    url: &str,
-) -> Result<(start::Started, Option<repair::Wanted>), NodeError> {
-    let io = |source| NodeError::Io { op: "prepare the repair in", path: dir.state(), source };
-    if let Some(wanted) = repair::pending(&dir.state()) {
-        return Ok((start::failed(dir, config, url, now())?, Some(wanted)));
-    }
-    match start::start(dir, config, url, now()) {
-        Err(NodeError::Log(error)) if error.is_damage() => {
-            let alone = config.peers.is_empty() && repair::members(&dir.state()).is_empty();
-            if alone || dir.meta().cluster_id.is_none() {
-                return Err(error.into());
-            }
-            let Some(wanted) = repair::begin(dir.path(), &dir.state(), &error).map_err(io)? else {
-                return Err(error.into());
-            };
-            ::log::error!("{error}: versions {} to {} are fetched from another node", wanted.from, wanted.upto);
-            Ok((start::failed(dir, config, url, now())?, Some(wanted)))
-        }
-        started => Ok((started?, None)),
-    }
-}
-
 /// Both clocks.
 fn now() -> Now {
     Now { instant: Instant::now(), micros: start::wall_clock() }
-}
-
-/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
-fn check_exposure(config: &Config) -> Result<Tokens, NodeError> {
-    let address = config.listen;
-    if !address.ip().is_loopback() {
-        if config.tokens.is_none() {
-            return Err(NodeError::Exposed { address, missing: "--tokens FILE" });
-        }
-        if !config.insecure_plaintext {
-            return Err(NodeError::Exposed { address, missing: "TLS, or --insecure-plaintext" });
-        }
-    }
-    config.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
-}
-
-fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), NodeError> {
-    let failed = |source| NodeError::Listen { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }

@@ -81,6 +81,12 @@ impl Locks {
         self.open_gate(granted);
     }
 
+    /// What the ticket holds, if it holds all that it asked for.
+    pub(super) fn held(&self, ticket: Ticket) -> Option<&Resources> {
+        let claim = self.claims.get(ticket)?.as_ref()?;
+        (claim.missing == Some(0)).then_some(&claim.resources)
+    }
+
     /// How many wait, before the gate or behind it.
     pub(super) fn waiting(&self) -> usize {
         self.claims.iter().flatten().filter(|claim| claim.missing != Some(0)).count()

@@ -76,7 +76,9 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
 
     let mut state = State::load(candidates?, cluster, config, &reader, &report)?;
     let committed = report.committed.max(state.applied.version);
-    state.replay(&reader, committed)?;
+    if !config.service.is_outside() {
+        state.replay(&reader, committed)?;
+    }
     let tail = state.tail(&reader, report.head.version)?;
 
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
@@ -112,6 +114,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         outputs,
         sealer,
         service: state.service,
+        is_outside: config.service.is_outside(),
         keys: state.keys,
         tail,
         durable: report.head,
@@ -187,7 +190,9 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     outputs.clear();
     let State { service, keys, chronicle, applied, .. } = State::empty(cluster, config);
     let (tail, durable, begin) = (Vec::new(), report.head, now.instant);
-    let parts = Parts { core, outputs, sealer, service, keys, tail, durable, applied, chronicle, begin, last_time: 0 };
+    let (is_outside, last_time) = (false, 0);
+    let parts =
+        Parts { core, outputs, sealer, service, is_outside, keys, tail, durable, applied, chronicle, begin, last_time };
     let mut engine = Engine::new(parts, now)?;
     engine.storage_failed();
     Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
@@ -214,6 +219,8 @@ impl Candidates {
             None => Candidate { path: folder, version: 0, state: Ok(State::empty(cluster, config)) },
         };
         newest.state = match newest.state {
+            // A service outside is brought up to the log while the node runs.
+            Ok(state) if config.service.is_outside() => Ok(state),
             Ok(state) => Ok(state.ahead(dir.path())?),
             Err(reason) => Err(reason),
         };

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::alone;
 use super::dir::DataDir;
-use super::engine::Engine;
+use super::engine::{Condition, Engine};
 use super::metrics::{Exposition, Metrics};
 use super::state;
 use crate::replication::{PeerView, Replication, Standing};
-use crate::types::{ClusterId, NodeId, NodeState, Role, Version};
+use crate::types::{ClusterId, Micros, NodeId, NodeState, Role, Version, format_time};
 
 /// What the event loop adds to what the engine knows.
 pub(super) struct Facts<'a> {
@@ -65,8 +65,12 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "can_promote": core.can_promote(),
         "service": {
             "kind": engine.service().kind(),
-            "healthy": true,
-            "state": if engine.keys_complete() { "serving" } else { "loading_keys" },
+            "healthy": !matches!(engine.condition(), Some(Condition::Stalled { .. } | Condition::Starting { .. })),
+            "state": service_state(engine),
+            "name": engine.service_info().map(|info| info.name.as_str()),
+            "why": stalled(engine).map(|(why, _)| why),
+            "stalled_since": stalled(engine).map(|(_, since)| format_time(since)),
+            "waiting_ops": engine.backlog(),
             "documents": engine.service().documents().map(|documents| documents.len()),
             "memory_bytes": engine.service().documents().map(|documents| documents.memory_bytes()),
         },
@@ -76,6 +80,24 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "draining": facts.draining,
         "rig": env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// How the service is, in one word.
+pub(super) fn service_state(engine: &Engine) -> &'static str {
+    match engine.condition() {
+        Some(Condition::Stalled { .. }) => "apply-stalled",
+        Some(Condition::Starting { replayed: Some(_) }) => "replaying",
+        Some(Condition::Starting { replayed: None }) => "starting",
+        _ if !engine.keys_complete() => "loading_keys",
+        Some(Condition::Serving) | None => "serving",
+    }
+}
+
+fn stalled(engine: &Engine) -> Option<(&str, Micros)> {
+    match engine.condition() {
+        Some(Condition::Stalled { why, since }) => Some((why, *since)),
+        _ => None,
+    }
 }
 
 /// Names of the in-sync set, the primary first.
@@ -215,6 +237,14 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.gauge("rig_degraded", "1 while answers promise less than was asked for.", degraded(engine));
     page.gauge("rig_blocked", "1 while the mode keeps this primary from writing.", is(engine, NodeState::Blocked));
     cluster_metrics(engine, facts, &mut page);
+    let healthy = f64::from(matches!(engine.condition(), None | Some(Condition::Serving)));
+    page.gauge("rig_service_healthy", "1 while the service answers.", healthy);
+    page.gauge(
+        "rig_apply_stalled",
+        "1 while committed operations wait for a service that is away.",
+        f64::from(stalled(engine).is_some()),
+    );
+    page.gauge("rig_apply_waiting_ops", "Committed operations that are not applied.", engine.backlog() as f64);
     if let Some(documents) = engine.service().documents() {
         page.gauge("rig_documents", "Documents.", documents.len() as f64);
         page.gauge(

@@ -170,7 +170,7 @@ fn health(status: &Value) -> Exit {
         return Exit::Unreachable;
     }
     match status["state"].as_str().unwrap_or_default() {
-        "serving" | "in_sync" if status["disk_full"] == true => Exit::Degraded,
+        "serving" | "in_sync" if status["disk_full"] == true || status["service"]["healthy"] == false => Exit::Degraded,
         "serving" | "in_sync" => Exit::Ok,
         "diverged" | "split_brain" | "failed" => Exit::Corrupt,
         "stopped" => Exit::Unreachable,

@@ -156,8 +156,10 @@ fn rest(status: &Value) -> Lines {
     let mut lines = Lines::new();
     let service = &status["service"];
     if !service.is_null() {
-        let healthy = if service["healthy"] == true { "healthy" } else { "not healthy" };
-        lines.push(("service", format!("{}  {healthy}", word(&service["kind"]))));
+        let healthy = if service["healthy"] == true { "healthy".to_owned() } else { word(&service["state"]) };
+        let name = service["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
+        let why = service["why"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        lines.push(("service", format!("{}{name}  {healthy}{why}", word(&service["kind"]))));
     }
     if status["disk_full"] == true {
         lines.push(("disk", "had no room at the last write: nothing is stored until there is some".to_owned()));
@@ -179,6 +181,9 @@ fn next(status: &Value) -> Option<String> {
     let others = if away.is_empty() { "the others".to_owned() } else { away.join(", ") };
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
     Some(match status["state"].as_str()? {
+        "serving" | "in_sync" | "degraded" | "catching_up" if status["service"]["state"] == "apply-stalled" => {
+            "bring the service back: the node tries again all the time, and nothing is lost meanwhile".to_owned()
+        }
         "serving" | "in_sync" | "degraded" | "catching_up" if status["disk_full"] == true => {
             "make room on the disk of the log: it goes on by itself".to_owned()
         }

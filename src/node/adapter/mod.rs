@@ -12,12 +12,41 @@
 //!    panics nothing.
 //! 2. A fault is never a verdict: only a refusal in `validate` is.
 
-use std::fmt;
-use std::io::{Read, Write};
+mod courier;
+mod feeder;
 
+pub(in crate::node) use courier::{Courier, Done};
+pub(in crate::node) use feeder::check;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use super::Source;
 use crate::error::Problem;
 use crate::service::{Outcome, Resources};
-use crate::types::{Epoch, Hash, Micros, Operation, Version};
+use crate::types::{ClusterId, Epoch, Hash, Micros, Operation, Version};
+
+/// What a service is told of its node.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The node's name.
+    pub node: String,
+    /// Its cluster, when it has one.
+    pub cluster: Arc<OnceLock<ClusterId>>,
+    /// Where the service may keep files.
+    pub dir: PathBuf,
+}
+
+/// The way to a service in another process.
+///
+/// # Errors
+/// The source is none, or what is needed for it cannot be had.
+pub fn connect(source: &Source, facts: Facts) -> io::Result<Arc<dyn Caller>> {
+    drop(facts);
+    Err(io::Error::other(format!("{source:?} is no service in another process")))
+}
 
 /// A service in another process. Calls may come from several threads at once.
 pub trait Caller: Send + Sync {
@@ -56,6 +85,9 @@ pub trait Caller: Send + Sync {
     /// # Errors
     /// See [`Fault`].
     fn health(&self) -> Result<(), Fault>;
+
+    /// Another number whenever who answers may be another process than before, with another state.
+    fn generation(&self) -> u64;
 
     /// Ends it, and every call that waits: for good.
     fn stop(&self);

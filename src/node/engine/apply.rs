@@ -21,6 +21,11 @@ const APPLY_AT_ONCE: Version = 4096;
 impl Engine {
     /// Gives everything up to `version` to the service and answers those who wait for it.
     pub(super) fn commit(&mut self, version: Version) -> Result<(), ServiceError> {
+        if self.outside.is_some() {
+            self.to_apply = self.to_apply.max(version);
+            self.pump_applies();
+            return Ok(());
+        }
         while self.applied.version < version {
             let behind = usize::try_from(version - self.applied.version).expect("the queue is in memory");
             let entries: Vec<Entry<'_>> =
@@ -29,7 +34,7 @@ impl Engine {
             let outcomes = self.service.apply(&entries)?;
             assert_eq!(outcomes.len(), entries.len(), "one outcome for each entry");
             for outcome in outcomes {
-                let queued = self.queue.pop_front().expect("it was just applied");
+                let queued = self.pop_queued().expect("it was just applied");
                 self.applied_one(queued.record, queued.ticket, outcome);
             }
             assert_eq!(self.service.version(), self.applied.version, "the service applies what it is given");
@@ -40,7 +45,9 @@ impl Engine {
 
     /// Applies a bounded part of what a replica has put off.
     pub(in crate::node) fn apply_some(&mut self, now: Now) -> Result<(), ServiceError> {
-        if self.has_to_apply() {
+        if self.outside.is_some() {
+            self.pump_applies();
+        } else if self.has_to_apply() {
             let upto = self.to_apply.min(self.applied.version + APPLY_AT_ONCE);
             self.core_time = self.core_time_at(now);
             self.commit(upto)?;
@@ -51,10 +58,10 @@ impl Engine {
 
     /// Whether something is committed and not applied.
     pub(in crate::node) fn has_to_apply(&self) -> bool {
-        self.to_apply > self.applied.version
+        self.outside.is_none() && self.to_apply > self.applied.version
     }
 
-    fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
+    pub(super) fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         note(&record, &outcome, &mut self.keys, &mut self.chronicle);
         let Some(ticket) = ticket else { return };
@@ -105,13 +112,16 @@ impl Engine {
     /// Ends a request: its resources, its key and its place are free again.
     fn release(&mut self, ticket: Ticket) -> Pending {
         let pending = self.pending.remove(ticket);
+        if let Some(outside) = &mut self.outside {
+            outside.touch(self.locks.held(ticket));
+        }
         self.locks.leave(ticket, &mut self.granted);
         if let Some(key) = &pending.submission.key {
             self.by_key.remove(key);
         }
         let submission = &pending.submission;
         self.in_flight_bytes -= match pending.stage {
-            Stage::Waiting { .. } => submission.operation.data.len(),
+            Stage::Judging { .. } | Stage::Waiting { .. } => submission.operation.data.len(),
             Stage::Sealed { .. } | Stage::GivenUp { .. } => submission.data_bytes,
         };
         pending
@@ -138,8 +148,7 @@ impl Engine {
         self.batches.clear();
         self.sealer.rewind(self.durable);
         self.prepared_has_no_room(disk_full("the disk of the log is full".into()));
-        while self.queue.back().is_some_and(|queued| queued.record.version > self.durable.version) {
-            let Some(queued) = self.queue.pop_back() else { break };
+        while let Some(queued) = self.pop_queued_behind(self.durable.version) {
             if let Some(ticket) = queued.ticket {
                 self.counters.refused += 1;
                 self.end(ticket, |reply| Answer::refused(reply, disk_full("the disk of the log is full".into())));
@@ -167,7 +176,7 @@ impl Engine {
         for ticket in tickets {
             let pending = self.pending.get_mut(ticket);
             let problem = match pending.stage {
-                Stage::Waiting { .. } => refused.clone(),
+                Stage::Judging { .. } | Stage::Waiting { .. } => refused.clone(),
                 Stage::Sealed { version } | Stage::GivenUp { version } => {
                     unknown(version, pending.submission.key.as_deref(), why)
                 }
@@ -189,9 +198,10 @@ impl Engine {
 
     /// Answers those whose time is over.
     pub(in crate::node) fn expire(&mut self, now: Now) -> Result<(), ServiceError> {
-        let mut late = Vec::new();
+        let (mut late, mut not_judged) = (Vec::new(), Vec::new());
         for (ticket, pending) in self.pending.iter_mut() {
             match pending.stage {
+                Stage::Judging { until } if until <= now.instant => not_judged.push(ticket),
                 Stage::Waiting { until } if until <= now.instant => late.push(ticket),
                 Stage::Sealed { version } if pending.submission.deadline <= now.instant => {
                     pending.stage = Stage::GivenUp { version };
@@ -224,6 +234,12 @@ impl Engine {
             let problem = Problem::new(Code::ResourceBusy, detail).hint("send again after Retry-After");
             self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
         }
+        for ticket in not_judged {
+            self.counters.refused += 1;
+            let problem = self.not_judged();
+            self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+        self.expire_questions(now);
         let (gone, parked) = self.parked.drain(..).partition(|submission| submission.deadline <= now.instant);
         self.parked = parked;
         for submission in gone {
@@ -257,7 +273,8 @@ impl Engine {
     /// Whether no operation waits for an answer, and everything that was taken is durable and applied, or cannot be now.
     pub(in crate::node) fn is_idle(&self) -> bool {
         let waits = |pending: &Pending| !matches!(pending.stage, Stage::GivenUp { .. });
-        let done = self.queue.is_empty() || self.core.role() == Role::Replica;
+        let away = self.service_away().is_some();
+        let done = self.queue.is_empty() || self.core.role() == Role::Replica || away;
         let stands = || matches!(self.core.state(), NodeState::Blocked | NodeState::Recovering | NodeState::SplitBrain);
         self.held.is_empty() && !self.pending.iter().any(waits) && (done || stands())
     }
@@ -294,7 +311,7 @@ impl Engine {
     pub(in crate::node) fn outcome(&mut self, key: &str) -> Option<Known> {
         if let Some(ticket) = self.by_key.get(key) {
             return Some(Known::Pending(match self.pending.get_mut(*ticket).stage {
-                Stage::Waiting { .. } => None,
+                Stage::Judging { .. } | Stage::Waiting { .. } => None,
                 Stage::Sealed { version } | Stage::GivenUp { version } => Some(version),
             }));
         }
@@ -393,7 +410,7 @@ fn follow_until(
     }
     counters.unknown += 1;
     let version = match stage {
-        Stage::Waiting { .. } => 0,
+        Stage::Judging { .. } | Stage::Waiting { .. } => 0,
         Stage::Sealed { version } | Stage::GivenUp { version } => version,
     };
     answers.push(Answer::refused(reply, unknown(version, key, "the first request with this key is still in flight")));

@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod outside;
 mod participant;
 mod peers;
 mod pending;
@@ -26,12 +27,14 @@ mod pending;
 mod tests;
 
 pub(super) use apply::{Known, entry, note};
+pub(super) use outside::{Condition, Order, Question, Who};
 pub(super) use peers::{Effect, Malformed};
 pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use outside::Outside;
 use pending::{Pending, Slab, Stage};
 use uuid::Uuid;
 
@@ -67,6 +70,8 @@ pub(super) struct Engine {
     /// Emptied batches, for their memory.
     spare: Vec<Batch>,
     service: Box<dyn Service>,
+    /// Present when `service` stands in the place of one outside.
+    outside: Option<Outside>,
     keys: Keys,
     locks: Locks,
     granted: Vec<Ticket>,
@@ -75,6 +80,14 @@ pub(super) struct Engine {
     /// Keyed submissions that must wait until all keys, or the epoch, are known.
     parked: VecDeque<Submission>,
     queue: VecDeque<Queued>,
+    /// Bytes of the data in `queue`.
+    queue_bytes: usize,
+    /// Up to here the log was taken over when this term began: none of it has a ticket.
+    tail_until: Version,
+    /// Requests so far.
+    serial: u64,
+    /// The service is being built anew: nothing is given to it meanwhile.
+    is_rebuilding: bool,
     in_flight_bytes: usize,
     /// Operations that ran alone: they may have changed which resources others need.
     laws: u64,
@@ -130,6 +143,8 @@ pub(super) struct Parts {
     pub(super) outputs: Outputs,
     pub(super) sealer: Sealer,
     pub(super) service: Box<dyn Service>,
+    /// Whether `service` only stands in the place of one outside.
+    pub(super) is_outside: bool,
     pub(super) keys: Keys,
     /// Durable records behind the applied version: not known to be decided yet.
     pub(super) tail: Vec<Record>,
@@ -144,6 +159,7 @@ pub(super) struct Parts {
 impl Engine {
     /// Takes over from a start, and does what the core asks for first.
     pub(super) fn new(parts: Parts, now: Now) -> Result<Self, ServiceError> {
+        let committed = parts.core.committed();
         let mut engine = Self {
             core: parts.core,
             outputs: parts.outputs,
@@ -151,12 +167,17 @@ impl Engine {
             batches: VecDeque::from([Batch::default()]),
             spare: Vec::new(),
             service: parts.service,
+            outside: parts.is_outside.then(Outside::new),
             keys: parts.keys,
             locks: Locks::default(),
             granted: Vec::new(),
             pending: Slab::default(),
             by_key: HashMap::new(),
             parked: VecDeque::new(),
+            queue_bytes: parts.tail.iter().map(|record| record.operation.data.len()).sum(),
+            tail_until: 0,
+            serial: 0,
+            is_rebuilding: false,
             queue: parts.tail.into_iter().map(|record| Queued { record, ticket: None }).collect(),
             in_flight_bytes: 0,
             laws: 0,
@@ -174,7 +195,8 @@ impl Engine {
             held: VecDeque::new(),
             participant: participant::Participant::default(),
             own_epoch: None,
-            to_apply: 0,
+            // What is decided and not applied was left to a service outside.
+            to_apply: if parts.is_outside { committed } else { 0 },
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -193,13 +215,16 @@ impl Engine {
             return Ok(());
         }
         let Some(submission) = self.answer_known(submission) else { return Ok(()) };
-        if submission.key.is_some() && (!self.keys.is_complete() || !self.opened) && !self.is_blocked() {
+        if submission.key.is_some() && !self.knows_all_keys() && !self.is_blocked() {
             self.parked.push_back(submission);
             return Ok(());
         }
         if let Some(problem) = self.refusal(&submission, now) {
             self.refuse(submission, problem);
             return Ok(());
+        }
+        if self.outside.is_some() {
+            return self.ask(submission, now);
         }
         let resources = match self.service.resources(&submission.operation) {
             Ok(resources) => resources,
@@ -260,6 +285,9 @@ impl Engine {
         if let Some(refusal) = self.core.refusal(None) {
             return Some(self.explain(refusal));
         }
+        if let Some(problem) = self.service_away() {
+            return Some(problem);
+        }
         if let Some(since) = self.full_since {
             if self.next_probe.is_some_and(|probe| now.instant < probe) {
                 return Some(match now.instant.duration_since(since).as_secs() {
@@ -282,16 +310,28 @@ impl Engine {
     }
 
     fn enter(&mut self, submission: Submission, resources: Resources, now: Now) {
+        let stage = Stage::Waiting { until: submission.deadline.min(now.instant + LOCK_TIMEOUT) };
+        let ticket = self.place(submission, stage);
+        self.pending.get_mut(ticket).alone = resources == Resources::Alone;
+        self.locks.enter(ticket, resources, &mut self.granted);
+    }
+
+    /// Gives a submission its place among those in flight.
+    fn place(&mut self, submission: Submission, stage: Stage) -> Ticket {
         self.in_flight_bytes += submission.operation.data.len();
-        let alone = resources == Resources::Alone;
-        let lock_until = submission.deadline.min(now.instant + LOCK_TIMEOUT);
+        self.serial += 1;
         let key = submission.key.clone();
-        let stage = Stage::Waiting { until: lock_until };
-        let ticket = self.pending.insert(Pending { submission, followers: Vec::new(), stage, alone, laws: self.laws });
+        let (followers, alone, laws, serial, judgement) = (Vec::new(), false, self.laws, self.serial, None);
+        let ticket = self.pending.insert(Pending { submission, followers, stage, alone, laws, serial, judgement });
         if let Some(key) = key {
             self.by_key.insert(key, ticket);
         }
-        self.locks.enter(ticket, resources, &mut self.granted);
+        ticket
+    }
+
+    /// Whether a key that is not known here was never in the log.
+    fn knows_all_keys(&self) -> bool {
+        self.keys.is_complete() && self.opened && self.applied.version >= self.tail_until
     }
 
     /// Validates, sequences and seals everything that holds its resources.
@@ -308,6 +348,9 @@ impl Engine {
     }
 
     fn run(&mut self, ticket: Ticket, now: Now) {
+        if self.outside.is_some() {
+            return self.run_judged(ticket, now);
+        }
         let pending = self.pending.get_mut(ticket);
         if pending.laws != self.laws {
             // What ran alone meanwhile (a schema) may have changed what this one must hold.
@@ -325,19 +368,22 @@ impl Engine {
         let context = Context { now: now.micros, fresh_id: &Uuid::now_v7 };
         match self.service.validate(&pending.submission.operation, &context) {
             Err(problem) => self.reject(ticket, problem),
-            Ok(valid) => {
-                let expect = pending.submission.expect;
-                self.step(Input::Propose { expect });
-                match self.outputs.pop() {
-                    Some(Output::Append { slot, control: None }) => self.seal_operation(ticket, slot, valid.data, now),
-                    Some(Output::Refuse(refusal)) => {
-                        let problem = self.explain(refusal);
-                        self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
-                        self.counters.refused += 1;
-                    }
-                    other => unreachable!("a proposal is appended or refused, not {other:?}"),
-                }
+            Ok(valid) => self.propose(ticket, valid.data, now),
+        }
+    }
+
+    /// Seals what was found valid, if the core has a place for it.
+    fn propose(&mut self, ticket: Ticket, data: Option<Box<str>>, now: Now) {
+        let expect = self.pending.get_mut(ticket).submission.expect;
+        self.step(Input::Propose { expect });
+        match self.outputs.pop() {
+            Some(Output::Append { slot, control: None }) => self.seal_operation(ticket, slot, data, now),
+            Some(Output::Refuse(refusal)) => {
+                let problem = self.explain(refusal);
+                self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+                self.counters.refused += 1;
             }
+            other => unreachable!("a proposal is appended or refused, not {other:?}"),
         }
     }
 
@@ -388,7 +434,25 @@ impl Engine {
         }
         let batch = self.batches.back_mut().expect("one was just made");
         self.sealer.seal(&mut record, batch);
+        self.push_queued(record, ticket);
+    }
+
+    fn push_queued(&mut self, record: Record, ticket: Option<Ticket>) {
+        self.queue_bytes += record.operation.data.len();
         self.queue.push_back(Queued { record, ticket });
+    }
+
+    fn pop_queued(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.queue_bytes -= queued.record.operation.data.len();
+        Some(queued)
+    }
+
+    /// Takes the last record back, if it is behind this version.
+    fn pop_queued_behind(&mut self, version: Version) -> Option<Queued> {
+        let queued = self.queue.pop_back_if(|queued| queued.record.version > version)?;
+        self.queue_bytes -= queued.record.operation.data.len();
+        Some(queued)
     }
 
     /// Carries out what the core asked for.
@@ -410,7 +474,10 @@ impl Engine {
                         self.to_apply = version;
                     }
                     Output::Commit(version) => self.commit(version)?,
-                    Output::Opened(_) => (self.opened, opened) = (true, true),
+                    Output::Opened(_) => {
+                        (self.opened, opened) = (true, true);
+                        self.tail_until = if self.outside.is_some() { self.sealer.position().version } else { 0 };
+                    }
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.
                     Output::Write => {}
@@ -477,7 +544,7 @@ impl Engine {
     }
 
     fn unpark(&mut self, now: Now) -> Result<(), ServiceError> {
-        if self.opened && self.keys.is_complete() {
+        if self.knows_all_keys() {
             for submission in std::mem::take(&mut self.parked) {
                 self.submit(submission, now)?;
             }

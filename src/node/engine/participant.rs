@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::{Engine, Now, ReplyTo};
 use crate::error::{Code, Problem};
+use crate::limits::VALIDATE_TIMEOUT;
+use crate::node::adapter::Verdict;
 use crate::replication::{Input, Output, Refusal};
 use crate::service::{Context, ServiceError};
 use crate::types::{Kind, Operation, Record, Version};
@@ -16,7 +18,10 @@ use crate::types::{Kind, Operation, Record, Version};
 /// What callers wait for, and what they are told.
 #[derive(Debug, Default)]
 pub(super) struct Participant {
+    /// What a service outside is judging.
+    judging: Option<(Version, Operation, ReplyTo)>,
     prepare: Option<(Version, ReplyTo)>,
+    commit: Option<(Record, ReplyTo)>,
     rollback: Option<(Record, ReplyTo)>,
     answers: Vec<(ReplyTo, Result<Record, Problem>)>,
 }
@@ -30,37 +35,72 @@ impl Engine {
         version: Version,
         now: Now,
     ) -> Result<(), ServiceError> {
-        let outcome = self.try_prepare(operation, version, now);
+        let outcome = match self.may_prepare(&operation, version) {
+            Ok(()) if self.outside.is_some() => {
+                self.participant.judging = Some((version, operation.clone(), reply));
+                self.ask_prepare(operation, now.instant + VALIDATE_TIMEOUT, now);
+                return self.perform(now);
+            }
+            Ok(()) => {
+                let context = Context { now: now.micros, fresh_id: &Uuid::now_v7 };
+                self.service
+                    .validate(&operation, &context)
+                    .and_then(|valid| self.seal_prepared(operation, valid.data, version, now))
+            }
+            Err(problem) => Err(problem),
+        };
+        self.prepare_is_tried(outcome, version, reply);
+        self.perform(now)
+    }
+
+    /// A service outside has judged what is to be prepared.
+    pub(super) fn prepare_is_judged(&mut self, verdict: Verdict, now: Now) {
+        let Some((version, operation, reply)) = self.participant.judging.take() else { return };
+        let outcome = verdict.and_then(|(data, _)| {
+            self.may_prepare(&operation, version)?;
+            self.seal_prepared(operation, data, version, now)
+        });
+        self.prepare_is_tried(outcome, version, reply);
+    }
+
+    fn prepare_is_tried(&mut self, outcome: Result<(), Problem>, version: Version, reply: ReplyTo) {
         match outcome {
             Ok(()) => self.participant.prepare = Some((version, reply)),
             Err(problem) => self.participant.answers.push((reply, Err(problem))),
         }
-        self.perform(now)
     }
 
-    fn try_prepare(&mut self, operation: Operation, version: Version, now: Now) -> Result<(), Problem> {
+    fn may_prepare(&self, operation: &Operation, version: Version) -> Result<(), Problem> {
         if operation.is_control() {
             return Err(Problem::new(Code::Invalid, "methods that begin with rig_ are Rig's own"));
         }
         let next = self.core.appended() + 1;
         let refusal = if !self.core.is_participant() {
             Some(Refusal::NotParticipant)
-        } else if self.core.prepared().is_some() {
+        } else if self.core.prepared().is_some() || self.participant.judging.is_some() {
             Some(Refusal::InProgress)
         } else if version != next {
             Some(Refusal::VersionConflict { next })
         } else {
             None
         };
-        if let Some(refusal) = refusal {
-            return Err(self.explain_prepare(refusal));
+        match refusal {
+            Some(refusal) => Err(self.explain_prepare(refusal)),
+            None => self.service_away().map_or(Ok(()), Err),
         }
-        let context = Context { now: now.micros, fresh_id: &Uuid::now_v7 };
-        let valid = self.service.validate(&operation, &context)?;
+    }
+
+    fn seal_prepared(
+        &mut self,
+        operation: Operation,
+        data: Option<Box<str>>,
+        version: Version,
+        now: Now,
+    ) -> Result<(), Problem> {
         self.step(Input::Prepare { version });
         match self.outputs.pop() {
             Some(Output::Append { slot, control: None }) => {
-                let data = valid.data.unwrap_or(operation.data);
+                let data = data.unwrap_or(operation.data);
                 let operation = Operation { data, ..operation };
                 self.seal(slot, Kind::Operation, operation, (None, None, "".into()), None, now);
                 Ok(())
@@ -97,11 +137,20 @@ impl Engine {
         if commit {
             self.perform(now)?;
             self.apply_some(now)?;
-            self.participant.answers.push((reply, Ok(record)));
+            self.participant.commit = Some((record, reply));
+            self.committed_is_applied();
             return Ok(());
         }
         self.participant.rollback = Some((record, reply));
         self.perform(now)
+    }
+
+    /// Whoever committed is answered when it is applied.
+    pub(super) fn committed_is_applied(&mut self) {
+        let applied = self.applied.version;
+        if let Some((record, reply)) = self.participant.commit.take_if(|(record, _)| record.version <= applied) {
+            self.participant.answers.push((reply, Ok(record)));
+        }
     }
 
     /// The prepared record is durable.

@@ -9,7 +9,7 @@
 //! 1. Records are checked, hash and all, before the core hears of them; only whole runs are taken.
 //! 2. After a node was deposed nothing it had in flight is answered 200 by it.
 
-use super::{Engine, Now, Queued};
+use super::{Engine, Now};
 use crate::error::{Code, Problem};
 use crate::log::{Batch, Checked, Fault, Sealer};
 use crate::node::chronicle::{self, Chronicle};
@@ -136,7 +136,7 @@ impl Engine {
         let batch = self.batches.back_mut().expect("one was just made");
         for record in self.sealer.take(checked, batch) {
             self.last_time = self.last_time.max(record.time);
-            self.queue.push_back(Queued { record, ticket: None });
+            self.push_queued(record, None);
         }
     }
 
@@ -204,9 +204,9 @@ impl Engine {
         self.sealer.position().version
     }
 
-    /// Whether so much waits for the disk that peers must wait too.
-    pub(in crate::node) fn is_behind_its_disk(&self) -> bool {
-        self.unwritten().map(Batch::bytes).sum::<usize>() > UNWRITTEN_BYTES_MAX
+    /// Whether so much waits for the disk, or for the service, that peers must wait too.
+    pub(in crate::node) fn is_behind(&self) -> bool {
+        self.is_behind_its_service() || self.unwritten().map(Batch::bytes).sum::<usize>() > UNWRITTEN_BYTES_MAX
     }
 
     /// Whether the mode keeps this primary from writing.
@@ -221,10 +221,9 @@ impl Engine {
         self.sealer.rewind(to);
         self.durable = to;
         self.to_apply = self.to_apply.min(to.version);
-        while self.queue.back().is_some_and(|queued| queued.record.version > to.version) {
-            self.queue.pop_back();
-        }
-        self.applied.version > to.version
+        while self.pop_queued_behind(to.version).is_some() {}
+        self.is_rebuilding = self.applied.version > to.version;
+        self.is_rebuilding
     }
 
     /// A service that was rebuilt up to the end of what was cut.
@@ -238,6 +237,8 @@ impl Engine {
         assert_eq!(applied.version, self.durable.version, "it was rebuilt up to the end of the log");
         (self.service, self.keys, self.chronicle, self.applied) = (service, keys, chronicle, applied);
         self.queue.clear();
+        self.queue_bytes = 0;
+        self.is_rebuilding = false;
         self.to_apply = applied.version;
     }
 

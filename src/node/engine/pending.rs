@@ -73,6 +73,8 @@ impl Answer {
 /// How far a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// For the verdict of a service outside, at most until then.
+    Judging { until: Instant },
     /// For resources, at most until then.
     Waiting { until: Instant },
     /// In the log, as this version.
@@ -92,6 +94,21 @@ pub(super) struct Pending {
     pub(super) alone: bool,
     /// The engine's `laws` when its resources were named.
     pub(super) laws: u64,
+    /// Tells it from others that had the same ticket.
+    pub(super) serial: u64,
+    /// What a service outside has said of it.
+    pub(super) judgement: Option<Judgement>,
+}
+
+/// A verdict of a service outside: the operation may be logged.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    /// To be logged in place of the client's data.
+    pub(super) data: Option<Box<str>>,
+    /// Whether nothing that it depends on can have changed since.
+    pub(super) stands: bool,
+    /// How often it was judged.
+    pub(super) count: u8,
 }
 
 /// Requests by ticket; a ticket is used again after its request has ended.
@@ -117,6 +134,11 @@ impl Slab {
 
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> &mut Pending {
         self.places[ticket].as_mut().expect("a ticket in use names a request")
+    }
+
+    /// Whether the ticket still means the request with this number.
+    pub(super) fn is(&self, ticket: Ticket, serial: u64) -> bool {
+        self.places.get(ticket).and_then(Option::as_ref).is_some_and(|pending| pending.serial == serial)
     }
 
     pub(super) fn remove(&mut self, ticket: Ticket) -> Pending {

@@ -89,6 +89,7 @@ impl Node {
         })?;
         self.cluster = Some(cluster);
         self.engine.found_cluster(sealer);
+        self.tell_service_of_cluster(cluster);
         self.engine.tell(Input::Tick, now)?;
         if self.in_background {
             self.prepare_spare();
@@ -127,6 +128,7 @@ impl Node {
             path: self.dir.snapshots(),
             source,
         })?;
+        self.reset_service(to)?;
         let order = Some(order).filter(|_| !self.engine.is_rolling_back());
         self.log_thread.cut(end, order);
         Ok(())
@@ -169,7 +171,12 @@ impl Node {
         self.tell_people(name, facts, now);
     }
 
-    fn tell_people(&mut self, name: &'static str, facts: serde_json::Map<String, serde_json::Value>, now: Now) {
+    pub(super) fn tell_people(
+        &mut self,
+        name: &'static str,
+        facts: serde_json::Map<String, serde_json::Value>,
+        now: Now,
+    ) {
         let line = self.events.add(name, facts, &self.dir.meta().name, now.micros);
         ::log::info!("{line}");
         self.touched.extend(self.streaming.iter().copied());

@@ -49,7 +49,7 @@ impl Node {
                 // It speaks and does not listen.
                 return Ok(Flow::Closed);
             }
-            if !peer.readable || matches!(peer.stage, Stage::Connecting) || self.engine.is_behind_its_disk() {
+            if !peer.readable || matches!(peer.stage, Stage::Connecting) || self.engine.is_behind() {
                 return Ok(Flow::Open);
             }
             if peer.read(&mut self.room) == Flow::Closed {
@@ -290,7 +290,7 @@ impl Node {
     /// Writes to peers whatever can be written.
     pub(super) fn deliver_peers(&mut self, now: Now) -> Result<(), NodeError> {
         self.feed_peers(now);
-        let is_behind = self.engine.is_behind_its_disk();
+        let is_behind = self.engine.is_behind();
         let mut again = BTreeSet::new();
         for place in std::mem::take(&mut self.touched_peers) {
             let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };

@@ -7,7 +7,7 @@ mod writes;
 
 pub(super) use cluster::{operator_answer, role_body};
 pub(super) use reads::{Later, Search, read_data};
-pub(super) use writes::{operation_json, problem_of};
+pub(super) use writes::{operation_json, problem_of, valid_body};
 
 use std::time::Instant;
 
@@ -151,7 +151,7 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, ex
     }
     match (request.method, path) {
         ("POST", "/do") => writes::append(desk, request, to, exchange, &caller),
-        ("POST", "/validate") => writes::validate(desk, request, &caller),
+        ("POST", "/validate") => writes::validate(desk, request, to, exchange, &caller),
         ("GET", "/peer") => cluster::call(request, exchange, &caller),
         _ if caller.scope == Scope::Peer && !open => {
             Err(Problem::new(Code::Auth, format!("the token `{}` is for peers alone", caller.name)).into())

@@ -299,6 +299,8 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
     };
     check(!desk.draining, "draining", "the node is stopping".into());
     check(!desk.engine.is_disk_full(), "disk", "the disk of the log is full".into());
+    let service = status::service_state(desk.engine);
+    check(service != "apply-stalled", "service", format!("the service is {service}"));
     let state = core.state();
     let working = matches!(state, NodeState::Serving | NodeState::Degraded | NodeState::InSync | NodeState::CatchingUp);
     check(working, "state", format!("the node is {state}"));

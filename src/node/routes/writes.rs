@@ -7,9 +7,9 @@ use crate::limits::{KEY_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::node::auth::{Caller, Scope};
 use crate::node::engine::{Applied, ReplyTo, Submission};
 use crate::node::keys;
-use crate::service::Context;
+use crate::service::{Context, Resources};
 use crate::types::json::{self, Envelope, JsonError};
-use crate::types::{Durability, Operation};
+use crate::types::{Durability, Operation, Version};
 
 /// Lines of one batch.
 const LINES_MAX: usize = 10_000;
@@ -68,7 +68,13 @@ fn append_batch(desk: &mut Desk<'_>, body: &[u8], to: ReplyTo, exchange: Exchang
 }
 
 /// `POST /validate`.
-pub(super) fn validate(desk: &mut Desk<'_>, request: &Request<'_>, caller: &Caller) -> Outcome {
+pub(super) fn validate(
+    desk: &mut Desk<'_>,
+    request: &Request<'_>,
+    to: ReplyTo,
+    exchange: Exchange,
+    caller: &Caller,
+) -> Outcome {
     may_write(caller)?;
     require_json(request)?;
     let envelope = read_envelope(request.body)?;
@@ -76,16 +82,25 @@ pub(super) fn validate(desk: &mut Desk<'_>, request: &Request<'_>, caller: &Call
     if operation.is_control() {
         return Err(Problem::new(Code::Invalid, "methods that begin with rig_ are Rig's own").into());
     }
+    if desk.engine.condition().is_some() {
+        let until = deadline(request, desk)?;
+        desk.engine.ask_only(to, operation, until, desk.now);
+        return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
+    }
     let service = desk.engine.service();
     let resources = service.resources(&operation)?;
     let context = Context { now: desk.now.micros, fresh_id: &uuid::Uuid::now_v7 };
     service.validate(&operation, &context)?;
-    let names: Option<Vec<&str>> = match &resources {
-        crate::service::Resources::Alone => None,
-        crate::service::Resources::Keys(keys) => Some(keys.iter().map(|resource| &*resource.key).collect()),
+    Ok(Handled::Body(valid_body(&resources, desk.engine.applied().version)))
+}
+
+/// The answer to a dry run of an operation that would be taken.
+pub(in crate::node) fn valid_body(resources: &Resources, applied: Version) -> Body {
+    let names: Option<Vec<&str>> = match resources {
+        Resources::Alone => None,
+        Resources::Keys(keys) => Some(keys.iter().map(|resource| &*resource.key).collect()),
     };
-    let applied = desk.engine.applied().version;
-    Ok(Handled::Body(Body::data(&serde_json::json!({ "valid": true, "resources": names, "version": applied }))))
+    Body::data(&serde_json::json!({ "valid": true, "resources": names, "version": applied }))
 }
 
 /// What the request says for all of its operations.

@@ -1,5 +1,7 @@
 //! The write path over a real log in memory and the real documents service.
 
+mod outside;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ struct World {
 
 impl World {
     fn new(asked: Asked) -> Self {
+        Self::with(asked, false)
+    }
+
+    fn with(asked: Asked, is_outside: bool) -> Self {
         let begin = Instant::now();
         let config = log::Config { segment_bytes: 1 << 20, zero_fill: false, cluster: CLUSTER };
         let opened = log::open(Arc::new(MemVfs::new()), Path::new("/data"), &config).unwrap();
@@ -42,6 +48,7 @@ impl World {
             outputs,
             sealer: opened.sealer,
             service: Box::new(Documents::new(Settings::default())),
+            is_outside,
             keys: Keys::new(),
             tail: Vec::new(),
             durable: opened.report.head,

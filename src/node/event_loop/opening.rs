@@ -1,0 +1,51 @@
+//! What a node opens before its loop begins.
+
+use super::*;
+
+/// Opens everything; or, where the log is damaged and other nodes are known, nothing but what a repair needs.
+pub(super) fn start_or_repair(
+    dir: &DataDir,
+    config: &Config,
+    url: &str,
+) -> Result<(start::Started, Option<repair::Wanted>), NodeError> {
+    let io = |source| NodeError::Io { op: "prepare the repair in", path: dir.state(), source };
+    if let Some(wanted) = repair::pending(&dir.state()) {
+        return Ok((start::failed(dir, config, url, now())?, Some(wanted)));
+    }
+    match start::start(dir, config, url, now()) {
+        Err(NodeError::Log(error)) if error.is_damage() => {
+            let alone = config.peers.is_empty() && repair::members(&dir.state()).is_empty();
+            if alone || dir.meta().cluster_id.is_none() {
+                return Err(error.into());
+            }
+            let Some(wanted) = repair::begin(dir.path(), &dir.state(), &error).map_err(io)? else {
+                return Err(error.into());
+            };
+            ::log::error!("{error}: versions {} to {} are fetched from another node", wanted.from, wanted.upto);
+            Ok((start::failed(dir, config, url, now())?, Some(wanted)))
+        }
+        started => Ok((started?, None)),
+    }
+}
+
+/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
+pub(super) fn check_exposure(config: &Config) -> Result<Tokens, NodeError> {
+    let address = config.listen;
+    if !address.ip().is_loopback() {
+        if config.tokens.is_none() {
+            return Err(NodeError::Exposed { address, missing: "--tokens FILE" });
+        }
+        if !config.insecure_plaintext {
+            return Err(NodeError::Exposed { address, missing: "TLS, or --insecure-plaintext" });
+        }
+    }
+    config.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
+}
+
+pub(super) fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), NodeError> {
+    let failed = |source| NodeError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
