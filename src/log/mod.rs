@@ -38,7 +38,7 @@ mod sealer;
 mod segment;
 mod stretch;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod verify;

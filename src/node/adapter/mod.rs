@@ -14,6 +14,8 @@
 
 mod courier;
 mod feeder;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::node) use courier::{Courier, Done};
 pub(in crate::node) use feeder::check;
