@@ -67,6 +67,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Task {
     Record(Version),
     Hash(Version),
+    /// A digest of the whole state.
+    StateHash,
     /// Records as they travel between nodes.
     Wire {
         from: Version,
@@ -115,6 +117,11 @@ enum PoolDone {
     Page {
         to: ReplyTo,
         body: Body,
+    },
+    StateHash {
+        to: ReplyTo,
+        version: Version,
+        hash: io::Result<Hash>,
     },
     Snapshot {
         version: Version,

@@ -41,7 +41,7 @@ use uuid::Uuid;
 
 use crate::error::Problem;
 use crate::types::{Hash, Micros, Operation, Version};
-use digest::Digest;
+pub(crate) use digest::Digest;
 
 /// A deterministic state machine under a log.
 pub trait Service: Send {
@@ -95,10 +95,15 @@ pub trait Service: Send {
 
     /// A digest of the whole state: equal exactly when the snapshots are equal, byte by byte.
     fn digest(&self) -> Hash {
-        let mut sink = Digest::new();
-        self.snapshot().write(&mut sink).expect("hashing does not fail");
-        sink.finish()
+        digest_of(self.snapshot()).expect("hashing does not fail")
     }
+}
+
+/// The digest of a frozen state, which [`Service::digest`] says of the state of the moment.
+pub(crate) fn digest_of(snapshot: Box<dyn Snapshot>) -> io::Result<Hash> {
+    let mut sink = Digest::new();
+    snapshot.write(&mut sink)?;
+    Ok(sink.finish())
 }
 
 /// A frozen view of a service's state, to be written (and dropped) on a background thread.

@@ -27,9 +27,9 @@ use super::{Asked, Caller, Fault, Info, Verdict};
 use crate::error::{Code, Problem};
 use crate::limits::VALIDATE_TIMEOUT;
 use crate::log::Reader;
-use crate::node::engine::{Condition, Question, Who};
+use crate::node::engine::{Condition, Question, ReplyTo, Who};
 use crate::service::Outcome;
-use crate::types::{Micros, Record, Version};
+use crate::types::{Hash, Micros, Record, Version};
 
 /// How often it is looked whether a service that was started again has been brought up.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -45,6 +45,8 @@ pub(in crate::node) enum Done {
     Applied { resets: u64, outcomes: Vec<Outcome> },
     /// The service was heard, is away, or is back.
     Is(Condition),
+    /// The digest of the whole state, and its version.
+    State { to: ReplyTo, state: Result<(Version, Hash), Fault> },
     /// A thread has panicked: a bug.
     Panicked,
 }
@@ -84,6 +86,8 @@ pub(super) enum Feed {
     Log(Reader),
     /// Make the service empty, then bring it up to this version. The file says that this is due.
     Reset { floor: Version, marker: PathBuf },
+    /// Say the digest of the whole state.
+    HashState(ReplyTo),
     /// Look how it is, now.
     Look,
 }
@@ -128,6 +132,11 @@ impl Courier {
     /// Hands over what is committed.
     pub(in crate::node) fn apply(&self, records: Vec<Record>) {
         self.feed(Feed::Records { resets: self.resets(), records });
+    }
+
+    /// Asks for the digest of the whole state.
+    pub(in crate::node) fn hash_state(&self, to: ReplyTo) {
+        self.feed(Feed::HashState(to));
     }
 
     /// The node has found its cluster.

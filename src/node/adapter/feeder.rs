@@ -18,7 +18,7 @@ use super::{Caller, Committed, Fault, Info};
 use crate::log::Reader;
 use crate::node::engine::Condition;
 use crate::node::start::wall_clock;
-use crate::service::Outcome;
+use crate::service::{Digest, Outcome};
 use crate::types::{Hash, Micros, Record, Version};
 
 /// How often a service that has nothing to do is asked how it is.
@@ -82,6 +82,10 @@ impl Feeder {
                     self.is_serving = false;
                     look_at = Instant::now();
                     continue;
+                }
+                Ok(Feed::HashState(to)) => {
+                    let state = self.hash_state();
+                    self.shared.say(Done::State { to, state });
                 }
                 Ok(Feed::Look) => self.at = None,
                 Err(RecvTimeoutError::Timeout) => self.look(),
@@ -192,6 +196,13 @@ impl Feeder {
         }
         self.at = Some(at + outcomes.len() as Version);
         Ok(())
+    }
+
+    /// The digest of the state that it writes, between two batches.
+    fn hash_state(&self) -> Result<(Version, Hash), Fault> {
+        let mut digest = Digest::new();
+        let version = self.caller.snapshot(&mut digest)?;
+        Ok((version, digest.finish()))
     }
 
     /// Makes it empty, if that is due.

@@ -196,12 +196,15 @@ impl Node {
     }
 
     pub(super) fn run_task(&mut self, to: ReplyTo, task: Task) {
+        if let Task::StateHash = task {
+            return self.hash_state(to);
+        }
         let reader = self.reader.clone();
         self.pool.run(move || match task {
             Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
             Task::Page(search) => PoolDone::Page { to, body: search.body() },
-            Task::Operator(_) => PoolDone::Nothing,
+            Task::Operator(_) | Task::StateHash => PoolDone::Nothing,
             Task::Wire { from, last } => {
                 let mut bytes = Vec::new();
                 let read = reader.wire(from, last, WIRE_BYTES, &mut bytes);
@@ -224,6 +227,10 @@ impl Node {
                         Handled::Body(Body::data(&body))
                     });
                     self.answer_elsewhere(to, handled)?;
+                }
+                PoolDone::StateHash { to, version, hash } => {
+                    let hash = hash.map_err(|error| error.to_string());
+                    self.answer_elsewhere(to, outside::state_body(version, hash))?;
                 }
                 PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
                 PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),

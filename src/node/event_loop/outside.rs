@@ -5,9 +5,11 @@
 //!    it is. So a crash in between does not leave the service with what the log has not.
 
 use super::*;
+use crate::error::{Code, Problem};
 use crate::node::adapter::{self, Caller, Courier, Done as Word, Facts as About, Fault};
 use crate::node::engine::{Condition, Order};
 use crate::node::routes::{self, Handled, RouteError};
+use crate::service::digest_of;
 use serde_json::json;
 
 /// In `state/`, while the service must be made empty.
@@ -78,6 +80,17 @@ fn reset_file(dir: &DataDir) -> PathBuf {
     dir.state().join(RESET)
 }
 
+/// What `GET /state/hash` answers.
+pub(super) fn state_body(version: Version, hash: Result<Hash, String>) -> Result<Handled, RouteError> {
+    match hash {
+        Ok(hash) => Ok(Handled::Body(Body::data(&json!({ "version": version, "hash": hash.to_string() })))),
+        Err(why) => {
+            let detail = format!("the service has not written its state: {why}");
+            Err(RouteError::Problem(Problem::new(Code::ServiceUnavailable, detail)))
+        }
+    }
+}
+
 impl Node {
     /// Hands the engine's orders on.
     pub(super) fn give_orders(&mut self) {
@@ -86,6 +99,18 @@ impl Node {
             match order {
                 Order::Judge { base, now, questions } => outside.courier.judge(base, now, questions),
                 Order::Apply { records } => outside.courier.apply(records),
+            }
+        }
+    }
+
+    /// Hashes the whole state at one version: here on the pool, or by what the service outside writes of itself.
+    pub(super) fn hash_state(&mut self, to: ReplyTo) {
+        match &self.outside {
+            Some(outside) => outside.courier.hash_state(to),
+            None => {
+                let version = self.engine.applied().version;
+                let frozen = self.engine.service().snapshot();
+                self.pool.run(move || PoolDone::StateHash { to, version, hash: digest_of(frozen) });
             }
         }
     }
@@ -101,6 +126,13 @@ impl Node {
                 Word::Applied { resets: of, outcomes } if of == resets => self.engine.applied_outside(outcomes, now)?,
                 Word::Applied { .. } => {}
                 Word::Is(condition) => self.service_is(condition, now),
+                Word::State { to, state } => {
+                    let (version, hash) = match state {
+                        Ok((version, hash)) => (version, Ok(hash)),
+                        Err(fault) => (0, Err(fault.to_string())),
+                    };
+                    self.answer_elsewhere(to, state_body(version, hash))?;
+                }
                 Word::Panicked => return Err(NodeError::Panicked("service")),
             }
         }

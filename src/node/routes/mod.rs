@@ -114,6 +114,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
     ("/log/wire", "GET, HEAD", "records as they travel between nodes, for one that repairs its log: from, to"),
+    ("/state/hash", "GET, HEAD", "a digest of the service's whole state, and its version: equal states, equal digests"),
     ("/data/{type}", "GET, HEAD", "list documents: field=value, limit, after"),
     ("/data/{type}/{id}", "GET, HEAD", "one document"),
     ("/schema", "GET, HEAD", "all schemas"),

@@ -66,6 +66,13 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             desk.tasks.push((to, Task::Wire { from, last }));
             Ok(Handled::Slot(Slot::Elsewhere(exchange)))
         }
+        ["state", "hash"] => {
+            if let Some(problem) = desk.engine.service_away() {
+                return Err(problem.into());
+            }
+            desk.tasks.push((to, Task::StateHash));
+            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+        }
         ["log", "hash", version] => {
             let version = number(version).ok_or_else(|| bad_version(version))?;
             if version > desk.engine.core().committed() {
