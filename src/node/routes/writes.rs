@@ -243,6 +243,6 @@ pub(in crate::node) fn problem_of(applied: &Applied) -> Problem {
         hint: String::new(),
         definite: true,
         retryable: false,
-        extra: vec![("version", applied.version.into())],
+        extra: vec![("version".into(), applied.version.into())],
     }
 }
