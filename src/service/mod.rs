@@ -31,6 +31,7 @@
 pub mod conformance;
 mod digest;
 mod documents;
+pub mod protocol;
 
 pub use documents::{Documents, Found, Listing, Page, Settings};
 
