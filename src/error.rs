@@ -216,7 +216,7 @@ pub struct Problem {
     /// Whether the same request can succeed later.
     pub retryable: bool,
     /// Further members of the problem document, for programs.
-    pub extra: Vec<(&'static str, serde_json::Value)>,
+    pub extra: Vec<(Cow<'static, str>, serde_json::Value)>,
 }
 
 impl Problem {
@@ -244,7 +244,7 @@ impl Problem {
     /// The same with one more member for programs.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
-        self.extra.push((name, value.into()));
+        self.extra.push((name.into(), value.into()));
         self
     }
 }

@@ -28,9 +28,6 @@ pub const IN_FLIGHT_OPS_MAX: usize = 10_000;
 /// Bytes of operations admitted and not answered.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 
-/// How long a service outside may take to judge operations: a client that waits for longer has given up.
-pub const VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Bytes of a request head, as most servers and proxies have it.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Header fields of a request.
@@ -99,6 +96,46 @@ pub const SCHEMA_FIELDS_MAX: usize = 32;
 /// Bytes that the documents may take when nothing else is said.
 pub const DOCUMENTS_BYTES_DEFAULT: u64 = 2 << 30;
 
+/// Bytes of one answer of a service in another process, and of one line of a pipe: a batch of the largest results, and
+/// what a reader may collect before it gives up.
+pub const SERVICE_ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes of data in one call to a service: with what it fills in, or answers, one answer still holds it.
+pub const SERVICE_CALL_BYTES_MAX: usize = 16 << 20;
+/// Operations in one call to a service.
+pub const SERVICE_BATCH_MAX: usize = 1024;
+/// The same when the service does not say.
+pub const SERVICE_BATCH_DEFAULT: usize = 256;
+/// Bytes of the resources of one operation: they are held as long as it is in flight.
+pub const SERVICE_RESOURCES_BYTES_MAX: usize = 1 << 20;
+/// Operations that a service offers to try it with.
+pub const SERVICE_EXAMPLES_MAX: usize = 1024;
+/// Connections to a service over HTTP: an apply, a snapshot, and judgements beside them.
+pub const SERVICE_CONNECTIONS_MAX: usize = 4;
+/// To connect to a service: beyond this nobody is there.
+pub const SERVICE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// `info`, which a service may ask its storage for.
+pub const SERVICE_INFO_TIMEOUT: Duration = Duration::from_secs(5);
+/// `validate`: a client waits for it, and what takes longer is better judged again.
+pub const SERVICE_VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// `apply`: a batch with its commit, on a slow disk; repeating it too early only adds to what is slow.
+pub const SERVICE_APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// `health`: asked once a second.
+pub const SERVICE_HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// `snapshot` and `restore`: without any progress that can be seen.
+pub const SERVICE_STATE_TIMEOUT: Duration = Duration::from_secs(600);
+/// A command that has answered before, and now answers nothing for so long while it is asked, hangs.
+pub const SERVICE_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Before a command that has ended is started again; it doubles.
+pub const SERVICE_RESTART_MIN: Duration = Duration::from_millis(50);
+/// The longest such pause.
+pub const SERVICE_RESTART_MAX: Duration = Duration::from_secs(5);
+/// A command that has answered for so long is not one that cannot start.
+pub const SERVICE_WELL_AFTER: Duration = Duration::from_secs(10);
+/// What a command has to end by itself when its standard input is closed.
+pub const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of one line of a command's standard error that are logged.
+pub const SERVICE_STDERR_LINE_BYTES_MAX: usize = 4 << 10;
+
 const _: () = assert!(DATA_BYTES_MAX + METHOD_BYTES_MAX + KEY_BYTES_MAX + ACTOR_BYTES_MAX + 256 <= RECORD_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX as u64 * 2 <= SEGMENT_BYTES);
 const _: () = assert!(DATA_BYTES_MAX <= BODY_BYTES_MAX);
@@ -106,3 +143,5 @@ const _: () = assert!(BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(IN_FLIGHT_BYTES_MAX <= BODIES_BYTES_MAX);
 const _: () = assert!(FOLLOWERS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < 256 && KEY_BYTES_MAX < 256 && ACTOR_BYTES_MAX < 256);
+const _: () = assert!(DATA_BYTES_MAX < SERVICE_CALL_BYTES_MAX && SERVICE_CALL_BYTES_MAX * 2 < SERVICE_ANSWER_BYTES_MAX);
+const _: () = assert!(SERVICE_BATCH_DEFAULT <= SERVICE_BATCH_MAX);

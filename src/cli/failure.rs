@@ -10,7 +10,7 @@ use crate::node::dir::DirError;
 
 /// Numbers and names of a problem document, by their member.
 #[derive(Debug, Clone, Default)]
-pub struct Facts(pub Vec<(&'static str, serde_json::Value)>);
+pub struct Facts(pub Vec<(Cow<'static, str>, serde_json::Value)>);
 
 /// A command that did not do what was asked, with everything that is said about it.
 #[derive(Debug, Clone)]
@@ -166,7 +166,7 @@ impl Failure {
             hint: &self.hint,
             request_id: self.request.as_deref(),
             key: self.key.as_deref(),
-            facts: self.facts.0.iter().map(|(name, value)| (*name, value)).collect(),
+            facts: self.facts.0.iter().map(|(name, value)| (&**name, value)).collect(),
         };
         let mut text = serde_json::to_string(&line).expect("plain structs become JSON");
         text.push('\n');
@@ -189,7 +189,7 @@ struct ErrorLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     #[serde(flatten)]
-    facts: std::collections::BTreeMap<&'static str, &'a serde_json::Value>,
+    facts: std::collections::BTreeMap<&'a str, &'a serde_json::Value>,
 }
 
 impl From<Problem> for Failure {

@@ -18,6 +18,7 @@ mod request;
 mod submit;
 mod url;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -112,9 +113,9 @@ pub fn problem_of(status: u16, body: &[u8]) -> Problem {
 /// Members of a problem document that say with numbers and names what its text says for people.
 const FACTS: [&str; 5] = ["last_contact", "my_version", "last_known_version", "missing_members", "checks"];
 
-fn facts_of(body: &[u8]) -> Vec<(&'static str, serde_json::Value)> {
+fn facts_of(body: &[u8]) -> Vec<(Cow<'static, str>, serde_json::Value)> {
     let Ok(mut document) = serde_json::from_slice::<serde_json::Map<_, _>>(body) else { return Vec::new() };
-    FACTS.into_iter().filter_map(|name| Some((name, document.remove(name)?))).collect()
+    FACTS.into_iter().filter_map(|name| Some((name.into(), document.remove(name)?))).collect()
 }
 
 /// Why there is no answer.

@@ -211,5 +211,5 @@ fn a_refusal_without_a_document_still_has_a_code() {
     let problem = problem_of(409, b"{\"code\":\"exists\",\"detail\":\"d\",\"hint\":\"h\",\"title\":\"t\"}");
     assert_eq!((&*problem.code, &*problem.detail, &*problem.hint), ("exists", "d", "h"));
     let problem = problem_of(409, b"{\"code\":\"promotion_unsafe\",\"my_version\":7,\"other\":1}");
-    assert_eq!(problem.extra, [("my_version", 7.into())]);
+    assert_eq!(problem.extra, [("my_version".into(), 7.into())]);
 }

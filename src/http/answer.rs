@@ -137,7 +137,7 @@ impl<'o> Answer<'o> {
     /// `WWW-Authenticate`.
     pub fn problem(mut self, problem: &Problem, request_id: &str) {
         for (name, value) in &problem.extra {
-            match (*name, problem.status, value) {
+            match (&**name, problem.status, value) {
                 ("location", 307, serde_json::Value::String(url)) => _ = self.header("Location", url),
                 ("allow", 405, serde_json::Value::String(methods)) => _ = self.header("Allow", methods),
                 _ => {}
@@ -146,7 +146,7 @@ impl<'o> Answer<'o> {
         match problem.status {
             401 => _ = self.header("WWW-Authenticate", "Bearer"),
             429 | 503 => {
-                let wait = problem.extra.iter().find(|(name, _)| *name == "retry_after_s");
+                let wait = problem.extra.iter().find(|(name, _)| name == "retry_after_s");
                 let wait = wait.and_then(|(_, value)| value.as_u64()).unwrap_or(1);
                 self.number("Retry-After", wait);
             }

@@ -200,6 +200,11 @@ impl ResponseReader {
         }
     }
 
+    /// Whether bytes have come that nobody has taken: behind [`Event::End`] they belong to no answer.
+    pub fn has_more(&self) -> bool {
+        self.start < self.end
+    }
+
     /// After 101: the bytes behind the head.
     pub fn into_rest(self) -> Vec<u8> {
         self.buffer.get(self.start..self.end).unwrap_or_default().to_vec()

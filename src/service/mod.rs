@@ -31,6 +31,7 @@
 pub mod conformance;
 mod digest;
 mod documents;
+pub mod protocol;
 
 pub use documents::{Documents, Found, Listing, Page, Settings};
 
@@ -208,7 +209,7 @@ impl Outcome {
         error.insert("code".into(), problem.code.clone().into());
         error.insert("detail".into(), problem.detail.clone().into());
         for (name, value) in &problem.extra {
-            error.insert((*name).into(), value.clone());
+            error.insert(name.to_string(), value.clone());
         }
         let result = serde_json::json!({ "error": error }).to_string();
         Self { status: problem.status, result: result.into() }

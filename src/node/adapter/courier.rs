@@ -25,7 +25,7 @@ use mio::Waker;
 use super::feeder::Feeder;
 use super::{Asked, Caller, Fault, Info, Verdict};
 use crate::error::{Code, Problem};
-use crate::limits::VALIDATE_TIMEOUT;
+use crate::limits::SERVICE_VALIDATE_TIMEOUT;
 use crate::log::Reader;
 use crate::node::engine::{Condition, Question, ReplyTo, Who};
 use crate::service::Outcome;
@@ -242,7 +242,16 @@ impl Judge {
         if let Some(away) = self.wait_until_it_is_up() {
             return vec![Err(away); count];
         }
-        match self.call(asking, &asked) {
+        let generation = self.caller.generation();
+        let mut answer = self.call(asking, &asked);
+        if answer.is_err() && self.caller.generation() != generation {
+            // It was started anew, and has less than it had: it is given the rest, then asked again.
+            if let Some(away) = self.wait_until_it_is_up() {
+                return vec![Err(away); count];
+            }
+            answer = self.call(asking, &asked);
+        }
+        match answer {
             // Some services refuse by the status of the call: of a call for one it is known whom they mean.
             Err(Fault::Refused(_)) if count > 1 => {
                 let each = asked.iter().map(|one| self.call(asking, std::slice::from_ref(one)));
@@ -268,7 +277,7 @@ impl Judge {
 
     /// A verdict counts only from who has everything; says why there is nobody.
     fn wait_until_it_is_up(&self) -> Option<Problem> {
-        let until = Instant::now() + VALIDATE_TIMEOUT;
+        let until = Instant::now() + SERVICE_VALIDATE_TIMEOUT;
         let mut has_asked = false;
         while self.shared.brought_up.load(Ordering::SeqCst) != self.caller.generation() + 1 {
             if !std::mem::replace(&mut has_asked, true) {

@@ -1,8 +1,9 @@
 //! Services in other processes: the calls of `rig-service-protocol(7)`, over HTTP and over a pipe.
 //!
 //! ```text
-//!   engine ─► (its threads) ─► Caller ─┬─ http   POST {base}/rig/v1/{call}
-//!                                      └─ exec   a child, one line for each call and answer
+//!   engine ─► courier ─► Caller = Speaker ─► Wire ─┬─ http   POST {base}/rig/v1/{call}
+//!                           │                   └─ exec   a child, one line for each call and answer
+//!                           └─ service::protocol   what is asked, and what is believed of an answer
 //! ```
 //!
 //! A call blocks until it is answered or its time is over; who makes it has a thread for that.
@@ -11,11 +12,25 @@
 //! 1. What comes from a service is never trusted: it is bounded before it is kept, checked before it is believed, and
 //!    panics nothing.
 //! 2. A fault is never a verdict: only a refusal in `validate` is.
+//! 3. On a connection that is new, or with a child that is, `info` comes first, and a service that has applied less
+//!    than it had before is not asked for anything until the caller has asked for `info` itself.
+//! 4. An answer is never taken for that to another call: what came too late ends the connection, or has an id that
+//!    nobody waits for.
 
 mod courier;
+mod exec;
 mod feeder;
+mod greeting;
+mod http;
+mod patience;
+mod remote;
+mod speaker;
+mod spool;
 #[cfg(test)]
 mod tests;
+
+pub use crate::service::protocol::{Asked, Committed, Info, Verdict};
+pub use remote::Remote;
 
 pub(in crate::node) use courier::{Courier, Done};
 pub(in crate::node) use feeder::check;
@@ -27,28 +42,15 @@ use std::sync::{Arc, OnceLock};
 
 use super::Source;
 use crate::error::Problem;
-use crate::service::{Outcome, Resources};
-use crate::types::{ClusterId, Epoch, Hash, Micros, Operation, Version};
-
-/// What a service is told of its node.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    /// The node's name.
-    pub node: String,
-    /// Its cluster, when it has one.
-    pub cluster: Arc<OnceLock<ClusterId>>,
-    /// Where the service may keep files.
-    pub dir: PathBuf,
-}
-
-/// The way to a service in another process.
-///
-/// # Errors
-/// The source is none, or what is needed for it cannot be had.
-pub fn connect(source: &Source, facts: Facts) -> io::Result<Arc<dyn Caller>> {
-    drop(facts);
-    Err(io::Error::other(format!("{source:?} is no service in another process")))
-}
+use crate::service::Outcome;
+use crate::service::protocol::{Broken, Unfit};
+use crate::types::{ClusterId, Micros, Version};
+use exec::Exec;
+use greeting::Greeting;
+use http::Http;
+use patience::Times;
+use speaker::Speaker;
+use spool::Spool;
 
 /// A service in another process. Calls may come from several threads at once.
 pub trait Caller: Send + Sync {
@@ -88,60 +90,11 @@ pub trait Caller: Send + Sync {
     /// See [`Fault`].
     fn health(&self) -> Result<(), Fault>;
 
-    /// Another number whenever who answers may be another process than before, with another state.
+    /// Another number whenever who answers was found to have less than before.
     fn generation(&self) -> u64;
 
     /// Ends it, and every call that waits: for good.
     fn stop(&self);
-}
-
-/// What a service says of itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Info {
-    /// Its name.
-    pub name: String,
-    /// How far it has come.
-    pub applied: Version,
-    /// The hash of the record there, if it keeps it.
-    pub applied_hash: Option<Hash>,
-    /// What it takes; `None`: it is asked for each.
-    pub methods: Option<Vec<String>>,
-    /// Operations in one call, 1 to 1024.
-    pub max_batch: usize,
-    /// Whether validate looks at the state.
-    pub stateful_validate: bool,
-    /// Whether it can be saved and restored.
-    pub snapshots: bool,
-    /// Operations to try it with.
-    pub examples: Vec<Operation>,
-}
-
-/// An operation to be judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// What the client wants.
-    pub operation: &'a Operation,
-    /// The client's key.
-    pub key: Option<&'a str>,
-}
-
-/// What became of a judgement: the data to log, if it is another than the client's, and what must not change until it
-/// is applied; or the service's own refusal.
-pub type Verdict = Result<(Option<Box<str>>, Resources), Problem>;
-
-/// A committed record.
-#[derive(Debug, Clone, Copy)]
-pub struct Committed<'a> {
-    /// Its place.
-    pub version: Version,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// Its time.
-    pub time: Micros,
-    /// What it says; of Rig's own records the service is shown the method alone.
-    pub operation: &'a Operation,
-    /// Its hash.
-    pub hash: Hash,
 }
 
 /// Why a call has no good answer.
@@ -174,3 +127,54 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Broken> for Fault {
+    fn from(Broken { rule, detail }: Broken) -> Self {
+        Self::Violation { rule, detail }
+    }
+}
+
+impl From<Unfit> for Fault {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Away(why) => Self::Away(why),
+            Unfit::Gap(applied) => Self::Gap(applied),
+            Unfit::Refused(problem) => Self::Refused(problem),
+            Unfit::Broken(broken) => broken.into(),
+        }
+    }
+}
+
+/// What a service is told of the node that asks it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The name of the node.
+    pub node: String,
+    /// Its cluster, which may become known later.
+    pub cluster: Arc<OnceLock<ClusterId>>,
+    /// A directory for files of the service, and for snapshots on their way; made if it is not there.
+    pub service_dir: PathBuf,
+}
+
+/// Reaches the service of `source`: a command is started, and a service over HTTP is looked for when it is asked.
+///
+/// # Errors
+/// The source is not outside or its URL is none, the directory cannot be made, `/bin/sh` cannot be started.
+pub fn connect(source: &Source, facts: Facts) -> io::Result<Arc<dyn Caller>> {
+    let times = Times::default();
+    let spool = Spool::new(&facts.service_dir)?;
+    let greeting = Arc::new(Greeting::new(facts));
+    match source {
+        Source::Http(url) => {
+            let http = Http::new(url, times, Arc::clone(&greeting))?;
+            Ok(Arc::new(Speaker::new(http, greeting, spool)))
+        }
+        Source::Exec(command) => {
+            let exec = Exec::start(command, times, Arc::clone(&greeting), spool.dir())?;
+            Ok(Arc::new(Speaker::new(exec, greeting, spool)))
+        }
+        Source::Documents | Source::Local(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "the service is in this process"))
+        }
+    }
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Engine, Now, ReplyTo};
 use crate::error::{Code, Problem};
-use crate::limits::VALIDATE_TIMEOUT;
+use crate::limits::SERVICE_VALIDATE_TIMEOUT;
 use crate::node::adapter::Verdict;
 use crate::replication::{Input, Output, Refusal};
 use crate::service::{Context, ServiceError};
@@ -38,7 +38,7 @@ impl Engine {
         let outcome = match self.may_prepare(&operation, version) {
             Ok(()) if self.outside.is_some() => {
                 self.participant.judging = Some((version, operation.clone(), reply));
-                self.ask_prepare(operation, now.instant + VALIDATE_TIMEOUT, now);
+                self.ask_prepare(operation, now.instant + SERVICE_VALIDATE_TIMEOUT, now);
                 return self.perform(now);
             }
             Ok(()) => {

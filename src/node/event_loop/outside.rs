@@ -29,8 +29,11 @@ impl Way {
         }
         let cluster = Arc::new(std::sync::OnceLock::new());
         dir.meta().cluster_id.into_iter().for_each(|id| _ = cluster.get_or_init(|| id));
-        let about =
-            About { node: dir.meta().name.clone(), cluster: Arc::clone(&cluster), dir: dir.path().join("service") };
+        let about = About {
+            node: dir.meta().name.clone(),
+            cluster: Arc::clone(&cluster),
+            service_dir: dir.path().join("service"),
+        };
         let caller = adapter::connect(&config.service, about).map_err(|source| NodeError::Io {
             op: "prepare the service of",
             path: dir.path().to_owned(),

@@ -7,7 +7,7 @@ use crate::limits::{KEY_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::node::auth::{Caller, Scope};
 use crate::node::engine::{Applied, ReplyTo, Submission};
 use crate::node::keys;
-use crate::service::{Context, Resources};
+use crate::service::{Context, Resources, protocol};
 use crate::types::json::{self, Envelope, JsonError};
 use crate::types::{Durability, Operation, Version};
 
@@ -236,28 +236,13 @@ pub(in crate::node) fn operation_json<'a>(
 
 /// The problem of an operation that is in the log, and that apply found to fail.
 pub(in crate::node) fn problem_of(applied: &Applied) -> Problem {
-    #[derive(serde::Deserialize)]
-    struct Failed {
-        error: Facts,
-    }
-    #[derive(serde::Deserialize)]
-    struct Facts {
-        code: String,
-        detail: String,
-    }
-    let facts = applied.result.as_deref().and_then(|result| serde_json::from_str::<Failed>(result).ok());
-    let (code, detail) = match facts {
-        Some(Failed { error }) => (error.code, error.detail),
-        None => ("failed".to_owned(), "the operation is in the log and had no effect".to_owned()),
+    let error = applied.result.as_deref().and_then(|result| json::get(result, "error"));
+    let mut problem = match error {
+        Some(error) => protocol::problem_of(applied.status, error.as_bytes()),
+        None => protocol::problem_of(applied.status, b"the operation is in the log and had no effect"),
     };
-    Problem {
-        status: applied.status,
-        title: code.clone().into(),
-        code: code.into(),
-        detail,
-        hint: String::new(),
-        definite: true,
-        retryable: false,
-        extra: vec![("version", applied.version.into())],
-    }
+    // It is decided: asking again changes nothing. And `version` is the place of the operation.
+    problem.retryable = false;
+    problem.extra.retain(|(name, _)| name != "version");
+    problem.with("version", applied.version)
 }

@@ -61,7 +61,7 @@ pub(super) fn restricted(target: (&str, &str), source: (&str, &str), field: &str
 pub(super) fn breaks_schema(kind: &str, id: &str, why: &Problem) -> Problem {
     let mut problem = Problem::new(Code::Exists, format!("{kind}/{id} breaks the schema: {}", why.detail))
         .hint("nothing was changed; correct the documents first");
-    problem.extra.push(("id", id.into()));
+    problem.extra.push(("id".into(), id.into()));
     problem.extra.extend(why.extra.iter().cloned());
     problem
 }

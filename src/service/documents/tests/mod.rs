@@ -106,5 +106,5 @@ fn keys(shared: &[&str], exclusive: &[&str]) -> Resources {
 }
 
 fn extra<'a>(problem: &'a Problem, name: &str) -> &'a Value {
-    problem.extra.iter().find(|(known, _)| *known == name).map_or(&Value::Null, |(_, value)| value)
+    problem.extra.iter().find(|(known, _)| known == name).map_or(&Value::Null, |(_, value)| value)
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use mio::{Poll, Token, Waker};
 
-use super::*;
 use crate::log::testing::{Made, config, record};
+use crate::node::adapter::*;
 use crate::node::engine::{Condition, Question, ReplyTo, Who};
-use crate::service::Outcome;
-use crate::types::Record;
+use crate::service::{Outcome, Resources};
+use crate::types::{Operation, Record};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -150,7 +150,7 @@ impl World {
                     self.results.extend(outcomes.iter().map(|outcome| outcome.result.to_string()));
                 }
                 Done::Judged(verdicts) => self.verdicts.extend(verdicts.into_iter().map(|(_, verdict)| verdict)),
-                Done::Applied { .. } | Done::Said(_) => {}
+                Done::Applied { .. } | Done::Said(_) | Done::State { .. } => {}
                 Done::Panicked => panic!("a thread has panicked"),
             }
         }

@@ -1,0 +1,3 @@
+//! The adapters over services that behave, and others.
+
+mod courier;
