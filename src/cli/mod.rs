@@ -22,6 +22,8 @@ pub mod output;
 pub mod progress;
 pub mod registry;
 pub mod serve;
+mod service;
+
 pub mod target;
 pub mod values;
 
@@ -95,6 +97,7 @@ enum Command {
     Wait(wait::Args),
     Events(events::Args),
     Node(node::Args),
+    Service(service::Args),
     Promote(promote::Args),
     Demote(promote::DemoteArgs),
     Resolve(resolve::Args),
@@ -115,7 +118,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Audit", &["log"]),
     ("Operate", &["status", "wait", "events", "node"]),
     ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
-    ("Tooling", &["bench", "completions", "man", "help"]),
+    ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
 
 impl Command {
@@ -132,6 +135,7 @@ impl Command {
             Self::Wait(args) => wait::run(args, context),
             Self::Events(args) => events::run(args, context),
             Self::Node(args) => node::run(args, context),
+            Self::Service(args) => service::run(args, context),
             Self::Promote(args) => promote::run(args, context),
             Self::Demote(args) => promote::demote(args, context),
             Self::Resolve(args) => resolve::run(args, context),

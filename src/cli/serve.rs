@@ -134,16 +134,6 @@ pub struct Plan {
 
 /// Checks the arguments, opens the directory, and refuses what this version cannot do.
 pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
-    if args.service != "documents" {
-        let known = args.service.starts_with("http://")
-            || args.service.starts_with("https://")
-            || args.service.starts_with("exec:");
-        return Err(if known {
-            absent(&format!("--service {}", args.service), "a service of one's own")
-        } else {
-            Failure::usage(format!("--service {}: there is no such service", args.service)).hint("use documents")
-        });
-    }
     if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
         return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
     }
@@ -185,10 +175,15 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
 
 /// Runs a node until it is told to stop.
 pub fn run(args: Args, context: &Context) -> Outcome {
+    let service = match args.service.strip_prefix("exec:") {
+        Some(c) => node::Source::Exec(c.to_owned()),
+        None if args.service == "documents" => node::Source::Documents,
+        None => node::Source::Http(args.service.clone()),
+    };
     let plan = plan(args, context)?;
     super::logger::start();
     let (dir, peers) = (plan.dir.clone(), plan.peers.clone());
-    let node = Node::start(config(plan)).map_err(failure_of)?;
+    let node = Node::start(node::Config { service, ..config(plan) }).map_err(failure_of)?;
     stop_on_signals(&node)?;
     let mut announced = Ok(());
     let on_ready = |ready: &node::Ready| {

@@ -443,7 +443,7 @@ impl Node {
                 break Err(error);
             }
             // Also by a node that goes on with a log made whole: the one before it has taken its word back.
-            if !announced && self.can_answer() && self.knows_service() && Instant::now() >= announce_at {
+            if !announced && self.can_answer() && Instant::now() >= announce_at {
                 match self.announce() {
                     Ok(()) => {
                         announced = true;
@@ -482,15 +482,19 @@ impl Node {
         let core = self.engine.core();
         let has_others = core.config().is_some_and(|config| config.members.len() > 1);
         self.repair.is_some()
-            || self.engine.is_open()
+            || (self.engine.is_open() && self.knows_service())
             || core.role() == Role::Replica
             || has_others
             || !self.config.peers.is_empty()
     }
 
-    /// Whether a service outside has shown itself, well or not.
+    /// Whether a service outside has shown itself: it is away, or it has everything.
     fn knows_service(&self) -> bool {
-        !matches!(self.engine.condition(), Some(Condition::Starting { .. }))
+        match self.engine.condition() {
+            None | Some(Condition::Stalled { .. }) => true,
+            Some(Condition::Starting { .. }) => false,
+            Some(Condition::Serving) => self.engine.backlog() == 0,
+        }
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {

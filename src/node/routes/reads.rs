@@ -306,11 +306,11 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
     };
     check(!desk.draining, "draining", "the node is stopping".into());
     check(!desk.engine.is_disk_full(), "disk", "the disk of the log is full".into());
-    let service = status::service_state(desk.engine);
-    check(service != "apply-stalled", "service", format!("the service is {service}"));
     let state = core.state();
     let working = matches!(state, NodeState::Serving | NodeState::Degraded | NodeState::InSync | NodeState::CatchingUp);
     check(working, "state", format!("the node is {state}"));
+    let service = status::service_state(desk.engine);
+    check(service != "apply-stalled", "service", format!("the service is {service}"));
     if let Some(role) = request.query_value("role") {
         let wanted: Role =
             role.parse().map_err(|error| Problem::new(Code::BadRequest, format!("role is `{role}`: {error}")))?;
@@ -326,7 +326,11 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
         )));
     }
     let names: Vec<&str> = failing.iter().filter_map(|check| check["detail"].as_str()).collect();
-    let code = if desk.draining { Code::Draining } else { Code::Recovering };
+    let code = match failing[0]["check"].as_str() {
+        Some("draining") => Code::Draining,
+        Some("service") => Code::ServiceUnavailable,
+        _ => Code::Recovering,
+    };
     let problem = Problem::new(code, names.join("; ")).with("checks", failing);
     Err(problem.into())
 }

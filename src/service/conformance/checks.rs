@@ -36,7 +36,11 @@ pub(super) fn duplicates_are_skipped(make: Make<'_>, operations: &[Operation]) -
     let (mut service, steps) = record(make, operations)?;
     let digest = service.digest();
     let outcomes = replay(&mut *service, &steps, 5)?;
-    if let Some(outcome) = outcomes.iter().find(|outcome| **outcome != Outcome::duplicate()) {
+    // It may say what it said before; of a control record nobody asks what it says.
+    let is_known = |step: &Step, outcome: &Outcome| {
+        *outcome == Outcome::duplicate() || *outcome == step.outcome || step.operation.is_none()
+    };
+    if let Some((_, outcome)) = steps.iter().zip(&outcomes).find(|(step, outcome)| !is_known(step, outcome)) {
         return Err(format!("an entry applied before was answered with {outcome:?}"));
     }
     same("version after duplicates", service.version(), head(&steps))?;
@@ -136,12 +140,19 @@ pub(super) fn restore_replaces_everything(make: Make<'_>, operations: &[Operatio
         same("version after restore", service.version(), head(early))?;
         same("digest after restore", service.digest(), other.digest())?;
     }
-    match restore(&mut *service, head(early) + 1, &bytes) {
-        Err(_) => same("digest after restore of another version", service.digest(), other.digest())?,
-        Ok(()) => return Err("a snapshot of another version than asked for was taken".to_owned()),
-    }
     replay(&mut *service, &steps[early.len()..], 6)?;
     same("digest after restore and replay", service.digest(), end)
+}
+
+pub(super) fn a_snapshot_says_its_version(make: Make<'_>, operations: &[Operation]) -> Seen {
+    let (source, steps) = record(make, operations)?;
+    let bytes = snapshot(&*source)?;
+    let mut service = make();
+    let before = service.digest();
+    match restore(&mut *service, head(&steps) + 1, &bytes) {
+        Err(_) => same("digest after restore of another version", service.digest(), before),
+        Ok(()) => Err("a snapshot of another version than asked for was taken".to_owned()),
+    }
 }
 
 pub(super) fn restore_reads_its_own_bytes_only(make: Make<'_>, operations: &[Operation]) -> Seen {

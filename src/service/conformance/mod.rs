@@ -58,6 +58,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("replay_gives_the_same_state", checks::replay_gives_the_same_state),
     ("a_snapshot_is_of_one_version", checks::a_snapshot_is_of_one_version),
     ("restore_replaces_everything", checks::restore_replaces_everything),
+    ("a_snapshot_says_its_version", checks::a_snapshot_says_its_version),
     ("restore_reads_its_own_bytes_only", checks::restore_reads_its_own_bytes_only),
     ("a_damaged_snapshot_changes_nothing", checks::a_damaged_snapshot_changes_nothing),
     ("validate_changes_nothing", checks::validate_changes_nothing),
@@ -69,6 +70,12 @@ const CHECKS: &[(&str, Check)] = &[
 /// The names of all rules.
 pub fn rules() -> impl Iterator<Item = &'static str> {
     CHECKS.iter().map(|(rule, _)| *rule)
+}
+
+/// Runs the check of one rule; `None` when there is no such rule.
+pub fn check_rule(rule: &str, make: Make<'_>, operations: &[Operation]) -> Option<Result<(), String>> {
+    let (_, check) = CHECKS.iter().find(|(name, _)| *name == rule)?;
+    Some(check(make, operations))
 }
 
 /// Runs every check.
