@@ -148,6 +148,10 @@ fn in_numbers(mut failure: Failure, name: &str) -> Failure {
         return failure;
     }
     let fact = |name: &str| failure.facts.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+    if fact("diverged_at").is_some() {
+        // No number of members would help: the node has said what would.
+        return failure;
+    }
     let mut numbers = Vec::new();
     if let (Some(mine), Some(known)) = (fact("my_version"), fact("last_known_version")) {
         numbers.push(format!("{name} has version {mine}, the last known one is {known}"));

@@ -12,6 +12,7 @@
 
 mod connections;
 mod effects;
+mod healing;
 mod housekeeping;
 mod operators;
 mod peering;
@@ -129,7 +130,8 @@ enum PoolDone {
         range: Range,
         read: Result<(Position, Vec<u8>, Version), LogError>,
     },
-    Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
+    Rebuilt(Result<Box<start::State>, NodeError>),
+    Healed(Result<Box<start::State>, NodeError>),
     Repaired(Result<(), String>),
     Resolved {
         address: String,
@@ -208,6 +210,7 @@ pub struct Node {
     cut: Option<Cut>,
     cutting: bool,
     keys_loading: bool,
+    healing: healing::Healing,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     serial: u64,
@@ -363,6 +366,7 @@ impl Node {
             cut: None,
             cutting: false,
             keys_loading: false,
+            healing: healing::Healing::default(),
             connections: Vec::new(),
             free: Vec::new(),
             serial: 0,

@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod diverged;
 mod participant;
 mod peers;
 mod pending;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 use super::chronicle::Chronicle;
 use super::keys::{self, Keys};
 use super::locks::{Locks, Ticket};
+use super::marks::Marks;
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
@@ -97,6 +99,11 @@ pub(super) struct Engine {
     own_epoch: Option<Epoch>,
     /// Committed, and not applied yet: only a replica puts that off.
     to_apply: Version,
+    marks: Marks,
+    /// The first version whose result here was another than the primary's, and the primary's mark.
+    differs: Option<(Version, u32)>,
+    /// Nothing is applied for a while.
+    still: bool,
     counters: Counters,
 }
 
@@ -136,6 +143,7 @@ pub(super) struct Parts {
     pub(super) durable: Position,
     pub(super) applied: Position,
     pub(super) chronicle: Chronicle,
+    pub(super) marks: Marks,
     /// Zero of the core's clock.
     pub(super) begin: Instant,
     pub(super) last_time: Micros,
@@ -175,6 +183,9 @@ impl Engine {
             participant: participant::Participant::default(),
             own_epoch: None,
             to_apply: 0,
+            marks: parts.marks,
+            differs: None,
+            still: false,
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -415,6 +426,8 @@ impl Engine {
                     // Taken where the message came in.
                     Output::Write => {}
                     Output::Deposed { .. } => self.deposed(),
+                    Output::Results { link, epoch, after, last } => self.tell_results(link, epoch, after, last),
+                    Output::Compare { first, marks } => self.compare_results(first, &marks),
                     other => {
                         if let Output::Cut { to, .. } = &other {
                             self.to_apply = self.to_apply.min(*to);
