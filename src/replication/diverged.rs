@@ -37,7 +37,7 @@ impl Replication {
     /// Tells the replicas the results that they and this primary have applied.
     pub(super) fn tell_results(&mut self, out: &mut Outputs) {
         let (now, epoch, applied) = (self.now, self.promised(), self.log.applied);
-        for peer in self.peers.iter_mut().filter(|peer| peer.flow.is_streaming() && !peer.is_away()) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.flow.is_streaming()) {
             let both = applied.min(peer.applied);
             let after = peer.compared.max(applied.saturating_sub(MARKS_KEPT as Version));
             let (Some(link), Some(more)) = (peer.link, both.checked_sub(after).filter(|more| *more > 0)) else {
@@ -53,9 +53,7 @@ impl Replication {
 
     pub(super) fn on_results(&mut self, link: Link, results: Results, out: &mut Outputs) {
         let Part::Replica(replica) = &self.part else { return };
-        let follows = matches!(replica.stage, Stage::Following(of, epoch) if of == link && epoch == results.epoch);
-        // Who has diverged is told everything anew when it follows again.
-        if follows && self.diverged.is_none() {
+        if matches!(replica.stage, Stage::Following(of, epoch) if of == link && epoch == results.epoch) {
             out.push(Output::Compare { first: results.first, marks: results.marks });
         }
     }

@@ -112,7 +112,7 @@ pub enum Input {
         /// It is applied here.
         version: Version,
     },
-    /// The state that had diverged was built anew from the log, and the results that differed are the same now.
+    /// The result that differed is the same now: the state was built anew from the log, or the primary's was.
     StateRebuilt {
         /// What the service holds now.
         applied: Version,
@@ -248,7 +248,7 @@ pub enum Output {
         last: Version,
     },
     /// Compare the marks of the primary's results with those of this node's own; if one differs, say
-    /// [`Input::StateDiverged`] of the first that does.
+    /// [`Input::StateDiverged`] of the first that does. If one did and is the same now, say [`Input::StateRebuilt`].
     Compare {
         /// The first version.
         first: Version,

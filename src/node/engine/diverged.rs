@@ -21,9 +21,24 @@ impl Engine {
 
     /// Holds the primary's results against those of this node.
     pub(super) fn compare_results(&mut self, first: Version, marks: &[u32]) {
+        if self.core.diverged().is_some() {
+            return self.hear_again(first, marks);
+        }
         self.differs = self.marks.first_difference(first, marks);
         if let Some((version, _)) = self.differs {
             self.step(Input::StateDiverged { version });
+        }
+    }
+
+    /// A primary that was built anew, or another one, may say of the version that differs what this node says.
+    fn hear_again(&mut self, first: Version, marks: &[u32]) {
+        let Some((version, theirs)) = &mut self.differs else { return };
+        let place = version.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        // One that has forgotten it says nothing.
+        let Some(said) = place.and_then(|place| marks.get(place)).filter(|said| **said != 0) else { return };
+        *theirs = *said;
+        if self.differs().is_none() {
+            self.step(Input::StateRebuilt { applied: self.applied.version });
         }
     }
 

@@ -61,7 +61,10 @@ impl Node {
 
     /// Begins to build the state anew, when it has diverged and it is time.
     pub(super) fn heal(&mut self, now: Now) {
-        let (Some(bad), Some(cluster)) = (self.engine.core().diverged(), self.cluster) else { return };
+        let (Some(bad), Some(cluster)) = (self.engine.core().diverged(), self.cluster) else {
+            self.healing.at = None;
+            return;
+        };
         let is_due = now.instant >= self.healing.begin_at(now.instant);
         if !is_due || self.healing.running || self.keys_loading || !self.is_steady() {
             return;
@@ -88,7 +91,8 @@ impl Node {
         let core = self.engine.core();
         if core.diverged().is_none() || core.role() == Role::Primary || !self.is_steady() {
             self.engine.stand_still(false);
-            return Ok(self.drop_elsewhere(state));
+            self.drop_elsewhere(state);
+            return Ok(());
         }
         let (upto, applied) = (state.applied.version, self.engine.applied().version);
         if upto < applied {
