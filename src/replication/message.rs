@@ -67,7 +67,7 @@ pub enum Message {
         /// The epoch that was offered.
         epoch: Epoch,
     },
-    /// From a node that stops, or whose state is not to be relied on: do not wait for it, until it says [`Hello`] again.
+    /// From a node that stops, or whose state is not to be relied on: do not wait for it, until it says hello again.
     Goodbye,
     /// Nothing but a sign of life, where there is no primary between the two.
     Alive,

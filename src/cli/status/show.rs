@@ -263,6 +263,8 @@ mod tests {
 
     #[test]
     fn every_state_that_is_not_well_says_what_to_do() {
+        let diverged = json!({ "name": "n1", "role": "replica", "state": "diverged", "diverged_at": 7 });
+        assert!(next(&diverged).is_some_and(|said| said.contains("version 7 here")));
         let peers = json!([{ "name": "n2", "url": "u", "connected": false }]);
         for (role, state, word) in [
             ("primary", "serving", None),
