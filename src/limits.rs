@@ -82,6 +82,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const URL_BYTES_MAX: usize = 1024;
 /// Epochs of one log that a message can name: a restart every hour for eleven years.
 pub const EPOCHS_MAX: usize = 100_000;
+/// Results whose marks a node keeps, to compare them with those of others: 256 KiB, and a minute of a busy cluster.
+pub const MARKS_KEPT: usize = 64 << 10;
+/// Marks in one message between nodes: 16 KiB, so that records wait for no more than that.
+pub const MARKS_PER_MESSAGE: usize = 4096;
 /// Bytes of one frame between nodes: the largest record and what goes before it.
 pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 4096;
 

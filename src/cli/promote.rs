@@ -148,6 +148,14 @@ fn in_numbers(mut failure: Failure, name: &str) -> Failure {
         return failure;
     }
     let fact = |name: &str| failure.facts.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+    if fact("diverged_at").is_some() {
+        // No number of members would help.
+        failure.hint = format!(
+            "wait until `rig status` says in_sync, or take this state for the right one: \
+             rig promote {name} --accept-data-loss --confirm {name}"
+        );
+        return failure;
+    }
     let mut numbers = Vec::new();
     if let (Some(mine), Some(known)) = (fact("my_version"), fact("last_known_version")) {
         numbers.push(format!("{name} has version {mine}, the last known one is {known}"));
@@ -211,6 +219,10 @@ mod tests {
         assert_eq!(failure.exit, Exit::Conflict);
         let object: Value = serde_json::from_str(&failure.to_json()).unwrap();
         assert_eq!((&object["my_version"], &object["missing_members"]), (&json!(7), &json!(["n1"])));
+        let body = br#"{"code":"promotion_unsafe","detail":"the result of version 7","hint":"h","diverged_at":7}"#;
+        let diverged = in_numbers(crate::client::problem_of(409, body).into(), "n2");
+        assert_eq!(diverged.message, "the result of version 7");
+        assert!(diverged.hint.starts_with("wait") && diverged.hint.ends_with("--confirm n2"), "{}", diverged.hint);
         let other = in_numbers(crate::client::problem_of(503, br#"{"code":"recovering","detail":"d"}"#).into(), "n2");
         assert_eq!((&*other.message, other.exit), ("d", Exit::Unavailable));
     }

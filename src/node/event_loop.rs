@@ -12,6 +12,7 @@
 
 mod connections;
 mod effects;
+mod healing;
 mod housekeeping;
 mod opening;
 mod operators;
@@ -139,7 +140,8 @@ enum PoolDone {
         range: Range,
         read: Result<(Position, Vec<u8>, Version), LogError>,
     },
-    Rebuilt(Result<Box<start::Rebuilt>, NodeError>),
+    Rebuilt(Result<Box<start::State>, NodeError>),
+    Healed(Result<Box<start::State>, NodeError>),
     Repaired(Result<(), String>),
     Resolved {
         address: String,
@@ -222,6 +224,7 @@ pub struct Node {
     cut: Option<Cut>,
     cutting: bool,
     keys_loading: bool,
+    healing: healing::Healing,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     serial: u64,
@@ -382,6 +385,7 @@ impl Node {
             cut: None,
             cutting: false,
             keys_loading: false,
+            healing: healing::Healing::default(),
             connections: Vec::new(),
             free: Vec::new(),
             serial: 0,

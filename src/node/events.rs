@@ -80,8 +80,9 @@ pub(super) fn describe(
             "following"
         }
         Event::SplitBrain => "split-brain",
-        Event::Diverged(version) => {
+        Event::Diverged { version, what } => {
             add("version", (*version).into());
+            add("what", what.as_str().into());
             "diverged"
         }
         Event::Added(id) => {

@@ -30,6 +30,7 @@ mod event_loop;
 mod events;
 mod keys;
 mod locks;
+mod marks;
 mod metrics;
 mod pace;
 mod peers;

@@ -17,6 +17,7 @@ use super::chronicle::Chronicle;
 use super::dir::DataDir;
 use super::engine::{self, Engine, Now, Parts};
 use super::keys::{Keys, Runs};
+use super::marks::Marks;
 use super::snapshots::{self, SnapshotFile};
 use super::state::StandingFile;
 use super::{Config, NodeError};
@@ -120,6 +121,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         durable: report.head,
         applied: state.applied,
         chronicle: state.chronicle,
+        marks: state.marks,
         begin: now.instant,
         last_time: report.last_time,
     };
@@ -151,28 +153,29 @@ pub(super) fn rebuild(
     cluster: ClusterId,
     reader: &Reader,
     upto: Version,
-) -> Result<Rebuilt, NodeError> {
+) -> Result<State, NodeError> {
+    let mut state = restored(dir, config, cluster, reader, upto)?;
+    state.replay(reader, upto)?;
+    Ok(state)
+}
+
+/// The newest state up to a version that a snapshot has, or the empty one: what [`State::replay`] goes on from.
+pub(super) fn restored(
+    dir: &DataDir,
+    config: &Config,
+    cluster: ClusterId,
+    reader: &Reader,
+    upto: Version,
+) -> Result<State, NodeError> {
     let folder = dir.snapshots();
-    let mut state = State::empty(cluster, config);
     for snapshot in io(snapshots::list(&folder, cluster), "list", &folder)? {
         if snapshot.position.version <= upto
             && let Ok(found) = State::restore(snapshot, config, true).and_then(|found| found.believed(reader))
         {
-            state = found;
-            break;
+            return Ok(found);
         }
     }
-    state.replay(reader, upto)?;
-    let State { service, keys, chronicle, applied, .. } = state;
-    Ok(Rebuilt { service, keys, chronicle, applied })
-}
-
-/// See [`rebuild`].
-pub(super) struct Rebuilt {
-    pub(super) service: Box<dyn Service>,
-    pub(super) keys: Keys,
-    pub(super) chronicle: Chronicle,
-    pub(super) applied: Position,
+    Ok(State::empty(cluster, config))
 }
 
 /// A node whose log is damaged: it has nothing, says so, and takes no part.
@@ -188,11 +191,24 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     let core = Replication::start(found, Role::Replica, Asked::default(), true, 0, &mut outputs);
     // Whatever it wants recorded would be the word of a node without a log.
     outputs.clear();
-    let State { service, keys, chronicle, applied, .. } = State::empty(cluster, config);
+    let State { service, keys, chronicle, marks, applied, .. } = State::empty(cluster, config);
     let (tail, durable, begin) = (Vec::new(), report.head, now.instant);
     let (is_outside, last_time) = (false, 0);
-    let parts =
-        Parts { core, outputs, sealer, service, is_outside, keys, tail, durable, applied, chronicle, begin, last_time };
+    let parts = Parts {
+        core,
+        outputs,
+        sealer,
+        service,
+        is_outside,
+        keys,
+        tail,
+        durable,
+        applied,
+        chronicle,
+        marks,
+        begin,
+        last_time,
+    };
     let mut engine = Engine::new(parts, now)?;
     engine.storage_failed();
     Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
@@ -236,11 +252,12 @@ impl Candidate {
 }
 
 /// The service and what Rig remembers beside it, on its way to the committed version.
-struct State {
-    service: Box<dyn Service>,
-    keys: Keys,
-    chronicle: Chronicle,
-    applied: Position,
+pub(super) struct State {
+    pub(super) service: Box<dyn Service>,
+    pub(super) keys: Keys,
+    pub(super) chronicle: Chronicle,
+    pub(super) marks: Marks,
+    pub(super) applied: Position,
     keys_to_load: Option<SnapshotFile>,
     snapshot: Version,
     replayed: u64,
@@ -253,6 +270,7 @@ impl State {
             service: config.service.make(config.memory_max_bytes),
             keys: Keys::new(),
             chronicle: Chronicle::default(),
+            marks: Marks::after(0),
             applied: start,
             keys_to_load: None,
             snapshot: 0,
@@ -294,6 +312,7 @@ impl State {
             service,
             keys: Keys::restored(snapshot.keyed, snapshot.now, runs),
             chronicle: snapshot.chronicle.clone(),
+            marks: Marks::after(version),
             applied: snapshot.position,
             snapshot: version,
             keys_to_load: later.then_some(snapshot),
@@ -324,7 +343,7 @@ impl State {
     }
 
     /// Applies what is decided.
-    fn replay(&mut self, reader: &Reader, upto: Version) -> Result<(), NodeError> {
+    pub(super) fn replay(&mut self, reader: &Reader, upto: Version) -> Result<(), NodeError> {
         let mut records = Vec::with_capacity(REPLAY_RECORDS);
         let mut replay = reader.replay(self.applied.version + 1, upto);
         while let Some(record) = replay.next() {
@@ -343,6 +362,7 @@ impl State {
         let outcomes = self.service.apply(&entries)?;
         for (record, outcome) in records.iter().zip(&outcomes) {
             engine::note(record, outcome, &mut self.keys, &mut self.chronicle);
+            self.marks.note(record, outcome);
         }
         self.applied = Position { epoch: last.epoch, version: last.version, hash: last.hash };
         self.replayed += records.len() as u64;

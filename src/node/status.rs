@@ -63,6 +63,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "primary": core.primary().map(|member| member.name.clone()),
         "waits_for": waits_for(core),
         "can_promote": core.can_promote(),
+        "diverged_at": core.diverged(),
         "service": {
             "kind": engine.service().kind(),
             "healthy": !matches!(engine.condition(), Some(Condition::Stalled { .. } | Condition::Starting { .. })),

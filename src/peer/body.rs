@@ -5,17 +5,20 @@
 //!   history   count u32, then for each: epoch, first version u64, forced u8
 //!   member    id 16, name, url                           text      length u16, UTF-8
 //!   set       count u8, then for each: id 16             yes or no u8: 1 or 0
+//!   marks     count u16, at least 1, then for each: u32
 //! ```
 
 use super::{FrameError, Kind, Wrong};
-use crate::limits::{EPOCHS_MAX, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
+use crate::limits::{EPOCHS_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
 use crate::replication::{
-    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Message, Promised, Refused, RefusedWhy,
+    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Message, Promised, Refused, RefusedWhy, Results,
 };
 use crate::types::{Epoch, Hash, NodeId, Position, Role};
 
 /// Bytes of one epoch in a history.
 pub(super) const EPOCH_START_BYTES: usize = 32 + 8 + 1;
+/// Bytes of the mark of one result.
+pub(super) const MARK_BYTES: usize = 4;
 
 const ROLES: [Role; 2] = [Role::Primary, Role::Replica];
 const REASONS: [RefusedWhy; 4] =
@@ -40,6 +43,7 @@ pub(super) fn kind_of(message: &Message) -> Kind {
         Message::SplitBrain { .. } => Kind::SplitBrain,
         Message::Goodbye => Kind::Goodbye,
         Message::Alive => Kind::Alive,
+        Message::Results(_) => Kind::Results,
     }
 }
 
@@ -110,6 +114,11 @@ pub(super) fn put(message: &Message, out: &mut Vec<u8>) {
             put_epoch(epoch, out);
             put_u64(*version, out);
         }
+        Message::Results(results) => {
+            put_epoch(&results.epoch, out);
+            put_u64(results.first, out);
+            put_marks(&results.marks, out);
+        }
         Message::HandOverPlease | Message::Goodbye | Message::Alive => {}
     }
 }
@@ -149,6 +158,12 @@ fn put_history(history: &[EpochStart], out: &mut Vec<u8>) {
         put_u64(start.first, out);
         out.push(start.forced.into());
     }
+}
+
+fn put_marks(marks: &[u32], out: &mut Vec<u8>) {
+    assert!((1..=MARKS_PER_MESSAGE).contains(&marks.len()), "marks are told in pieces");
+    out.extend_from_slice(&u16::try_from(marks.len()).expect("the bound is below that").to_le_bytes());
+    marks.iter().for_each(|mark| out.extend_from_slice(&mark.to_le_bytes()));
 }
 
 /// Appends the number of a word: its place in the list of them, from 1.
@@ -240,6 +255,20 @@ impl<'a> Fields<'a> {
         (0..count).map(|_| self.array().map(NodeId)).collect()
     }
 
+    fn marks(&mut self) -> Result<Vec<u32>, Wrong> {
+        let count = usize::from(self.u16()?);
+        match count {
+            0 => return Err(Wrong::Number),
+            1..=MARKS_PER_MESSAGE => {}
+            _ => return Err(Wrong::Many),
+        }
+        // Nothing is allocated for what is not there.
+        if self.0.len() < count * MARK_BYTES {
+            return Err(Wrong::Short);
+        }
+        (0..count).map(|_| self.u32()).collect()
+    }
+
     /// In the order in which they stand there, which is that of [`put`].
     fn message(&mut self, kind: Kind) -> Result<Message, Wrong> {
         Ok(match kind {
@@ -278,6 +307,10 @@ impl<'a> Fields<'a> {
             Kind::SplitBrain => Message::SplitBrain { epoch: self.epoch()? },
             Kind::Goodbye => Message::Goodbye,
             Kind::Alive => Message::Alive,
+            Kind::Results => {
+                let (epoch, first) = (self.epoch()?, self.u64()?);
+                Message::Results(Results { epoch, first, marks: self.marks()? })
+            }
         })
     }
 

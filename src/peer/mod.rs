@@ -30,7 +30,9 @@ mod tests;
 pub use decoder::{Decoder, Frame};
 pub use greeting::{Greeting, PROTOCOL, Refusal};
 
-use crate::limits::{EPOCHS_MAX, FRAME_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
+use crate::limits::{
+    EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX,
+};
 use crate::replication::Message;
 use std::fmt;
 
@@ -77,11 +79,13 @@ pub enum Kind {
     Goodbye = 17,
     /// [`Message::Alive`].
     Alive = 18,
+    /// [`Message::Results`].
+    Results = 19,
 }
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Greeting,
         Kind::Hello,
         Kind::Follow,
@@ -100,6 +104,7 @@ impl Kind {
         Kind::SplitBrain,
         Kind::Goodbye,
         Kind::Alive,
+        Kind::Results,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -112,6 +117,7 @@ impl Kind {
             Kind::Greeting => greeting::BYTES,
             Kind::Hello | Kind::Follow | Kind::Promised => FIXED_BYTES_MAX + EPOCHS_MAX * body::EPOCH_START_BYTES,
             Kind::Append | Kind::Records => FIXED_BYTES_MAX + RECORD_BYTES_MAX,
+            Kind::Results => FIXED_BYTES_MAX + MARKS_PER_MESSAGE * body::MARK_BYTES,
             Kind::Heartbeat
             | Kind::Ack
             | Kind::Refused
@@ -128,7 +134,7 @@ impl Kind {
     }
 }
 
-/// More than the fields of any message take that are not a list of epochs or records.
+/// More than the fields of any message take that are not a list of epochs, marks or records.
 const FIXED_BYTES_MAX: usize = 2048;
 
 const _: () = assert!(FRAME_HEADER_BYTES + FIXED_BYTES_MAX + RECORD_BYTES_MAX <= FRAME_BYTES_MAX);
@@ -218,7 +224,7 @@ impl std::error::Error for TooManyEpochs {}
 ///
 /// # Panics
 /// If there are records where none can be, or more bytes of them than [`RECORD_BYTES_MAX`], or a member's name or
-/// address breaks its bound: whoever makes messages has checked them.
+/// address or a list of marks breaks its bound: whoever makes messages has checked them.
 pub fn encode(message: &Message, records: &[u8], out: &mut Vec<u8>) -> Result<(), TooManyEpochs> {
     let has_room = matches!(message, Message::Append(_) | Message::Records(_));
     assert!(records.is_empty() || has_room, "only two messages carry records");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::replication::{
-    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Promised, Refused, RefusedWhy,
+    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Promised, Refused, RefusedWhy, Results,
 };
 use crate::types::{ClusterId, Epoch, Hash, NodeId, Position, Role};
 use proptest::prelude::*;
@@ -93,6 +93,8 @@ fn any_message() -> impl Strategy<Value = Message> {
         Just(Message::HandOverPlease),
         Just(Message::Goodbye),
         Just(Message::Alive),
+        (epoch(), version(), prop::collection::vec(any::<u32>(), 1..20))
+            .prop_map(|(epoch, first, marks)| Message::Results(Results { epoch, first, marks })),
     ]
 }
 
@@ -190,7 +192,7 @@ proptest! {
 
     #[test]
     fn any_body_is_a_message_that_is_encoded_the_same_or_an_error(
-        number in 0..=20_u8,
+        number in 0..=21_u8,
         message in any_message(),
         garbage in prop::collection::vec(any::<u8>(), 0..300),
         change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
@@ -240,9 +242,9 @@ fn the_numbers_of_the_kinds_are_their_places() {
         assert_eq!(kind as usize, place + 1);
         assert_eq!(Kind::from_number(kind as u8), Some(kind));
     }
-    assert_eq!((Kind::from_number(0), Kind::from_number(19)), (None, None));
+    assert_eq!((Kind::from_number(0), Kind::from_number(20)), (None, None));
     assert_eq!(said_to(&forged(0, &[])), Err(FrameError::Unknown(0)));
-    assert_eq!(said_to(&forged(19, &[])), Err(FrameError::Unknown(19)));
+    assert_eq!(said_to(&forged(20, &[])), Err(FrameError::Unknown(20)));
 }
 
 #[test]
@@ -309,6 +311,16 @@ fn lists_and_texts_are_bounded_and_counts_are_not_believed() {
     };
     assert_eq!(promised(EPOCHS_MAX as u32 + 1), body(Wrong::Many, Kind::Promised).map(|()| 0));
     assert_eq!(promised(EPOCHS_MAX as u32), body(Wrong::Short, Kind::Promised).map(|()| 0));
+    let results = |count: u16, marks: usize| {
+        said_to(&forged(19, &[&epoch[..], &[0; 8], &count.to_le_bytes(), &vec![7; marks * 4]].concat()))
+            .map(|messages| messages.len())
+    };
+    let (most, many) = (MARKS_PER_MESSAGE as u16, MARKS_PER_MESSAGE as u16 + 1);
+    assert_eq!((results(1, 1), results(most, MARKS_PER_MESSAGE)), (Ok(1), Ok(1)));
+    assert_eq!(results(0, 0), body(Wrong::Number, Kind::Results).map(|()| 0));
+    assert_eq!(results(many, MARKS_PER_MESSAGE + 1), body(Wrong::Many, Kind::Results).map(|()| 0));
+    assert_eq!(results(2, 1), body(Wrong::Short, Kind::Results).map(|()| 0));
+    assert_eq!(results(1, 2), body(Wrong::Long, Kind::Results).map(|()| 0));
     let hello = |name: &str, url: &str| {
         let text = |text: &str| [&(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
         let rest = [&[0; 8][..], &[2], &epoch, &[0; 16], &[1], &[0; 4]].concat();

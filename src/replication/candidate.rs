@@ -97,7 +97,7 @@ impl Candidate {
         }
     }
 
-    fn is_forced(&self) -> bool {
+    pub(super) fn is_forced(&self) -> bool {
         matches!(self.purpose, Purpose::Operator { force: true, .. })
     }
 
@@ -144,6 +144,7 @@ impl Replication {
         let now = self.now;
         let live = self.live_primary();
         let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
+        let diverged = self.diverged.filter(|_| self.is_quarantined());
         let answer = match &mut self.part {
             Part::Primary(primary) if !(primary.disputed && force) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
@@ -154,6 +155,9 @@ impl Replication {
             }
             Part::Replica(_) if !has_cluster || is_full => Err(NotPromoted::NotReady),
             Part::Replica(replica) if replica.wish.is_some() => Err(NotPromoted::Busy),
+            Part::Replica(_) if let Some(version) = diverged.filter(|_| !force) => {
+                Err(NotPromoted::Diverged { version })
+            }
             Part::Replica(replica) => {
                 let until = now + if live.is_some() { HAND_OVER_PATIENCE } else { PATIENCE };
                 let answers = if live.is_some() { None } else { Some(Vec::new()) };
@@ -299,7 +303,7 @@ impl Replication {
 
     pub(super) fn on_hand_over(&mut self, link: Link, from: NodeId, epoch: Epoch, head: Version, out: &mut Outputs) {
         let is_member = self.log.configs.newest().is_some_and(|config| config.names(self.me.id));
-        let is_next = epoch.owner == self.me.id && epoch > self.promised() && is_member;
+        let is_next = epoch.owner == self.me.id && epoch > self.promised() && is_member && !self.is_quarantined();
         let Part::Replica(replica) = &mut self.part else { return };
         let asks_others = replica.wish.as_ref().is_some_and(|wish| wish.answers.is_some());
         if !is_next || asks_others || !replica.follows(link) || head != self.log.durable || head != self.log.appended {

@@ -48,7 +48,7 @@ pub(super) struct Peer {
     pub(super) committed: Version,
     pub(super) history: History,
     pub(super) joined: bool,
-    /// It said goodbye: it is not waited for.
+    /// It said goodbye: it is not waited for, until it says hello.
     pub(super) gone: bool,
     /// Its disk had no room when it last spoke of that: it is not waited for either.
     pub(super) full: bool,
@@ -59,6 +59,9 @@ pub(super) struct Peer {
     pub(super) applied: Version,
     /// The commit position that it was told.
     pub(super) told: Version,
+    /// The last version whose result it was told, and when.
+    pub(super) compared: Version,
+    pub(super) compared_at: Time,
     /// Its acknowledgement is required although it is not recorded yet; since when.
     pub(super) joining: Option<Time>,
     /// When it came back into the in-sync set, or tried to, the last few times.
@@ -105,6 +108,8 @@ impl Peer {
             durable: 0,
             applied: 0,
             told: 0,
+            compared: 0,
+            compared_at: 0,
             joining: None,
             returns: Vec::new(),
             left: None,
@@ -126,7 +131,7 @@ impl Peer {
     /// What was said in an earlier epoch, or on an earlier link, counts no more.
     pub(super) fn forget_flow(&mut self) {
         self.flow = Flow::Idle;
-        (self.received, self.durable, self.applied, self.told) = (0, 0, 0, 0);
+        (self.received, self.durable, self.applied, self.told, self.compared) = (0, 0, 0, 0, 0);
         self.joining = None;
     }
 }
@@ -168,11 +173,19 @@ impl Replication {
     pub(super) fn on_connected(&mut self, link: Link, dialed: bool, out: &mut Outputs) {
         assert!(self.links.iter().all(|state| state.link != link), "a link has a number of its own");
         self.links.push(LinkState { link, dialed, since: self.now, sent: self.now, peer: None });
-        let hello = self.hello();
-        self.send(link, Message::Hello(hello), out);
+        self.say_hello(link, out);
     }
 
-    pub(super) fn hello(&self) -> Hello {
+    /// Says where this node stands; and at once that it is not to be waited for, if it is not.
+    pub(super) fn say_hello(&mut self, link: Link, out: &mut Outputs) {
+        let hello = self.hello();
+        self.send(link, Message::Hello(hello), out);
+        if self.diverged.is_some() {
+            self.send(link, Message::Goodbye, out);
+        }
+    }
+
+    fn hello(&self) -> Hello {
         Hello {
             member: self.me.clone(),
             boot: self.boot,
@@ -254,8 +267,7 @@ impl Replication {
         self.meet(link, id, out);
         if again && hello_role == Role::Primary && matches!(self.part, Part::Replica(_)) {
             // A node has become primary and wants to know where this log stands now.
-            let hello = self.hello();
-            self.send(link, Message::Hello(hello), out);
+            self.say_hello(link, out);
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Replication {
     pub(super) failed: bool,
     /// The log is being cut.
     pub(super) cutting: bool,
+    /// The first version whose result here is not the primary's.
+    pub(super) diverged: Option<Version>,
     pub(super) now: Time,
     pub(super) started: Time,
     pub(super) ticked: Time,
@@ -130,6 +132,7 @@ impl Replication {
             full_since: None,
             failed: false,
             cutting: false,
+            diverged: None,
             now,
             started: now,
             ticked: now,
@@ -172,6 +175,8 @@ impl Replication {
             Input::Recorded => self.on_recorded(),
             Input::NoRoom { last } => self.on_no_room(last, out),
             Input::Cut { applied, configs } => self.on_cut(applied, configs, out),
+            Input::StateDiverged { version } => self.on_state_diverged(version, out),
+            Input::StateRebuilt { applied } => self.on_state_rebuilt(applied, out),
             Input::HashIs { link, version, hash } => self.on_hash(link, version, hash, out),
             Input::Change(asked) => self.asked = asked.or(self.asked),
             Input::Promote { request, force } => self.on_promote(request, force, out),
@@ -332,6 +337,7 @@ impl Replication {
             Message::Append(append) => self.on_append(link, &append, out),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(link, heartbeat, out),
             Message::Ack(ack) => self.on_ack(link, peer, ack, out),
+            Message::Results(results) => self.on_results(link, results, out),
             Message::Refused(refused) => self.on_refused(peer, refused, out),
             Message::Ask { epoch } => self.on_ask(link, peer, epoch, out),
             Message::Answer(answer) => self.on_answer(peer, answer),
@@ -395,6 +401,7 @@ impl Replication {
         assert!(durable <= appended, "durable {durable} > appended {appended}");
         assert!(self.recorded.promised <= self.wanted.promised, "a promise is never taken back");
         assert!(self.log.history.last() <= self.wanted.promised.max(self.log.history.last()));
+        assert!(!self.is_quarantined() || !self.leads_unforced(), "a state that has diverged leads by force only");
         if let Part::Primary(primary) = &self.part {
             primary.assert_invariants(self);
         }

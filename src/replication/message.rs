@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   both         Hello
-//!   primary ──►  Follow, Append, Heartbeat            ◄── replica   Ack, Refused, SplitBrain
+//!   primary ──►  Follow, Append, Heartbeat, Results   ◄── replica   Ack, Refused, SplitBrain
 //!   candidate ─► Ask, Promise, Fetch, HandOverPlease  ◄── member    Answer, Promised, Records, HandOver
 //!   anyone       Goodbye
 //! ```
@@ -60,12 +60,14 @@ pub enum Message {
         /// The last version.
         head: Version,
     },
+    /// From a primary: what came of the records that both have applied.
+    Results(Results),
     /// Two sides have written: this replica will not cut its log without the operator's word.
     SplitBrain {
         /// The epoch that was offered.
         epoch: Epoch,
     },
-    /// From a node that stops or fails: do not wait for it.
+    /// From a node that stops, or whose state is not to be relied on: do not wait for it, until it says hello again.
     Goodbye,
     /// Nothing but a sign of life, where there is no primary between the two.
     Alive,
@@ -157,6 +159,17 @@ pub struct Ack {
     pub durable: Version,
     /// The last version in the service.
     pub applied: Version,
+}
+
+/// See [`Message::Results`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    /// The primary's epoch.
+    pub epoch: Epoch,
+    /// The first version.
+    pub first: Version,
+    /// A checksum of the result of each version from there; 0 where the primary has none.
+    pub marks: Vec<u32>,
 }
 
 /// See [`Message::Refused`].

@@ -33,6 +33,7 @@
 
 mod candidate;
 mod config;
+mod diverged;
 mod history;
 mod insync;
 mod links;
@@ -53,7 +54,9 @@ pub use config::{ClusterConfig, ControlData, Member};
 pub use history::{EpochStart, History};
 pub use links::PeerView;
 pub use machine::{Found, Replication};
-pub use message::{Ack, Answer, Append, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy};
+pub use message::{
+    Ack, Answer, Append, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy, Results,
+};
 pub use recovery::{Asked, Waiting};
 pub use rules::Rule;
 
@@ -102,6 +105,17 @@ pub enum Input {
         applied: Version,
         /// The configurations that may be in force in what is left.
         configs: Vec<(Version, ClusterConfig)>,
+    },
+    /// By [`Output::Compare`], or after the state was built anew: this is the first version whose result here is not the
+    /// primary's.
+    StateDiverged {
+        /// It is applied here.
+        version: Version,
+    },
+    /// The result that differed is the same now: the state was built anew from the log, or the primary's was.
+    StateRebuilt {
+        /// What the service holds now.
+        applied: Version,
     },
     /// The answer to [`Output::ReadHash`]; `None` when there is no such record.
     HashIs {
@@ -221,6 +235,25 @@ pub enum Output {
         committed: Version,
         /// Whether it answers [`Message::Fetch`].
         adopt: bool,
+    },
+    /// Send the marks of these results: [`Message::Results`].
+    Results {
+        /// On this connection.
+        link: Link,
+        /// The epoch in which this is said.
+        epoch: Epoch,
+        /// The version before the first.
+        after: Version,
+        /// The last one; the service holds it.
+        last: Version,
+    },
+    /// Compare the marks of the primary's results with those of this node's own; if one differs, say
+    /// [`Input::StateDiverged`] of the first that does. If one did and is the same now, say [`Input::StateRebuilt`].
+    Compare {
+        /// The first version.
+        first: Version,
+        /// One for each version; 0 is not to be compared.
+        marks: Vec<u32>,
     },
     /// End this connection.
     Close {
@@ -366,6 +399,11 @@ pub enum NotPromoted {
     NotReady,
     /// The record of it was written, and another node has a higher epoch.
     Unknown,
+    /// The result of this version is another than the primary's: the state of this node is being built anew.
+    Diverged {
+        /// The first version that differs.
+        version: Version,
+    },
     /// No such member, or it is the primary itself.
     NoSuchMember,
     /// Too few replicas answer for the record of a removal, by the rule of now or by the one without the member.
@@ -373,6 +411,25 @@ pub enum NotPromoted {
         /// Replicas of the in-sync set that answer.
         present: usize,
     },
+}
+
+/// What of a replica is another than the primary's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Divergence {
+    /// Its log: it follows nobody.
+    Log,
+    /// What its service makes of the log.
+    State,
+}
+
+impl Divergence {
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::State => "state",
+        }
+    }
 }
 
 /// Something that people want to hear of.
@@ -395,8 +452,13 @@ pub enum Event {
     Following(NodeId),
     /// Two sides have written.
     SplitBrain,
-    /// The log differs from the primary's where it must not.
-    Diverged(Version),
+    /// This node is not what the primary is, where it must be.
+    Diverged {
+        /// The log differs somewhere behind this version; or this is the first result that does.
+        version: Version,
+        /// Which of the two.
+        what: Divergence,
+    },
     /// A member is named by the log.
     Added(NodeId),
     /// A member is not named by the log any more.

@@ -49,7 +49,7 @@ impl Replication {
             Part::Primary(_) if self.durability() == Durability::Degraded => NodeState::Degraded,
             Part::Primary(_) => NodeState::Serving,
             Part::Replica(replica) if replica.split_brain => NodeState::SplitBrain,
-            Part::Replica(replica) if replica.diverged => NodeState::Diverged,
+            Part::Replica(replica) if replica.diverged || self.diverged.is_some() => NodeState::Diverged,
             Part::Replica(replica) => match (&replica.leader, replica.following()) {
                 (Some(leader), Some(_)) => self.state_behind(leader),
                 _ if replica.fenced => NodeState::Fenced,
@@ -92,8 +92,9 @@ impl Replication {
     pub fn in_sync(&self) -> Vec<NodeId> {
         match &self.part {
             Part::Primary(_) if self.never_waits() => {
-                let has_all =
-                    |peer: &&super::links::Peer| peer.flow.is_streaming() && peer.durable >= self.log.committed;
+                let has_all = |peer: &&super::links::Peer| {
+                    peer.flow.is_streaming() && !peer.gone && peer.durable >= self.log.committed
+                };
                 self.peers.iter().filter(has_all).map(|peer| peer.id).collect()
             }
             Part::Primary(_) | Part::Candidate(_) => self.recorded.set.clone(),
@@ -171,7 +172,7 @@ impl Replication {
 
     /// Whether an unforced promotion of this node would be allowed now, as far as it can know without asking.
     pub fn can_promote(&self) -> bool {
-        matches!(self.part, Part::Replica(_)) && !self.failed && self.is_promotable()
+        matches!(self.part, Part::Replica(_)) && !self.failed && !self.is_quarantined() && self.is_promotable()
     }
 
     /// The epochs of the log.

@@ -166,6 +166,7 @@ impl Replication {
         self.change_config(out);
         self.advance_commit(out);
         self.pump(out);
+        self.tell_results(out);
         self.hand_over(out);
         self.answer_operator(out);
     }
@@ -183,10 +184,9 @@ impl Replication {
         if let Some(primary) = self.primary_mut() {
             primary.record = record;
         }
-        for link in self.known_links() {
+        for link in self.links_of_new_term() {
             // Those that answer say where their logs stand now; what they said before may be old.
-            let hello = self.hello();
-            self.send(link, Message::Hello(hello), out);
+            self.say_hello(link, out);
         }
     }
 
@@ -314,7 +314,7 @@ impl Replication {
     pub(super) fn on_hand_over_please(&mut self, link: Link, id: NodeId, out: &mut Outputs) {
         let (now, promised) = (self.now, self.promised());
         let ready = self.log.configs.newest().is_some_and(|config| config.names(id))
-            && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link));
+            && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link) && !peer.gone);
         match &mut self.part {
             Part::Primary(primary) if ready && primary.phase == Phase::Open && !primary.split_brain => {
                 let until = now + HAND_OVER_TIMEOUT;
@@ -333,9 +333,9 @@ impl Replication {
         let Phase::HandingOver { to, link, until, demoted } = primary.phase else { return };
         let epoch = Epoch { number: primary.epoch.number + 1, owner: to, start: 1 };
         let peer = self.peers.iter().find(|peer| peer.id == to && peer.link == Some(link));
-        // Not to one that is removed meanwhile: it would lead where no promotion counts it.
+        // Not to one that is removed meanwhile: it would lead where no promotion counts it. Nor to one that has diverged.
         let stays = self.log.configs.newest().is_some_and(|config| config.names(to));
-        let Some(peer) = peer.filter(|_| self.now < until && stays) else {
+        let Some(peer) = peer.filter(|peer| self.now < until && stays && !peer.gone) else {
             primary.phase = Phase::Open;
             if demoted {
                 self.step_down(out);
@@ -424,7 +424,8 @@ impl Replication {
     pub(super) fn on_demote(&mut self, out: &mut Outputs) {
         let until = self.now + HAND_OVER_TIMEOUT;
         let stays = |id| self.log.configs.newest().is_some_and(|config| config.names(id));
-        let follows = |peer: &&super::links::Peer| peer.flow.is_streaming() && self.recorded.set.contains(&peer.id);
+        let follows =
+            |peer: &&super::links::Peer| peer.flow.is_streaming() && !peer.gone && self.recorded.set.contains(&peer.id);
         let heir = self.peers.iter().find(|peer| follows(peer) && stays(peer.id));
         let heir = heir.and_then(|peer| peer.link.map(|link| (peer.id, link)));
         match (&mut self.part, heir) {

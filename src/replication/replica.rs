@@ -21,8 +21,8 @@ use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::wish::Wish;
 use super::{
-    Ack, Append, Closing, ClusterConfig, Event, Follow, Heartbeat, Link, Message, Output, Outputs, Promised, Refused,
-    RefusedWhy,
+    Ack, Append, Closing, ClusterConfig, Divergence, Event, Follow, Heartbeat, Link, Message, Output, Outputs,
+    Promised, Refused, RefusedWhy,
 };
 use crate::types::{AckLevel, Epoch, Hash, Mode, NodeId, Version};
 
@@ -164,8 +164,7 @@ impl Replication {
         if follow.common.version > self.log.appended {
             // It goes by an older word of ours.
             replica.stage = Stage::Idle;
-            let hello = self.hello();
-            return self.send(link, Message::Hello(hello), out);
+            return self.say_hello(link, out);
         }
         out.push(Output::ReadHash { link, version: follow.common.version });
         if let Some(replica) = self.replica_mut() {
@@ -247,7 +246,7 @@ impl Replication {
         if let Some(replica) = self.replica_mut()
             && !std::mem::replace(&mut replica.diverged, true)
         {
-            out.push(Output::Event(Event::Diverged(at)));
+            out.push(Output::Event(Event::Diverged { version: at, what: Divergence::Log }));
         }
         self.close(link, Closing::Diverged, out);
     }

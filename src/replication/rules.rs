@@ -65,6 +65,8 @@ pub enum Rule {
     BlankIsNew,
     /// The hash of the common place is compared.
     HashCompared,
+    /// Who has diverged becomes primary by force only.
+    Quarantine,
 }
 
 #[cfg(feature = "canary")]
@@ -100,6 +102,7 @@ impl Rule {
         Rule::KeyFirst,
         Rule::BlankIsNew,
         Rule::HashCompared,
+        Rule::Quarantine,
     ];
 }
 

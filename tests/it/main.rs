@@ -10,6 +10,7 @@ mod cluster_config;
 mod cluster_crash;
 mod cluster_cuts;
 mod cluster_disk;
+mod cluster_diverged;
 mod cluster_failures;
 mod cluster_repair;
 mod cluster_rescue;

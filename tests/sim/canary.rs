@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
     Rule::NoRollbackByTimer,
     Rule::RescueFirst,
     Rule::KeyFirst,
+    Rule::Quarantine,
 ];
 
 /// The first seed that misses the rule, and what it says.

@@ -73,6 +73,8 @@ pub struct Process {
     pub recording: Option<Standing>,
     pub applied: Version,
     pub digest: u64,
+    /// The service gave another result from this version on.
+    pub lie: Option<Version>,
     pub keys: HashMap<u64, Version>,
     pub waiting: BTreeMap<Version, Vec<Waiter>>,
     pub parked: Vec<Waiter>,
@@ -239,6 +241,7 @@ impl Machine {
             recording: None,
             applied: report.committed,
             digest: service(&truth.entries[..report.committed as usize], 0),
+            lie: None,
             keys,
             waiting: BTreeMap::new(),
             parked: Vec::new(),

@@ -16,6 +16,7 @@ mod checkers;
 mod disk;
 mod exhaustive;
 mod faults;
+mod lies;
 mod machine;
 mod network;
 mod operator;

@@ -36,6 +36,8 @@ pub struct Options {
     pub modes: bool,
     pub members: bool,
     pub wipe: bool,
+    /// Mean microseconds between two services that lie; 0 for none.
+    pub lies: u64,
 }
 
 impl Options {
@@ -78,6 +80,8 @@ impl Options {
             modes: random.chance(300),
             members: random.chance(300),
             wipe: random.chance(100),
+            // The last of all: those without it have the story that they had before there was this.
+            lies: if random.chance(250) { random.pick(&[30_000, 200_000, 1_000_000]) } else { 0 },
         };
         if storm { options.storm(mode) } else { options }
     }

@@ -128,6 +128,8 @@ impl World {
                 }
             }
             Output::Commit(version) => self.commit(machine, version),
+            Output::Results { link, epoch, after, last } => self.tell_results(machine, link, epoch, (after, last)),
+            Output::Compare { first, marks } => self.compare_results(machine, first, &marks),
             Output::Opened(epoch) => {
                 if let Some(process) = &mut self.machines[machine].process {
                     (process.opened, process.unpark) = (Some(epoch), true);
@@ -152,7 +154,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, machine: usize, link: u64, message: Message, records: Vec<Arc<Record>>) {
+    pub fn send(&mut self, machine: usize, link: u64, message: Message, records: Vec<Arc<Record>>) {
         self.facts.push(Fact::Said { machine, message: message.clone() });
         if let Some(end) = self.network.end_of(link, machine) {
             self.put(link, 1 - end, Item::Message(message, records));
@@ -235,6 +237,7 @@ impl World {
             process.keys.insert(op, version);
         }
         self.machines[machine].truth.entries.push(Arc::new(record));
+        self.is_right_by_force(machine);
         self.facts.push(Fact::Sealed { machine, version, own: true });
     }
 
@@ -402,7 +405,7 @@ impl World {
     }
 
     /// Gives the service what is decided, and answers who waits for it.
-    fn apply(&mut self, machine: usize) {
+    pub fn apply(&mut self, machine: usize) {
         let Machine { truth, process: Some(process), .. } = &mut self.machines[machine] else { return };
         let upto = process.core.committed().min(truth.head());
         if process.cut_to.is_some() || upto <= process.applied {

@@ -26,21 +26,68 @@ use super::workload::{Clients, Request};
 /// What happens at a time.
 #[derive(Debug, Clone)]
 pub enum Event {
-    Deliver { link: Link, end: usize },
-    Dial { from: usize, boot: u64, to: usize },
-    Tick { machine: usize, boot: u64 },
-    Synced { machine: usize, boot: u64 },
-    NoRoom { machine: usize, boot: u64 },
-    Retry { machine: usize, boot: u64 },
-    Recorded { machine: usize, boot: u64 },
-    Cut { machine: usize, boot: u64 },
-    Die { machine: usize, boot: u64 },
-    Start { machine: usize },
-    Request { machine: usize, request: Request },
-    Deadline { machine: usize, boot: u64, attempt: u64 },
-    Client { client: usize, turn: u64 },
+    Deliver {
+        link: Link,
+        end: usize,
+    },
+    Dial {
+        from: usize,
+        boot: u64,
+        to: usize,
+    },
+    Tick {
+        machine: usize,
+        boot: u64,
+    },
+    Synced {
+        machine: usize,
+        boot: u64,
+    },
+    NoRoom {
+        machine: usize,
+        boot: u64,
+    },
+    Retry {
+        machine: usize,
+        boot: u64,
+    },
+    Recorded {
+        machine: usize,
+        boot: u64,
+    },
+    Cut {
+        machine: usize,
+        boot: u64,
+    },
+    Die {
+        machine: usize,
+        boot: u64,
+    },
+    Start {
+        machine: usize,
+    },
+    Request {
+        machine: usize,
+        request: Request,
+    },
+    Deadline {
+        machine: usize,
+        boot: u64,
+        attempt: u64,
+    },
+    Client {
+        client: usize,
+        turn: u64,
+    },
     Operate,
     Strike,
+    /// The service of some machine gives another result.
+    Lie,
+    /// It is built anew.
+    Rebuild {
+        machine: usize,
+        boot: u64,
+    },
     End(Fault),
 }
 
@@ -78,6 +125,7 @@ pub struct World {
     /// For disks, for faults and for what nodes do between two events.
     pub random: Random,
     pub striking: Random,
+    pub lying: Random,
     /// Faults happen.
     pub hostile: bool,
     /// The end, in which nobody breaks anything and the operator only helps.
@@ -122,6 +170,7 @@ impl World {
             facts: Vec::new(),
             random: random.fork(),
             striking: random.fork(),
+            lying: random.fork(),
             hostile: options.faults > 0,
             is_calm: false,
             off,
@@ -148,6 +197,9 @@ impl World {
         }
         if self.hostile {
             self.after(300_000, Event::Strike);
+        }
+        if self.options.lies > 0 {
+            self.after(400_000, Event::Lie);
         }
     }
 
@@ -257,6 +309,7 @@ impl World {
             | Event::Retry { machine, .. }
             | Event::Recorded { machine, .. }
             | Event::Cut { machine, .. }
+            | Event::Rebuild { machine, .. }
             | Event::Request { machine, .. }
             | Event::Deadline { machine, .. } => *machine,
             _ => return None,
@@ -289,6 +342,8 @@ impl World {
             Event::Client { client, turn } => self.client(client, turn),
             Event::Operate => self.operate(),
             Event::Strike => self.strike(),
+            Event::Lie => self.some_lie(),
+            Event::Rebuild { machine, boot } if self.lives(machine, boot) => self.rebuild(machine),
             Event::End(fault) => self.end(fault),
             _ => {}
         }

@@ -199,7 +199,11 @@ fn next(status: &Value) -> Option<String> {
         "recovering" if !away.is_empty() => format!("start {others}, or another node that knows the primary"),
         "recovering" if status["role"] == "replica" => "start a primary, with --peer if it has to be found".to_owned(),
         "outdated" | "fenced" => format!("start {others}: what this node missed is there"),
-        "diverged" => "see `rig log verify --against` the primary: this node's log or state is another".to_owned(),
+        "diverged" if status["diverged_at"].is_u64() => format!(
+            "nothing: the result of version {} here is another than the primary's, and the state is built anew",
+            status["diverged_at"]
+        ),
+        "diverged" => "see `rig log verify --against` the primary: this node's log is another".to_owned(),
         "split_brain" => {
             "see what each side has (`rig status --all`), then `rig resolve --winner NODE --dry-run`".to_owned()
         }
@@ -264,6 +268,8 @@ mod tests {
 
     #[test]
     fn every_state_that_is_not_well_says_what_to_do() {
+        let diverged = json!({ "name": "n1", "role": "replica", "state": "diverged", "diverged_at": 7 });
+        assert!(next(&diverged).is_some_and(|said| said.contains("version 7 here")));
         let peers = json!([{ "name": "n2", "url": "u", "connected": false }]);
         for (role, state, word) in [
             ("primary", "serving", None),

@@ -43,6 +43,8 @@ pub(in crate::node) enum Done {
     Said(Info),
     /// The next ones of the batch under way are applied; of a batch from before this reset, if that is the newest.
     Applied { resets: u64, outcomes: Vec<Outcome> },
+    /// What came of versions that it was given again, from the first on.
+    Replayed { first: Version, outcomes: Vec<Outcome> },
     /// The service was heard, is away, or is back.
     Is(Condition),
     /// The digest of the whole state, and its version.

@@ -195,6 +195,7 @@ impl Feeder {
             return Err(Fault::Violation { rule: "A7", detail: "no result".into() });
         }
         self.at = Some(at + outcomes.len() as Version);
+        self.shared.say(Done::Replayed { first: at + 1, outcomes });
         Ok(())
     }
 

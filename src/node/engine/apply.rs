@@ -56,14 +56,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether something is committed and not applied.
+    /// Whether something is committed and to be applied now.
     pub(in crate::node) fn has_to_apply(&self) -> bool {
-        self.outside.is_none() && self.to_apply > self.applied.version
+        self.outside.is_none() && !self.still && self.to_apply > self.applied.version
     }
 
     pub(super) fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         note(&record, &outcome, &mut self.keys, &mut self.chronicle);
+        self.marks.note(&record, &outcome);
         let Some(ticket) = ticket else { return };
         self.counters.applied += 1;
         let answer = Applied {

@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod diverged;
 mod outside;
 mod participant;
 mod peers;
@@ -41,6 +42,7 @@ use uuid::Uuid;
 use super::chronicle::Chronicle;
 use super::keys::{self, Keys};
 use super::locks::{Locks, Ticket};
+use super::marks::Marks;
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
@@ -110,6 +112,11 @@ pub(super) struct Engine {
     own_epoch: Option<Epoch>,
     /// Committed, and not applied yet: only a replica puts that off.
     to_apply: Version,
+    marks: Marks,
+    /// The first version whose result here was another than the primary's, and the primary's mark.
+    differs: Option<(Version, u32)>,
+    /// Nothing is applied for a while.
+    still: bool,
     counters: Counters,
 }
 
@@ -151,6 +158,7 @@ pub(super) struct Parts {
     pub(super) durable: Position,
     pub(super) applied: Position,
     pub(super) chronicle: Chronicle,
+    pub(super) marks: Marks,
     /// Zero of the core's clock.
     pub(super) begin: Instant,
     pub(super) last_time: Micros,
@@ -197,6 +205,9 @@ impl Engine {
             own_epoch: None,
             // What is decided and not applied was left to a service outside.
             to_apply: if parts.is_outside { committed } else { 0 },
+            marks: parts.marks,
+            differs: None,
+            still: false,
             counters: Counters::default(),
         };
         engine.perform(now)?;
@@ -482,6 +493,8 @@ impl Engine {
                     // Taken where the message came in.
                     Output::Write => {}
                     Output::Deposed { .. } => self.deposed(),
+                    Output::Results { link, epoch, after, last } => self.tell_results(link, epoch, after, last),
+                    Output::Compare { first, marks } => self.compare_results(first, &marks),
                     other => {
                         if let Output::Cut { to, .. } = &other {
                             self.to_apply = self.to_apply.min(*to);

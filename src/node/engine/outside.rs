@@ -335,6 +335,13 @@ impl Engine {
         Ok(())
     }
 
+    /// What came of versions that were applied here before, and that the service was given again.
+    pub(in crate::node) fn replayed(&mut self, first: Version, outcomes: &[Outcome]) {
+        for (version, outcome) in (first..).zip(outcomes) {
+            self.marks.renew(version, outcome);
+        }
+    }
+
     /// The service has been heard, is away, or is back.
     pub(in crate::node) fn service_is(&mut self, condition: Condition, now: Now) {
         let Some(outside) = &mut self.outside else { return };

@@ -14,6 +14,7 @@ use crate::error::{Code, Problem};
 use crate::log::{Batch, Checked, Fault, Sealer};
 use crate::node::chronicle::{self, Chronicle};
 use crate::node::keys::Keys;
+use crate::node::marks::Marks;
 use crate::replication::{
     Append, Closing, Event, Input, Landmark, Link, Message, NotPromoted, Output, Refusal, Standing,
 };
@@ -69,6 +70,8 @@ impl From<Output> for Effect {
             | Output::Refuse(_)
             | Output::Commit(_)
             | Output::Opened(_)
+            | Output::Results { .. }
+            | Output::Compare { .. }
             | Output::Deposed { .. } => unreachable!("{output:?} is the engine's own to do"),
         }
     }
@@ -221,6 +224,7 @@ impl Engine {
         self.sealer.rewind(to);
         self.durable = to;
         self.to_apply = self.to_apply.min(to.version);
+        self.marks.cut(to.version);
         while self.pop_queued_behind(to.version).is_some() {}
         self.is_rebuilding = self.applied.version > to.version;
         self.is_rebuilding
@@ -232,10 +236,12 @@ impl Engine {
         service: Box<dyn Service>,
         keys: Keys,
         chronicle: Chronicle,
+        marks: Marks,
         applied: Position,
     ) {
         assert_eq!(applied.version, self.durable.version, "it was rebuilt up to the end of the log");
         (self.service, self.keys, self.chronicle, self.applied) = (service, keys, chronicle, applied);
+        self.marks = marks;
         self.queue.clear();
         self.queue_bytes = 0;
         self.is_rebuilding = false;

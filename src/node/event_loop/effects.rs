@@ -97,10 +97,10 @@ impl Node {
         Ok(())
     }
 
-    /// Sets aside what is behind a version, then lets the log thread cut it off; as soon as no snapshot is being written
-    /// and no keys are being read, which would bring back what is cut.
+    /// Sets aside what is behind a version, then lets the log thread cut it off; as soon as no snapshot is being written,
+    /// no keys are being read and no state is being built, which would bring back what is cut.
     pub(super) fn begin_cut(&mut self, now: Now) -> Result<(), NodeError> {
-        if self.snapshot_running || self.keys_loading || self.log_thread.is_busy() {
+        if self.snapshot_running || self.keys_loading || self.healing.is_running() || self.log_thread.is_busy() {
             return Ok(());
         }
         let Some(Cut { to, committed, for_epoch }) = self.cut.take() else { return Ok(()) };
@@ -128,7 +128,7 @@ impl Node {
             path: self.dir.snapshots(),
             source,
         })?;
-        self.reset_service(to)?;
+        self.reset_service_above(to)?;
         let order = Some(order).filter(|_| !self.engine.is_rolling_back());
         self.log_thread.cut(end, order);
         Ok(())

@@ -73,8 +73,11 @@ impl Node {
             }
         }
         self.begin_cut(now)?;
-        let steady = !self.snapshot_running && !self.cutting && self.cut.is_none();
-        if steady && self.records_since_snapshot() >= self.snapshot_interval() {
+        self.heal(now)?;
+        if self.is_steady()
+            && self.engine.core().diverged().is_none()
+            && self.records_since_snapshot() >= self.snapshot_interval()
+        {
             self.begin_snapshot();
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 4 {
@@ -274,11 +277,12 @@ impl Node {
                     self.repair_at = Some(now.instant + REPAIR_AGAIN);
                 }
                 PoolDone::Rebuilt(rebuilt) => {
-                    let start::Rebuilt { service, keys, chronicle, applied } = *rebuilt?;
+                    let start::State { service, keys, chronicle, marks, applied, .. } = *rebuilt?;
                     self.snapshot = self.snapshot.min(applied.version);
-                    self.engine.replace_state(service, keys, chronicle, applied);
+                    self.engine.replace_state(service, keys, chronicle, marks, applied);
                     self.engine.cut_is_done(now)?;
                 }
+                PoolDone::Healed(state) => self.take_healed(*state?, now)?,
                 PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
                 PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
             }
@@ -375,7 +379,8 @@ impl Node {
                 return;
             }
         }
-        if self.snapshot_running || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
+        let is_right = self.engine.core().diverged().is_none();
+        if self.snapshot_running || !is_right || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
             return;
         }
         self.begin_snapshot();

@@ -126,9 +126,16 @@ impl Node {
             match word {
                 Word::Judged(verdicts) => self.engine.judged(verdicts, now)?,
                 Word::Said(info) => self.engine.service_says(info),
+                Word::Replayed { first, outcomes } => self.engine.replayed(first, &outcomes),
                 Word::Applied { resets: of, outcomes } if of == resets => self.engine.applied_outside(outcomes, now)?,
                 Word::Applied { .. } => {}
-                Word::Is(condition) => self.service_is(condition, now),
+                Word::Is(condition) => {
+                    let is_whole = condition == Condition::Serving;
+                    self.service_is(condition, now);
+                    if is_whole {
+                        self.service_is_whole(now)?;
+                    }
+                }
                 Word::State { to, state } => {
                     let (version, hash) = match state {
                         Ok((version, hash)) => (version, Ok(hash)),
@@ -167,10 +174,16 @@ impl Node {
     }
 
     /// The log is about to be cut: a service that may hold more than what stays is made empty, and given the log again.
-    pub(super) fn reset_service(&mut self, to: Version) -> Result<(), NodeError> {
-        if self.outside.is_none() || !self.engine.is_reached(to) {
-            return Ok(());
-        }
+    pub(super) fn reset_service_above(&mut self, to: Version) -> Result<(), NodeError> {
+        if self.engine.is_reached(to) { self.reset_service_to(to) } else { Ok(()) }
+    }
+
+    /// The service is made empty, and given everything again that is applied.
+    pub(super) fn reset_service(&mut self) -> Result<(), NodeError> {
+        self.reset_service_to(Version::MAX)
+    }
+
+    fn reset_service_to(&mut self, to: Version) -> Result<(), NodeError> {
         let marker = reset_file(&self.dir);
         let failed = |source| NodeError::Io { op: "note the reset of the service in", path: marker.clone(), source };
         std::fs::File::create(&marker).and_then(|file| file.sync_all()).map_err(failed)?;

@@ -12,7 +12,7 @@ use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
 use crate::node::rescue;
 use crate::replication::{Asked, NotPromoted};
-use crate::types::{NodeState, Role, format_time};
+use crate::types::{NodeState, Role, Version, format_time};
 
 /// Paths below which only an admin may change anything.
 pub(super) fn change(
@@ -115,7 +115,10 @@ fn role(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Excha
 }
 
 fn unsafe_now(desk: &Desk<'_>) -> Outcome {
-    let result = Err(NotPromoted::Unsafe { needed: None, reached: 1 });
+    let result = Err(match desk.engine.core().diverged() {
+        Some(version) => NotPromoted::Diverged { version },
+        None => NotPromoted::Unsafe { needed: None, reached: 1 },
+    });
     operator_answer(desk.engine, desk.now.micros, result)
 }
 
@@ -135,6 +138,7 @@ pub(in crate::node) fn operator_answer(engine: &Engine, now: u64, result: Result
     match result {
         Ok(()) => Ok(Handled::Body(role_body(engine))),
         Err(NotPromoted::Unsafe { needed, reached }) => Err(promotion_unsafe(engine, now, needed, reached).into()),
+        Err(NotPromoted::Diverged { version }) => Err(state_differs(version).into()),
         Err(NotPromoted::Busy) => Err(Problem::new(
             Code::Recovering,
             "another change is under way, another node has a higher epoch, or the primary cannot hand over now",
@@ -162,6 +166,15 @@ pub(in crate::node) fn operator_answer(engine: &Engine, now: u64, result: Result
             Err(Problem::new(Code::NotFound, "no such member, or it is the primary itself").into())
         }
     }
+}
+
+/// A node whose state is another than its primary's is no heir of that one.
+fn state_differs(version: Version) -> Problem {
+    let detail =
+        format!("the result of version {version} here is another than the primary's: the state is being built anew");
+    Problem::new(Code::PromotionUnsafe, detail)
+        .hint("wait until `rig status` says in_sync, or take this state for the right one: rig promote --accept-data-loss --confirm NAME")
+        .with("diverged_at", version)
 }
 
 fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: usize) -> Problem {

@@ -38,6 +38,7 @@ impl Checker for Writer {
                     Message::Follow(follow) => follow.epoch,
                     Message::Append(append) => append.epoch,
                     Message::Heartbeat(heartbeat) => heartbeat.epoch,
+                    Message::Results(results) => results.epoch,
                     Message::Ack(ack) => ack.epoch,
                     Message::Promise { epoch } => *epoch,
                     Message::Promised(promised) => promised.epoch,

@@ -1,5 +1,5 @@
 //! I10: readers see committed and applied state only: a service has what its log has decided, and the state of a
-//! version is one.
+//! version is one, but where the seed has made a service lie.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ impl Checker for State {
         if *upto > process.core.committed() {
             return Some(format!("n{place} shows v{upto}, which is not decided"));
         }
-        if process.applied != *upto {
+        if process.applied != *upto || process.lie.is_some() {
             // It has gone on within the same event: what it has now is told by the next fact.
             return None;
         }

@@ -2,7 +2,7 @@
 //! really on the disks, never at what the code believes.
 //!
 //! ```text
-//!   facts of one event ─► record (what all of them need to remember) ─► i01 ... i13 ─► finding
+//!   facts of one event ─► record (what all of them need to remember) ─► i01 ... i14 ─► finding
 //! ```
 
 mod i01_answered;
@@ -16,6 +16,7 @@ mod i08_kept;
 mod i10_state;
 mod i11_key;
 mod i12_refused;
+mod i14_diverged;
 pub mod record;
 
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl Checkers {
             ("I10", Box::new(i10_state::State::default())),
             ("I11", Box::new(i11_key::Key::default())),
             ("I12", Box::new(i12_refused::Refused::default())),
+            ("I14", Box::new(i14_diverged::Diverged)),
         ];
         Self { past: Past::default(), list }
     }

@@ -150,7 +150,7 @@ impl World {
                     self.results.extend(outcomes.iter().map(|outcome| outcome.result.to_string()));
                 }
                 Done::Judged(verdicts) => self.verdicts.extend(verdicts.into_iter().map(|(_, verdict)| verdict)),
-                Done::Applied { .. } | Done::Said(_) | Done::State { .. } => {}
+                Done::Applied { .. } | Done::Replayed { .. } | Done::Said(_) | Done::State { .. } => {}
                 Done::Panicked => panic!("a thread has panicked"),
             }
         }

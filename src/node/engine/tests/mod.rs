@@ -54,6 +54,7 @@ impl World {
             durable: opened.report.head,
             applied: opened.report.head,
             chronicle: Chronicle::default(),
+            marks: Marks::after(0),
             begin,
             last_time: 0,
         };
