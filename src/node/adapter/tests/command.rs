@@ -71,7 +71,7 @@ fn a_command_that_ends_says_how_and_why() {
         ("echo first >&2; echo 'no module named x\x1b[0m' >&2; exit 3", "exit status 3"),
         ("echo 'no module named x\x1b[0m' >&2; kill -9 $$", "signal 9"),
         // What it leaves running has its pipes, and is ended with it.
-        ("echo 'no module named x\x1b[0m' >&2; sleep 1000 & exit 3", "exit status 3"),
+        ("echo 'no module named x\x1b[0m' >&2; sleep 1000 & echo $! > $RIG_SERVICE_DIR/left; exit 3", "exit status 3"),
         ("read -r line; echo 'no module named x\x1b[0m' >&2; printf '{\"id\":1,\"res'; exit 3", "exit status 3"),
     ] {
         let dir = tempfile::tempdir().unwrap();
@@ -80,6 +80,9 @@ fn a_command_that_ends_says_how_and_why() {
         let why = away(speaker.info().unwrap_err());
         assert!(why.contains(status) && why.ends_with("no module named x\u{fffd}[0m"), "{command}: {why}");
         assert!(before.elapsed() < Duration::from_secs(10));
+        if let Ok(left) = std::fs::read_to_string(dir.path().join("service/left")) {
+            until("the end of what is left", || (!lives(left.trim().parse().unwrap())).then_some(()));
+        }
     }
 }
 
@@ -108,7 +111,7 @@ fn what_is_no_answer_ends_the_command_and_is_named_even_when_nobody_waits() {
         (r#"echo '{"id":1}'"#, "neither a result nor an error"),
         ("echo", "is not an answer"),
         // A flood is refused at its first byte.
-        ("yes | tr -d '\\n'", "`yyyy"),
+        ("yes | tr -d '\\n'", " and more is not an answer"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let once = format!("if mkdir $RIG_SERVICE_DIR/once 2>/dev/null; then {says}; fi\n{}", service("0", ""));
