@@ -8,7 +8,7 @@
 //!                  ├─► peer          frames between nodes, of the messages of replication
 //!                  ├─► replication   the protocol: pure, deterministic, no I/O, no clock
 //!                  ├─► log           records, segments, recovery, verify: files behind a small Vfs trait
-//!                  ├─► service       the Service trait; documents (in memory)
+//!                  ├─► service       the Service trait; documents (in memory); the protocol of services outside
 //!                  ├─► peer          frames between nodes
 //!                  └─► http          sans-IO connection: bytes in, requests out; responses in, bytes out
 //!  types, limits, error                  at the bottom, import nothing of Rig

@@ -21,7 +21,8 @@
 //!    operations in flight together are judged against the same state as if the one had waited for the other.
 //! 5. What [`Service::resources`] answers can be changed only by an operation that runs alone.
 //!
-//! [`conformance`] holds these against any implementation.
+//! [`conformance`] holds these against any implementation. [`protocol`] is the same contract as text, for services in
+//! other processes.
 //!
 //! # Not here
 //! Who waits for which key, batches, when a snapshot is due and where its file lies: the node.

@@ -30,6 +30,7 @@ mod malformed;
 mod node_manager;
 mod protocol_page;
 mod readme;
+mod service_wire;
 mod storage;
 mod support;
 mod tidy;

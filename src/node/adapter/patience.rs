@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Fault;
 use crate::limits::{
-    SERVICE_APPLY_TIMEOUT, SERVICE_HEALTH_TIMEOUT, SERVICE_INFO_TIMEOUT, SERVICE_STATE_TIMEOUT,
+    SERVICE_APPLY_TIMEOUT, SERVICE_HEALTH_TIMEOUT, SERVICE_INFO_TIMEOUT, SERVICE_SILENCE_MAX, SERVICE_STATE_TIMEOUT,
     SERVICE_VALIDATE_TIMEOUT,
 };
 use crate::service::protocol::Call;
@@ -18,6 +18,8 @@ pub(super) struct Times {
     pub(super) health: Duration,
     /// Of snapshot and restore, without progress.
     pub(super) state: Duration,
+    /// What a command may leave unanswered for so long before it counts as one that hangs.
+    pub(super) silence: Duration,
 }
 
 impl Default for Times {
@@ -28,6 +30,7 @@ impl Default for Times {
             apply: SERVICE_APPLY_TIMEOUT,
             health: SERVICE_HEALTH_TIMEOUT,
             state: SERVICE_STATE_TIMEOUT,
+            silence: SERVICE_SILENCE_MAX,
         }
     }
 }
@@ -42,7 +45,7 @@ impl Times {
             Call::Health => self.health,
             Call::Snapshot | Call::Restore => self.state,
         };
-        Patience { call, limit, until: Instant::now() + limit }
+        Patience { call, limit, until: Instant::now() + limit, silence: self.silence }
     }
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Patience {
     call: Call,
     limit: Duration,
     until: Instant,
+    /// See [`Times::silence`].
+    pub(super) silence: Duration,
 }
 
 impl Patience {

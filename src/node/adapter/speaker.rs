@@ -38,6 +38,11 @@ impl<W: Wire> Speaker<W> {
     pub(super) fn new(wire: W, greeting: Arc<Greeting>, spool: Spool) -> Self {
         Self { wire, greeting, spool, applying: Mutex::new(()) }
     }
+
+    #[cfg(test)]
+    pub(super) fn wire(&self) -> &W {
+        &self.wire
+    }
 }
 
 impl<W: Wire> Caller for Speaker<W> {

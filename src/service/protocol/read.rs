@@ -258,7 +258,11 @@ pub(crate) fn applied(answer: &Answer, sent: &[Committed<'_>]) -> Result<Vec<Out
             let seen = format!("applied_version {reached} after version {last}, and {} is no duplicate", one.version);
             return Err(Broken::new("A7", seen).into());
         }
-        outcomes.push(if entry.operation.is_control() { Outcome::empty() } else { outcome(&one)? });
+        outcomes.push(match entry.operation.is_control() {
+            true if one.duplicate => Outcome::duplicate(),
+            true => Outcome::empty(),
+            false => outcome(&one)?,
+        });
     }
     Ok(outcomes)
 }

@@ -18,7 +18,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limits::{SERVICE_ANSWER_BYTES_MAX, SERVICE_SILENCE_MAX};
+use crate::limits::SERVICE_ANSWER_BYTES_MAX;
 use crate::node::adapter::Fault;
 use crate::node::adapter::patience::Patience;
 use crate::service::protocol::{Answer, Call, answer_line, call_line, quoted};
@@ -104,7 +104,7 @@ impl Life {
         let answered = loop {
             let left = match patience.left() {
                 Ok(left) => left.min(LOOK),
-                Err(fault) if self.give_up(id, call, &fault) => break Err(fault),
+                Err(fault) if self.give_up(id, call, patience.silence, &fault) => break Err(fault),
                 // The answer is on its way to us.
                 Err(_) => Duration::from_secs(1),
             };
@@ -123,13 +123,13 @@ impl Life {
     /// A call has waited long enough, unless it is being answered right now. The answer may still come, and nobody
     /// will take it for another's; but what an apply has done is not known, and so that ends the child, as silence
     /// does.
-    fn give_up(&self, id: u64, call: Call, fault: &Fault) -> bool {
+    fn give_up(&self, id: u64, call: Call, silence: Duration, fault: &Fault) -> bool {
         let mut state = self.lock();
         if state.waiting.remove(&id).is_none() {
             return false;
         }
         state.outbox.retain(|(waiting, _)| *waiting != id);
-        let silent = state.silent_since.is_some_and(|since| since.elapsed() >= SERVICE_SILENCE_MAX);
+        let silent = state.silent_since.is_some_and(|since| since.elapsed() >= silence);
         let hangs = silent && state.last_answer.is_some() && state.long == 0;
         drop(state);
         if call == Call::Apply || hangs {
@@ -188,6 +188,12 @@ impl Life {
     pub(super) fn drain(&self, limit: Duration) {
         let state = self.lock();
         let _ = self.changed.wait_timeout_while(state, limit, |state| !state.drained);
+    }
+
+    /// Calls so far.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> u64 {
+        self.lock().asked
     }
 
     /// Keeps the last line on its standard error.

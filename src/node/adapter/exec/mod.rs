@@ -88,6 +88,31 @@ impl Exec {
         Ok(exec)
     }
 
+    /// What speaks over these pipes, as if a command did.
+    #[cfg(test)]
+    pub(super) fn over_pipes(
+        input: std::io::PipeWriter,
+        output: std::io::PipeReader,
+        times: Times,
+        greeting: Arc<Greeting>,
+    ) -> io::Result<Self> {
+        let life = Arc::new(Life::default());
+        life.begin(input, output)?;
+        let state = State { now: Now::Up(life), untold: None, stopping: false, ended: true };
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        let shared = Shared { command: String::new(), node: String::new(), dir: PathBuf::new(), state, changed };
+        Ok(Self { shared: Arc::new(shared), times, greeting })
+    }
+
+    /// Calls that the command has been asked in its present life.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> u64 {
+        match &self.shared.lock().now {
+            Now::Up(life) => life.asked(),
+            Now::Down(_) => 0,
+        }
+    }
+
     /// The command as it runs now, greeted.
     fn life(&self, call: Call, patience: &mut Patience) -> Result<Arc<Life>, Fault> {
         let mut state = self.shared.lock();

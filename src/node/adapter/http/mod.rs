@@ -56,13 +56,11 @@ impl Http {
         mut talk: impl FnMut(&mut Conn, &mut Patience) -> Result<(T, bool), Lost>,
     ) -> Result<T, Fault> {
         let mut patience = self.times.begin(call);
-        let (mut greeted, mut again) = (call == Call::Info, false);
+        let (mut greeted, mut again) = (false, false);
         loop {
             let mut lease = self.pool.take(&self.base.authority, again, &patience)?;
             let conn = lease.conn();
-            let kept = conn.kept;
-            greeted |= conn.greeted;
-            if !greeted {
+            if !greeted && !conn.greeted && call != Call::Info {
                 let keep = self.greet(conn, &mut patience).map_err(|lost| self.fault(lost))?;
                 greeted = true;
                 // A service that closes after every answer is slow, not wrong: the call itself goes over the next one.
@@ -70,7 +68,8 @@ impl Http {
                     continue;
                 }
             }
-            conn.greeted = true;
+            (conn.greeted, greeted) = (true, false);
+            let kept = conn.kept;
             match talk(conn, &mut patience) {
                 Ok((told, true)) => {
                     lease.keep();
