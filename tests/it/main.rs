@@ -31,6 +31,7 @@ mod node_manager;
 mod protocol_page;
 mod readme;
 mod service_wire;
+mod services;
 mod storage;
 mod support;
 mod tidy;

@@ -14,8 +14,6 @@ use super::stand::{Group, Target, exec_line, fill, free_port, kill_group_of};
 use crate::cli::scratch::{Server, secluded, this_program};
 use crate::client::{Client, Options, Request, Url};
 
-/// How long the clients write.
-const LOAD_TIME: Duration = Duration::from_secs(6);
 /// Between two kills.
 const KILL_EVERY: Duration = Duration::from_millis(600);
 /// Clients at a time.
@@ -55,14 +53,14 @@ pub(super) fn below_two_nodes(bench: &Bench<'_>) -> Result<String, Why> {
     in_sync(&first)?;
     let answers = Answers::default();
     let (url, operations) = (first.url.clone(), &bench.operations);
-    let kills = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         for number in 0..CLIENTS {
             let (url, answers) = (&url, &answers);
             scope.spawn(move || write(url, operations, number, answers));
         }
-        let kills = kill_all(bench, &mut first, &mut second, &peer);
+        let killed = kill_all(bench, &mut first, &mut second, &peer);
         answers.stop.store(true, Ordering::SeqCst);
-        kills
+        killed
     })?;
     in_sync(&first)?;
     let answered = answers.answered.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +73,7 @@ pub(super) fn below_two_nodes(bench: &Bench<'_>) -> Result<String, Why> {
     if one != other {
         return Err(format!("at version {committed} the two services hold different states").into());
     }
-    Ok(format!("{kills} kills, {} answered, {refused} refused or unknown, equal states", answered.len()))
+    Ok(format!("{} kills, {} answered, {refused} refused or unknown, equal states", bench.kills, answered.len()))
 }
 
 impl Pair {
@@ -147,21 +145,18 @@ impl Pair {
     }
 }
 
-/// In turn, until the time is over; the number of kills.
-fn kill_all(bench: &Bench<'_>, first: &mut Pair, second: &mut Pair, peer: &[String]) -> Result<u32, String> {
-    let begin = Instant::now();
-    let mut kills = 0;
-    while begin.elapsed() < LOAD_TIME {
+/// Services and nodes in turn.
+fn kill_all(bench: &Bench<'_>, first: &mut Pair, second: &mut Pair, peer: &[String]) -> Result<(), String> {
+    for kill in 0..bench.kills {
         std::thread::sleep(KILL_EVERY);
-        match kills % 4 {
+        match kill % 4 {
             0 => first.kill_service()?,
             1 => second.kill_service()?,
             2 => second.kill_node(bench, peer)?,
             _ => first.kill_node(bench, &[])?,
         }
-        kills += 1;
     }
-    Ok(kills)
+    Ok(())
 }
 
 /// A client that sends the operations over and over.

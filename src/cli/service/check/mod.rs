@@ -55,12 +55,15 @@ pub(crate) struct Args {
     /// What starts an instance of an HTTP service
     #[arg(long, value_name = "COMMAND")]
     start: Option<String>,
-    /// File with operations, one {"method","data"} in a line
+    /// File with operations: one {"method","data"} in a line, or a JSON array of them
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     ops: Option<PathBuf>,
     /// Only this rule; may be given again
     #[arg(long, value_name = "RULE")]
     rule: Vec<String>,
+    /// How often a service or a node is killed below two nodes, in turn
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
     /// Go on although the service holds something: it is saved first, and put back at the end
     #[arg(long)]
     replace_state: bool,
@@ -95,7 +98,7 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         Some(file) => read_operations(file)?,
         None => stand.examples()?,
     };
-    let bench = Bench::new(&stand, operations);
+    let bench = Bench::new(&stand, operations, args.kills);
     let mut summary = Summary { kind: "summary", result: "pass", passed: 0, failed: 0, skipped: 0 };
     for rule in wanted {
         let begin = Instant::now();
@@ -136,6 +139,15 @@ fn wanted(asked: &[String]) -> Result<Vec<&'static Rule>, Failure> {
 fn read_operations(file: &Path) -> Result<Vec<Operation>, Failure> {
     let bytes =
         std::fs::read(file).map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", file, &error) })?;
+    if let Ok(all) = serde_json::from_slice::<Vec<&serde_json::value::RawValue>>(&bytes) {
+        let place = |at: usize| format!("{}: operation {}", file.display(), at + 1);
+        let read = |(at, one): (usize, &&serde_json::value::RawValue)| {
+            let envelope = json::envelope(one.get().as_bytes())
+                .map_err(|error| Failure::usage(format!("{}: {}", place(at), error.message)))?;
+            Ok(Operation::new(envelope.method, envelope.data))
+        };
+        return all.iter().enumerate().map(read).collect();
+    }
     let mut operations = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {

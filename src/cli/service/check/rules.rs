@@ -108,12 +108,14 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) struct Bench<'a> {
     pub(super) stand: &'a Stand,
     pub(super) operations: Vec<Operation>,
+    /// How often something is killed below two nodes.
+    pub(super) kills: u32,
     filled: OnceCell<Vec<Operation>>,
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(stand: &'a Stand, operations: Vec<Operation>) -> Self {
-        Self { stand, operations, filled: OnceCell::new() }
+    pub(super) fn new(stand: &'a Stand, operations: Vec<Operation>, kills: u32) -> Self {
+        Self { stand, operations, kills, filled: OnceCell::new() }
     }
 
     pub(super) fn check(&self, rule: &Rule) -> Verdict {
