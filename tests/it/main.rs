@@ -30,6 +30,7 @@ mod malformed;
 mod node_manager;
 mod protocol_page;
 mod readme;
+mod service_page;
 mod service_wire;
 mod services;
 mod storage;
