@@ -240,7 +240,7 @@ pub(in crate::node) fn problem_of(applied: &Applied) -> Problem {
         title: code.clone().into(),
         code: code.into(),
         detail,
-        hint: String::new(),
+        hint: Box::default(),
         definite: true,
         retryable: false,
         extra: vec![("version", applied.version.into())],
