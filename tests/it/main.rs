@@ -28,6 +28,7 @@ mod log_format;
 mod malformed;
 mod node_manager;
 mod protocol_page;
+mod proxy;
 mod readme;
 mod storage;
 mod support;
