@@ -19,6 +19,7 @@ mod cluster_use;
 mod coverage;
 mod crash;
 mod demo;
+mod embed;
 mod first_minutes;
 mod generated;
 mod hostile;
