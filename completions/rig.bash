@@ -1884,7 +1884,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__start)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --tokens --insecure-plaintext --memory-max --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --insecure-plaintext --memory-max --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1927,6 +1927,10 @@ _rig() {
                     return 0
                     ;;
                 --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2698,7 +2702,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__serve)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --tokens --insecure-plaintext --memory-max --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --insecure-plaintext --memory-max --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2741,6 +2745,10 @@ _rig() {
                     return 0
                     ;;
                 --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

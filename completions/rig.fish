@@ -87,7 +87,8 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l ack -d 'What an acknow
 received\t''
 applied\t''"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end' -r
@@ -364,7 +365,8 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 received\t''
 applied\t''"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end' -r

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The exit codes of the `rig` command, in the contract's numbers.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
@@ -210,7 +211,7 @@ pub struct Problem {
     /// What happened, where.
     pub detail: String,
     /// What to do next; may be empty.
-    pub hint: String,
+    pub hint: Box<str>,
     /// Whether this is a final answer.
     pub definite: bool,
     /// Whether the same request can succeed later.
@@ -227,7 +228,7 @@ impl Problem {
             code: Cow::Borrowed(code.as_str()),
             title: Cow::Borrowed(code.title()),
             detail: detail.into(),
-            hint: String::new(),
+            hint: Box::default(),
             definite: code.is_definite(),
             retryable: code.is_retryable(),
             extra: Vec::new(),
@@ -236,7 +237,7 @@ impl Problem {
 
     /// The same with a hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = hint.into();
         self
     }

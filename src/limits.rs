@@ -61,6 +61,16 @@ pub const PIPELINE_MAX: usize = 256;
 /// A follower hears something at least this often.
 pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Threads that ask a service in another process for reads, and connections to it for them: one that is slow holds up
+/// reads of its own only.
+pub const PROXY_THREADS: usize = 8;
+/// Reads that wait for one of these threads.
+pub const PROXY_WAITING_MAX: usize = 256;
+/// Bytes of one answer that is passed on; it is held in memory while it comes.
+pub const PROXIED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of answers that wait for their clients, over all connections, above which no more is asked of the service.
+pub const PROXY_UNSENT_BYTES_MAX: usize = 128 << 20;
+
 /// The longest `Rig-Timeout-Ms`.
 pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// How long an operation waits for a resource that another holds.

@@ -198,7 +198,7 @@ impl From<Problem> for Failure {
             exit: Exit::from_status(problem.status),
             code: problem.code,
             message: problem.detail,
-            hint: problem.hint,
+            hint: problem.hint.into(),
             definite: problem.definite,
             retryable: problem.retryable,
             request: None,

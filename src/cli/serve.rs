@@ -13,7 +13,7 @@ use crate::client::Url;
 use crate::error::Exit;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::node::dir::DataDir;
-use crate::node::{self, Node, NodeError};
+use crate::node::{self, Node, NodeError, Source};
 use crate::replication::Asked;
 use crate::types::{AckLevel, Mode, NodeState, Role, Version};
 
@@ -71,9 +71,12 @@ pub struct Args {
     /// How long a request may take that does not say so itself, at most 60s
     #[arg(long, value_name = "DURATION", value_parser = request_timeout, default_value = "5s")]
     request_timeout: Duration,
-    /// The service that operations are for
+    /// The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND
     #[arg(long, value_name = "SERVICE", default_value = "documents")]
     service: String,
+    /// Pass GET and HEAD of paths that are not Rig's own on to the service, or to where it serves its reads
+    #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = base)]
+    proxy: Option<Option<String>>,
     /// File with the tokens that clients must show
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     tokens: Option<PathBuf>,
@@ -90,6 +93,10 @@ pub struct Args {
 
 fn url(text: &str) -> Result<Url, String> {
     Url::parse(text).map_err(|error| error.to_string())
+}
+
+fn base(text: &str) -> Result<String, String> {
+    node::Base::parse(text).map(|_| text.to_owned())
 }
 
 fn request_timeout(text: &str) -> Result<Duration, String> {
@@ -120,6 +127,10 @@ pub struct Plan {
     pub sync_timeout: Option<Duration>,
     /// Nothing: as in the log.
     pub ack: Option<AckLevel>,
+    /// What operations are for.
+    pub service: Source,
+    /// Where its reads go; nothing: nowhere.
+    pub proxy: Option<String>,
     /// For requests that do not say.
     pub request_timeout: Duration,
     /// File with the tokens.
@@ -134,6 +145,8 @@ pub struct Plan {
 
 /// Checks the arguments, opens the directory, and refuses what this version cannot do.
 pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
+    let service = service(&args.service)?;
+    let proxy = args.proxy.map(|url| proxy(url, &service)).transpose()?;
     if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
         return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
     }
@@ -165,6 +178,8 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
         min_replicas: args.min_replicas,
         sync_timeout: args.sync_timeout,
         ack: args.ack.as_deref().and_then(|word| word.parse().ok()),
+        service,
+        proxy,
         request_timeout: args.request_timeout,
         tokens: args.tokens,
         insecure_plaintext: args.insecure_plaintext,
@@ -175,15 +190,10 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
 
 /// Runs a node until it is told to stop.
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let service = match args.service.strip_prefix("exec:") {
-        Some(c) => node::Source::Exec(c.to_owned()),
-        None if args.service == "documents" => node::Source::Documents,
-        None => node::Source::Http(args.service.clone()),
-    };
     let plan = plan(args, context)?;
     super::logger::start();
     let (dir, peers) = (plan.dir.clone(), plan.peers.clone());
-    let node = Node::start(node::Config { service, ..config(plan) }).map_err(failure_of)?;
+    let node = Node::start(config(plan)).map_err(failure_of)?;
     stop_on_signals(&node)?;
     let mut announced = Ok(());
     let on_ready = |ready: &node::Ready| {
@@ -227,6 +237,8 @@ fn config(plan: Plan) -> node::Config {
         drain: plan.drain,
         tokens: plan.tokens,
         insecure_plaintext: plan.insecure_plaintext,
+        service: plan.service,
+        proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
         ..node::Config::new(plan.dir.path())
     }
@@ -269,9 +281,40 @@ fn announce(ready: &node::Ready, peers: &[Url], context: &Context) -> Result<(),
     .announce(context)
 }
 
-fn absent(what: &str, feature: &str) -> Failure {
-    Failure::new(Exit::Usage, "not_in_this_version", format!("{what}: {feature} is not in this version"))
-        .hint(format!("rig {} has the built-in service `documents`; leave it out", env!("CARGO_PKG_VERSION")))
+/// What `--service` names.
+fn service(text: &str) -> Result<Source, Failure> {
+    let refused = |why: &str| Failure::usage(format!("--service {text}: {why}"));
+    if text == "documents" {
+        return Ok(Source::Documents);
+    }
+    if let Some(command) = text.strip_prefix("exec:") {
+        return match command.trim() {
+            "" => Err(refused("there is no command").hint("write it as 'exec:./service --flag'")),
+            _ => Ok(Source::Exec(command.to_owned())),
+        };
+    }
+    match node::Base::parse(text) {
+        Ok(_) => Ok(Source::Http(text.to_owned())),
+        Err(why) if text.starts_with("https://") => {
+            Err(refused(&why).hint("put a local proxy that speaks TLS in front of it, and name its http:// address"))
+        }
+        Err(why) if text.starts_with("http://") => Err(refused(&why)),
+        Err(_) => Err(refused("there is no such service").hint("use documents, http://HOST:PORT/PATH or exec:COMMAND")),
+    }
+}
+
+/// Where `--proxy` leads.
+fn proxy(url: Option<String>, service: &Source) -> Result<String, Failure> {
+    match (url, service) {
+        (_, Source::Documents | Source::Local(_)) => {
+            Err(Failure::usage("--proxy: the documents are this node's own, nothing is passed on")
+                .hint("read them under /data, or serve another --service"))
+        }
+        (Some(url), _) => Ok(url),
+        (None, Source::Http(url)) => Ok(url.clone()),
+        (None, Source::Exec(_)) => Err(Failure::usage("--proxy: a command has no address to pass reads on to")
+            .hint("name where it serves its reads: --proxy http://127.0.0.1:9000")),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, Failure> {
@@ -380,15 +423,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_this_version_is_refused_by_name() {
-        for (line, named) in [
-            (&["--service", "http://127.0.0.1:9000"][..], "--service http://127.0.0.1:9000"),
-            (&["--service", "exec:./svc"], "--service exec:./svc"),
+    fn a_service_is_named_by_its_word_its_address_or_its_command() {
+        let service = |text: &str| plan_of(&["--service", text]).map(|plan| format!("{:?}", plan.service));
+        assert_eq!(service("documents").unwrap(), "Documents");
+        assert_eq!(service("http://127.0.0.1:9000/base").unwrap(), "Http(\"http://127.0.0.1:9000/base\")");
+        assert_eq!(service("exec:./svc --flag").unwrap(), "Exec(\"./svc --flag\")");
+        for (text, says) in [
+            ("https://127.0.0.1:9000", "TLS"),
+            ("http://", "host"),
+            ("http://127.0.0.1:0", "port"),
+            ("http://127.0.0.1:9000/a?b", "query"),
+            ("exec: ", "no command"),
+            ("postgres", "no such service"),
         ] {
-            let failure = plan_of(line).unwrap_err();
-            assert_eq!((failure.exit, &*failure.code), (Exit::Usage, "not_in_this_version"), "{line:?}");
-            assert!(failure.message.starts_with(named), "{}", failure.message);
+            let failure = service(text).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{text}");
+            assert!(failure.message.starts_with(&format!("--service {text}: ")), "{}", failure.message);
+            assert!(failure.message.contains(says), "{}", failure.message);
         }
+    }
+
+    #[test]
+    fn reads_are_passed_on_to_a_service_that_has_an_address() {
+        let proxy = |line: &[&str]| plan_of(line).map(|plan| plan.proxy);
+        let (http, own) = ("http://127.0.0.1:9000/base", "http://127.0.0.1:9001");
+        assert_eq!(proxy(&["--service", http]).unwrap(), None);
+        assert_eq!(proxy(&["--service", http, "--proxy"]).unwrap().as_deref(), Some(http));
+        assert_eq!(proxy(&["--proxy", "--service", http]).unwrap().as_deref(), Some(http));
+        assert_eq!(proxy(&["--service", "exec:./svc", "--proxy", own]).unwrap().as_deref(), Some(own));
+        for line in [
+            &["--proxy"][..],
+            &["--proxy", own],
+            &["--service", "exec:./svc", "--proxy"],
+            &["--service", "exec:./svc", "--proxy", "https://127.0.0.1:9001"],
+            &["--service", http, "--proxy", "nowhere"],
+        ] {
+            assert_eq!(proxy(line).unwrap_err().exit, Exit::Usage, "{line:?}");
+        }
+        assert!(proxy(&["--service", "exec:./svc", "--proxy"]).unwrap_err().hint.contains("--proxy http://"));
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn problem_of(status: u16, body: &[u8]) -> Problem {
         code: code.into(),
         title: found.and_then(|found| found.title.clone()).unwrap_or_default().into(),
         detail: detail.unwrap_or_else(|| format!("the node answered {status}")),
-        hint: found.and_then(|found| found.hint.clone()).unwrap_or_default(),
+        hint: found.and_then(|found| found.hint.clone()).unwrap_or_default().into(),
         definite: found.and_then(|found| found.definite).unwrap_or(status != 504),
         retryable: found.and_then(|found| found.retryable).unwrap_or(matches!(status, 307 | 429 | 503 | 504 | 507)),
         extra: facts_of(body),

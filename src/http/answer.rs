@@ -73,7 +73,13 @@ impl<'o> Answer<'o> {
 
     /// Ends the answer with this body.
     pub fn body(mut self, content_type: &str, body: &[u8]) {
-        self.header("Content-Type", content_type).number("Content-Length", body.len() as u64);
+        self.header("Content-Type", content_type);
+        self.untyped_body(body);
+    }
+
+    /// The same for a body whose type, if it has one, is among the fields already.
+    pub fn untyped_body(mut self, body: &[u8]) {
+        self.number("Content-Length", body.len() as u64);
         self.end_head(false);
         if !self.reply.head_only {
             self.out.extend_from_slice(body);
@@ -110,6 +116,12 @@ impl<'o> Answer<'o> {
         if self.status >= 200 && self.status != 204 && self.status != 304 {
             self.number("Content-Length", 0);
         }
+        self.end_head(false);
+    }
+
+    /// Ends the answer to a HEAD whose body is not here: of its length only what a field says is known.
+    pub fn bare(mut self) {
+        assert!(self.reply.head_only, "any other answer must say where it ends");
         self.end_head(false);
     }
 
@@ -291,10 +303,11 @@ fn status_line(status: u16) -> &'static str {
         };
     }
     lines! {
-        101 "Switching Protocols" 200 "OK" 201 "Created" 202 "Accepted" 204 "No Content" 304 "Not Modified"
-        307 "Temporary Redirect" 400 "Bad Request" 401 "Unauthorized" 403 "Forbidden" 404 "Not Found"
+        101 "Switching Protocols" 200 "OK" 201 "Created" 202 "Accepted" 204 "No Content" 206 "Partial Content"
+        301 "Moved Permanently" 302 "Found" 303 "See Other" 304 "Not Modified" 307 "Temporary Redirect"
+        308 "Permanent Redirect" 400 "Bad Request" 401 "Unauthorized" 403 "Forbidden" 404 "Not Found"
         405 "Method Not Allowed" 408 "Request Timeout" 409 "Conflict" 410 "Gone" 412 "Precondition Failed"
-        413 "Content Too Large" 415 "Unsupported Media Type" 421 "Misdirected Request"
+        413 "Content Too Large" 415 "Unsupported Media Type" 416 "Range Not Satisfiable" 421 "Misdirected Request"
         422 "Unprocessable Content" 429 "Too Many Requests" 431 "Request Header Fields Too Large"
         500 "Internal Server Error" 501 "Not Implemented" 502 "Bad Gateway" 503 "Service Unavailable"
         504 "Gateway Timeout" 507 "Insufficient Storage"

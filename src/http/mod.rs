@@ -38,8 +38,6 @@
 //! # Not here
 //! Routes, tokens, limits over all connections, time-outs of answers: the node's.
 
-#![allow(clippy::result_large_err, reason = "a refusal is rare, and ends the connection")]
-
 mod answer;
 mod chunked;
 mod client;

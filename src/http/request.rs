@@ -79,6 +79,16 @@ impl<'a> Request<'a> {
         self.fields.iter().map(move |field| (field.name.of(head), field.value.of(head)))
     }
 
+    /// The path as it was sent, to be passed on.
+    pub fn raw_path(&self) -> &'a str {
+        self.raw_path
+    }
+
+    /// The query as it was sent, without the `?`.
+    pub fn raw_query(&self) -> &'a str {
+        self.raw_query
+    }
+
     /// The segments of the path behind the first `/`, each decoded on its own: `/data/user/a%2Fb` has three.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         self.raw_path.strip_prefix('/').unwrap_or(self.raw_path).split('/').map(|segment| decode(segment, false))

@@ -94,7 +94,7 @@ fn decode_into(text: &str, form: bool, out: &mut String) -> Result<(), Problem> 
 }
 
 /// A segment of a path (`form` false) or a part of a query (`form` true: `+` is a space), decoded once. What
-/// does not decode is returned as it is: a [`super::Request`] was checked before.
+/// does not decode is returned as it is; of a request that a node has taken, everything decodes.
 pub fn decode(text: &str, form: bool) -> Cow<'_, str> {
     if !text.bytes().any(|byte| byte == b'%' || form && byte == b'+') {
         return Cow::Borrowed(text);

@@ -9,7 +9,7 @@
 //!   DIR/log/<first version>.log    DIR/state/mark             DIR/rescue/torn-…
 //! ```
 //!
-//! [`open`] checks what is there, cuts what a crash has torn and gives the writing end; [`Reader`] serves everyone
+//! [`open()`] checks what is there, cuts what a crash has torn and gives the writing end; [`Reader`] serves everyone
 //! else. The bytes are in [`mod@format`] and in `rig-log(5)`; what the end of a log can mean is the table in
 //! `recovery`.
 //!

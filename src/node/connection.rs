@@ -157,6 +157,12 @@ impl Connection {
         self.out.len() - self.sent
     }
 
+    /// The same, with the answers that wait for their turn.
+    pub(super) fn owed(&self) -> usize {
+        let done = self.slots.iter().map(|slot| if let Slot::Done(bytes) = slot { bytes.len() } else { 0 });
+        self.unsent() + done.sum::<usize>()
+    }
+
     /// Moves finished answers to the way out.
     pub(super) fn settle(&mut self) {
         while let Some(Slot::Done(bytes)) = self.slots.front_mut() {

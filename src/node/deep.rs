@@ -6,12 +6,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::NodeError;
+use super::belongs;
 use super::chronicle::Chronicle;
 use super::dir::DataDir;
 use super::engine;
 use super::keys::{Frozen, Keys};
 use super::snapshots::{self, SnapshotFile};
+use super::{NodeError, Source};
 use crate::log::{DiskVfs, Held, Reader};
 use crate::service::{Documents, Entry, Service, Settings};
 use crate::types::{Hash, Record, Version};
@@ -34,8 +35,15 @@ pub struct Deep {
     pub different: Vec<(Version, PathBuf, String)>,
 }
 
-/// Replays the committed part of a log. `progress` is told how many records are applied.
+/// Replays the committed part of a log of documents. `progress` is told how many records are applied.
+///
+/// # Errors
+/// [`NodeError::OtherService`] where only another program knows what the operations mean; what cannot be read.
 pub fn deep(dir: &DataDir, progress: &dyn Fn(u64)) -> Result<Deep, NodeError> {
+    let asked = Source::Documents.make(u64::MAX).kind();
+    if let Some(known) = belongs::read(&dir.state()).filter(|known| known != asked) {
+        return Err(NodeError::OtherService { path: dir.state().join("service"), known, asked: asked.to_owned() });
+    }
     let held = if dir.is_in_use() { Held::ByNode } else { Held::ByNobody };
     let reader = Reader::open(Arc::new(DiskVfs), dir.path(), held)?;
     let committed = reader.committed();

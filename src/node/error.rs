@@ -34,6 +34,22 @@ pub enum NodeError {
         /// What is missing.
         missing: &'static str,
     },
+    /// The log is for another service than the one that was asked for.
+    OtherService {
+        /// Where that is noted.
+        path: PathBuf,
+        /// The kind of its service.
+        known: String,
+        /// The kind that was asked for.
+        asked: String,
+    },
+    /// A setting that cannot be.
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file of tokens.
     Tokens {
         /// Where it is.
@@ -75,6 +91,7 @@ pub enum NodeError {
 
 impl NodeError {
     /// What the command ends with.
+    #[doc(hidden)]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Dir(error) => match error {
@@ -86,8 +103,8 @@ impl NodeError {
             },
             Self::Log(error) if error.is_damage() => Exit::Corrupt,
             Self::AheadOfLog { .. } | Self::ServiceAhead { .. } => Exit::Corrupt,
-            Self::Exposed { .. } | Self::Tokens { .. } => Exit::Usage,
-            Self::NotAlone { .. } => Exit::Conflict,
+            Self::Exposed { .. } | Self::Setting { .. } | Self::Tokens { .. } => Exit::Usage,
+            Self::NotAlone { .. } | Self::OtherService { .. } => Exit::Conflict,
             Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
                 Exit::Failure
             }
@@ -104,6 +121,8 @@ impl NodeError {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => "address_in_use",
             Self::Listen { .. } => "listen",
             Self::Exposed { .. } => "exposed",
+            Self::OtherService { .. } => "other_service",
+            Self::Setting { .. } => "usage",
             Self::Tokens { .. } => "tokens",
             Self::AheadOfLog { .. } => "ahead_of_log",
             Self::ServiceAhead { .. } => "service_ahead",
@@ -126,6 +145,11 @@ impl NodeError {
             Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
             Self::Listen { .. } => "choose another port with --listen, or port 0 for any free one".into(),
             Self::Exposed { .. } => "give --tokens FILE and, on a trusted network, --insecure-plaintext".into(),
+            Self::OtherService { path, .. } => format!(
+                "serve it for its own service; if it is the same one under another name, remove {}",
+                path.display()
+            ),
+            Self::Setting { .. } => "give it another value, or leave it out".into(),
             Self::Tokens { .. } => {
                 "each line is: NAME ROLE TOKEN, where ROLE is read, write or admin; mode 0600".into()
             }
@@ -158,6 +182,10 @@ impl fmt::Display for NodeError {
             Self::Exposed { address, missing } => {
                 write!(f, "listen on {address}: an address beyond loopback needs {missing}")
             }
+            Self::OtherService { known, asked, .. } => {
+                write!(f, "the operations of this log are for the service `{known}`, not for `{asked}`")
+            }
+            Self::Setting { name, reason } => write!(f, "{name}: {reason}"),
             Self::Tokens { path, reason } => write!(f, "read tokens {}: {reason}", path.display()),
             Self::AheadOfLog { path, snapshot, head } => {
                 write!(f, "{} is of version {snapshot}, but the log ends at {head}", path.display())

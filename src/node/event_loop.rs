@@ -18,15 +18,20 @@ mod opening;
 mod operators;
 mod outside;
 mod peering;
+mod reading;
+mod stopper;
 mod streaming;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use stopper::Shared;
+pub use stopper::Stopper;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -47,7 +52,7 @@ use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::{Done, LogThread};
-use super::{Config, NodeError, Ready, events, repair, rescue, start};
+use super::{Config, NodeError, Ready, events, proxy, repair, rescue, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
@@ -79,6 +84,8 @@ pub(super) enum Task {
     Operator(Operator),
     /// A page for which every document is read.
     Page(Search),
+    /// A read that a service in another process answers.
+    Proxied(Box<proxy::Read>),
 }
 
 /// A part of the log that is to be cut off.
@@ -124,6 +131,7 @@ enum PoolDone {
         version: Version,
         hash: io::Result<Hash>,
     },
+    Proxied(Box<reading::Fetched>),
     Snapshot {
         version: Version,
         written: io::Result<(Runs, u64)>,
@@ -220,6 +228,8 @@ pub struct Node {
     pool: Pool<PoolDone>,
     /// What is promised waits for nothing but its own disk.
     state_pool: Pool<PoolDone>,
+    /// Reads that go on to a service in another process, if they do.
+    proxy: Option<reading::Proxy>,
     /// What is to be cut off, and whether it is being cut.
     cut: Option<Cut>,
     cutting: bool,
@@ -259,31 +269,8 @@ pub struct Node {
     in_background: bool,
 }
 
-/// Asks a node to stop, from any thread or signal handler.
-#[derive(Clone)]
-pub struct Stopper {
-    shared: Arc<Shared>,
-}
-
 /// Called once, when the node can answer.
 type OnReady<'a> = Box<dyn FnOnce(&Ready) + 'a>;
-
-/// What outlives a node that starts anew.
-struct Shared {
-    stop: AtomicBool,
-    waker: Mutex<Arc<Waker>>,
-}
-
-impl Stopper {
-    /// Takes no new operation, finishes those that are in, then ends.
-    pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        let waker = Arc::clone(&self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Err(error) = waker.wake() {
-            ::log::error!("wake the event loop: {error}");
-        }
-    }
-}
 
 impl Node {
     /// Opens directory, address, log and state. Nothing is answered before [`Node::run`].
@@ -291,6 +278,7 @@ impl Node {
     /// # Errors
     /// Everything that keeps a node from starting; the directory is then as it was, but for a torn tail that
     /// was set aside.
+    #[doc(hidden)]
     pub fn start(config: Config) -> Result<Self, NodeError> {
         Self::start_with(config, None)
     }
@@ -298,6 +286,7 @@ impl Node {
     fn start_with(config: Config, shared: Option<Arc<Shared>>) -> Result<Self, NodeError> {
         let begin = Instant::now();
         let tokens = check_exposure(&config)?;
+        let service = config.proxy.as_deref().map(reading::base).transpose()?;
         let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock()?;
         let (listener, address) = listen(config.listen)?;
@@ -316,13 +305,7 @@ impl Node {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed("wake"))?);
         let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(failed("listen for"))?;
-        let shared = match shared {
-            Some(shared) => {
-                *shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&waker);
-                shared
-            }
-            None => Arc::new(Shared { stop: AtomicBool::new(false), waker: Mutex::new(Arc::clone(&waker)) }),
-        };
+        let shared = Shared::of(shared, &waker);
         let reader = started.writer.reader();
         let way = if repair.is_none() { outside::Way::find(&dir, &config, &reader)? } else { None };
         let floor = started.engine.applied().version;
@@ -332,6 +315,7 @@ impl Node {
         let panicked = || PoolDone::Panicked;
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
+        let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
         let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
@@ -382,6 +366,7 @@ impl Node {
             request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
             state_pool,
+            proxy,
             cut: None,
             cutting: false,
             keys_loading: false,
@@ -418,11 +403,6 @@ impl Node {
             dir,
             _lock: lock,
         })
-    }
-
-    /// What stops it.
-    pub fn stopper(&self) -> Stopper {
-        Stopper { shared: Arc::clone(&self.shared) }
     }
 
     /// Runs until it is stopped; `on_ready` is called once, when the epoch is open.

@@ -14,11 +14,10 @@
 //! 2. After a storage error the node answers what is in flight, says why, and ends.
 //! 3. A panic on any thread ends the node.
 
-#![allow(clippy::result_large_err, reason = "a problem is rare, and its facts are worth their bytes")]
-
 pub mod adapter;
 mod alone;
 mod auth;
+mod belongs;
 mod busy_poll;
 mod chronicle;
 mod connection;
@@ -28,6 +27,7 @@ mod engine;
 mod error;
 mod event_loop;
 mod events;
+mod guard;
 mod keys;
 mod locks;
 mod marks;
@@ -35,6 +35,7 @@ mod metrics;
 mod pace;
 mod peers;
 mod pool;
+mod proxy;
 mod repair;
 pub mod rescue;
 mod routes;
@@ -49,6 +50,7 @@ mod writer;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
+pub use proxy::Base;
 pub use source::{Make, Source};
 pub use status::stopped_status;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub insecure_plaintext: bool,
     /// What operations are for.
     pub service: Source,
+    /// Where the service serves its reads, when those of paths that are not Rig's own are passed on to it.
+    pub proxy: Option<String>,
     /// Bytes of documents and indexes above which growing operations are refused.
     pub memory_max_bytes: u64,
     /// Bytes of one segment of the log.
@@ -106,6 +110,7 @@ impl Config {
             tokens: None,
             insecure_plaintext: false,
             service: Source::Documents,
+            proxy: None,
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
         }

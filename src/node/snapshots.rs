@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use super::chronicle::Chronicle;
 use super::keys::{Frozen, Keys, Run, Runs};
-use crate::service::{Service, Snapshot};
+use crate::service::{Service, ServiceError, Snapshot};
 use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
 
 const MAGIC: &[u8; 8] = b"RIGSNP1\n";
@@ -95,16 +95,16 @@ pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
     }
     let unfinished = dir.join(format!("{version:020}.tmp"));
     let file = create(&unfinished)?;
-    let mut out = Checked { out: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
+    let mut out = Checked { inner: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
     let mut sections = [Section::default(); 3];
-    out.out.write_all(&[0; HEADER])?;
+    out.inner.write_all(&[0; HEADER])?;
     serde_json::to_writer(&mut out, &contents.chronicle)?;
     sections[CHRONICLE] = out.end();
     contents.service.write(&mut out)?;
     sections[SERVICE] = out.end();
     serde_json::to_writer(&mut out, &names)?;
     sections[RUNS] = out.end();
-    out.out.flush()?;
+    out.inner.flush()?;
     drop(out);
     file.write_all_at(&header(contents.cluster, contents.position, keyed, now, &sections), 0)?;
     file.sync_all()?;
@@ -267,12 +267,21 @@ impl SnapshotFile {
         &self.path
     }
 
-    /// Puts the service into the state of the snapshot.
-    pub(super) fn restore(&self, service: &mut dyn Service) -> Result<(), crate::service::ServiceError> {
-        let mut file = File::open(&self.path)?;
+    /// Puts the service into the state of the snapshot. After an error it is to be thrown away: not every service
+    /// notices damage itself, so that it can have taken in what is damaged.
+    pub(super) fn restore(&self, service: &mut dyn Service) -> Result<(), ServiceError> {
+        let (mut file, wanted) = (File::open(&self.path)?, self.sections[SERVICE]);
         file.seek(SeekFrom::Start(self.offset(SERVICE)))?;
-        let mut input = BufReader::with_capacity(BUFFER, file.take(self.sections[SERVICE].length));
-        service.restore(self.position.version, &mut input)
+        let input = BufReader::with_capacity(BUFFER, file.take(wanted.length));
+        let mut input = Checked { inner: input, section: Section::default() };
+        service.restore(self.position.version, &mut input)?;
+        let read = input.end();
+        let what = match read {
+            Section { length, .. } if length != wanted.length => "end of a snapshot, which the service has not read to",
+            Section { crc, .. } if crc != wanted.crc => "snapshot, by its checksum",
+            _ => return Ok(()),
+        };
+        Err(ServiceError::Damaged { what, offset: read.length })
     }
 
     /// Bytes of the keys in it; 0 for those that are missing.
@@ -359,26 +368,38 @@ fn bad(why: &'static str) -> io::Error {
 }
 
 /// Counts and checks what goes through.
-struct Checked<W> {
-    out: W,
+struct Checked<T> {
+    inner: T,
     section: Section,
 }
 
-impl<W> Checked<W> {
+impl<T> Checked<T> {
     fn end(&mut self) -> Section {
         std::mem::take(&mut self.section)
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        self.section.length += bytes.len() as u64;
+        self.section.crc = crc32c::crc32c_append(self.section.crc, bytes);
     }
 }
 
 impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.section.length += written as u64;
-        self.section.crc = crc32c::crc32c_append(self.section.crc, &bytes[..written]);
+        let written = self.inner.write(bytes)?;
+        self.note(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(room)?;
+        self.note(&room[..read]);
+        Ok(read)
     }
 }

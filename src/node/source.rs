@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::guard::Guard;
 use crate::error::Problem;
 use crate::service::{Context, Documents, Entry, Outcome, Resources, Service, ServiceError, Settings, Snapshot, Valid};
 use crate::types::{Operation, Version};
@@ -46,7 +47,7 @@ impl Source {
     pub(super) fn make(&self, memory_max_bytes: u64) -> Box<dyn Service> {
         match self {
             Self::Documents => Box::new(Documents::new(Settings { memory_max_bytes })),
-            Self::Local(make) => make(),
+            Self::Local(make) => Box::new(Guard(make())),
             Self::Http(_) => Box::new(Outside { kind: "http", version: 0 }),
             Self::Exec(_) => Box::new(Outside { kind: "exec", version: 0 }),
         }

@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::belongs;
 use super::chronicle::Chronicle;
 use super::dir::DataDir;
 use super::engine::{self, Engine, Now, Parts};
@@ -66,6 +67,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     let Opened { writer, sealer, report } = opened?;
     let reader = writer.reader();
     let cluster = cluster.unwrap_or_default();
+    belongs::check(&dir.state(), config.service.make(0).kind(), &reader, report.head.version)?;
     // Behind the log: a node that does not start changes nothing.
     let mut standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let was = standing_file.last().map(|standing| if standing.primary { Role::Primary } else { Role::Replica });

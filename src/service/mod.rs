@@ -27,15 +27,18 @@
 //! # Not here
 //! Who waits for which key, batches, when a snapshot is due and where its file lies: the node.
 
-#![allow(clippy::result_large_err, reason = "a refusal is rare, and its facts are worth their bytes")]
-
 pub mod conformance;
 mod digest;
 mod documents;
+mod helpers;
 pub mod protocol;
 
-pub use documents::{Documents, Found, Listing, Page, Settings};
+pub use documents::{Documents, Settings};
+#[doc(hidden)]
+pub use documents::{Found, Listing, Page};
+pub use helpers::{Sealed, apply_each};
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -47,7 +50,7 @@ pub(crate) use digest::Digest;
 
 /// A deterministic state machine under a log.
 pub trait Service: Send {
-    /// Which kind it is, one word, as `rig status` says it.
+    /// Which kind it is, one word, as `rig status` says it. A log is served for one kind only: it never changes.
     fn kind(&self) -> &'static str;
 
     /// The applied version: the state is that after the record with this version, control records included.
@@ -90,7 +93,21 @@ pub trait Service: Send {
     /// [`ServiceError::Damaged`] and [`ServiceError::Io`]; the state is then as it was.
     fn restore(&mut self, version: Version, input: &mut dyn Read) -> Result<(), ServiceError>;
 
+    /// Answers a GET or HEAD of a path that is not Rig's own; `None`: there is no such path.
+    ///
+    /// Path and query are as the client sent them, still percent-encoded (`rig::percent_decode`). The answer is that of
+    /// the state at [`Self::version`], which the client is told with it. Called between two batches, so that it holds
+    /// up everything else: for look-ups, not for walks over everything.
+    ///
+    /// # Errors
+    /// The service's own refusal, `404` among them, which reaches the client unchanged.
+    fn read(&self, path: &str, query: &str) -> Option<Result<Reply, Problem>> {
+        let _ = (path, query);
+        None
+    }
+
     /// The documents, when this service holds them itself and Rig may answer reads.
+    #[doc(hidden)]
     fn documents(&self) -> Option<&Documents> {
         None
     }
@@ -106,6 +123,24 @@ pub(crate) fn digest_of(snapshot: Box<dyn Snapshot>) -> io::Result<Hash> {
     let mut sink = Digest::new();
     snapshot.write(&mut sink)?;
     Ok(sink.finish())
+}
+
+/// The answer to a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status, 200 to 599.
+    pub status: u16,
+    /// What the body is.
+    pub content_type: Cow<'static, str>,
+    /// The body; not sent with 204 and 304.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// JSON, with status 200.
+    pub fn json(body: impl Into<Vec<u8>>) -> Self {
+        Self { status: 200, content_type: Cow::Borrowed("application/json"), body: body.into() }
+    }
 }
 
 /// A frozen view of a service's state, to be written (and dropped) on a background thread.
@@ -125,7 +160,7 @@ pub trait Snapshot: Send {
 pub enum Resources {
     /// Everything: it runs when nothing else is in flight.
     Alone,
-    /// These keys, in order, none twice. An empty list may run beside anything but [`Resources::Alone`].
+    /// These keys, in any order. An empty list may run beside anything but [`Resources::Alone`].
     Keys(Vec<Resource>),
 }
 
@@ -193,14 +228,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Done, with what the service says of it, as JSON in one line.
+    pub fn done(result: impl Into<Box<str>>) -> Self {
+        Self { status: 200, result: result.into() }
+    }
+
     /// Nothing to say: a control record.
     pub fn empty() -> Self {
-        Self { status: 200, result: "null".into() }
+        Self::done("null")
     }
 
     /// The entry had been applied before.
     pub fn duplicate() -> Self {
-        Self { status: 200, result: r#"{"duplicate":true}"#.into() }
+        Self::done(r#"{"duplicate":true}"#)
     }
 
     /// A failure found in apply: equal on every node, because it is made of the problem's facts alone.
@@ -253,6 +293,8 @@ pub enum ServiceError {
     Io(io::Error),
     /// The service does not answer.
     Unavailable(Box<str>),
+    /// The service breaks a rule that its node counts on.
+    Broken(Box<str>),
 }
 
 impl fmt::Display for ServiceError {
@@ -267,7 +309,7 @@ impl fmt::Display for ServiceError {
                 write!(f, "restore snapshot: format {found} is not known here (the newest known is {known})")
             }
             Self::Io(source) => write!(f, "restore snapshot: {source}"),
-            Self::Unavailable(why) => write!(f, "service: {why}"),
+            Self::Unavailable(why) | Self::Broken(why) => write!(f, "service: {why}"),
         }
     }
 }

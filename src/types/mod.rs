@@ -2,15 +2,20 @@
 //!
 //! Nothing here does input or output, and nothing here imports another part of Rig.
 
+#[doc(hidden)]
 pub mod dump;
 mod filter;
+#[doc(hidden)]
 pub mod json;
 mod record;
 mod time;
 mod words;
 
+#[doc(hidden)]
 pub use filter::Filter;
-pub use record::{Kind, Operation, Record, methods};
+pub use record::Operation;
+#[doc(hidden)]
+pub use record::{Kind, Record, methods};
 pub use time::{Micros, format_time, parse_time};
 pub use words::{AckLevel, Durability, Mode, NodeState, Role};
 
@@ -24,6 +29,7 @@ pub type Version = u64;
 ///
 /// An acknowledgement needs one, and only a sync of the log makes one, so that "answered before it was
 /// synced" cannot be written down (the idea is rustls' proof values).
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Durable(Version);
 
@@ -156,6 +162,7 @@ impl fmt::Display for Epoch {
 
 /// Where a log ends. Logs are compared by the epoch of the last record first, then by version; the hash
 /// takes no part in the order, it only tells whether equal places hold equal data.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     /// Epoch of the record there.

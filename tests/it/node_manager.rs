@@ -99,12 +99,12 @@ fn a_node_in_the_background_has_a_process_group_of_its_own() {
 fn a_start_that_fails_says_why_and_ends_with_the_nodes_own_code() {
     let nodes = Nodes::new(&["n1"]);
     let home = &nodes.home;
-    let failed = home.run(&["node", "start", "n1", "--service", "exec:./svc", "--json"]);
+    let failed = home.run(&["node", "start", "n1", "--service", "postgres", "--json"]);
     assert_eq!(failed.code, Some(2), "{failed:#?}");
     let error = failed.error();
     assert_eq!(error["code"], "node_ended");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("exit code 2") && message.contains("--service exec:./svc"), "{message}");
+    assert!(message.contains("exit code 2") && message.contains("--service postgres"), "{message}");
     let failed = home.run(&["node", "start", "n1", "--role", "leader"]);
     assert_eq!(failed.code, Some(2));
     assert!(failed.stderr.lines().count() <= 3, "{}", failed.stderr);

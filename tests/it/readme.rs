@@ -156,11 +156,13 @@ fn the_limits_of_the_readme_are_those_of_the_code() {
     assert_eq!((IN_FLIGHT_OPS_MAX, IN_FLIGHT_BYTES_MAX, CONNECTIONS_MAX), (10_000, 64 << 20, 1024));
     assert!(text.contains("| operations in flight | 10,000 or 64 MiB; over it 503 |"));
     assert!(text.contains("| connections | 1,024 |"));
+    assert_eq!((PROXIED_BYTES_MAX, PROXY_THREADS, PROXY_WAITING_MAX), (64 << 20, 8, 256));
+    assert!(text.contains("64 MiB; 8 at a time, 256 wait; over it 503"));
 }
 
 #[test]
 fn files_that_the_readme_names_are_there() {
-    for name in ["LICENSE", "man/rig-log.5", "src/limits.rs"] {
+    for name in ["LICENSE", "man/rig-log.5", "src/limits.rs", "tests/examples/users.rs"] {
         assert!(readme().contains(name) && root().join(name).is_file(), "{name}");
     }
 }

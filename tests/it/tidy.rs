@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("peer", &["replication", "types", "limits", "error"]),
     ("client", &["http", "types", "limits", "error"]),
     ("node", &["peer", "replication", "log", "service", "http", "types", "limits", "error"]),
+    ("embed", &["client", "node", "service", "types", "limits", "error"]),
     ("cli", &["client", "node", "replication", "log", "service", "http", "types", "limits", "error"]),
 ];
 

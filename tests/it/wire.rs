@@ -122,7 +122,7 @@ impl Wire {
                 self.take(length)?
             }
             (None, Some("chunked")) => self.chunks()?,
-            (None, None) if reply.status < 200 || reply.status == 304 => Vec::new(),
+            (None, None) if reply.status < 200 || matches!(reply.status, 204 | 304) => Vec::new(),
             framing => return Err(io::Error::other(format!("no framing: {framing:?}"))),
         };
         Ok(reply)

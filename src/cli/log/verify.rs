@@ -16,7 +16,7 @@ use crate::cli::{Context, Failure, Outcome, help, target, values};
 use crate::error::Exit;
 use crate::log::verify::{self as audit, Anchor, Finding, Options, Severity, Summary};
 use crate::log::{DiskVfs, LogError, Reader};
-use crate::node::{self, dir::DataDir};
+use crate::node::{self, NodeError, dir::DataDir};
 use crate::types::{Hash, Version};
 
 /// Audit the log
@@ -216,9 +216,16 @@ fn deep(dir: &DataDir, findings: &mut Findings<'_>, context: &Context) -> Result
     }
     let total = reader(dir)?.committed();
     let progress = Progress::new(&context.out, "replay", "records", Some(total));
-    let deep = node::deep(dir, &|done| progress.set(done))
-        .map_err(|error| Failure::new(error.exit(), "replay", error.to_string()).hint(error.hint()))?;
+    let deep = node::deep(dir, &|done| progress.set(done));
     drop(progress);
+    let deep = match deep {
+        Ok(deep) => deep,
+        Err(error @ NodeError::OtherService { .. }) => {
+            findings.tell(Severity::Note, "not_replayed", None, format!("not replayed: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::new(error.exit(), "replay", error.to_string()).hint(error.hint())),
+    };
     for (version, path, why) in &deep.different {
         let message = format!("snapshot {}: {why}", path.display());
         findings.tell(Severity::Error, "state_differs", Some(*version), message);

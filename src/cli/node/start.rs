@@ -83,11 +83,12 @@ impl clap::FromArgMatches for Flags {
                 continue;
             }
             flags.listen |= long == "listen";
-            if !flag.get_action().takes_values() {
+            let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
+            if !flag.get_action().takes_values() || values.is_empty() {
                 flags.typed.push(format!("--{long}").into());
                 continue;
             }
-            for value in matches.get_raw(id).into_iter().flatten() {
+            for value in values {
                 let mut word = OsString::from(format!("--{long}="));
                 word.push(value);
                 flags.typed.push(word);

@@ -119,6 +119,7 @@ fn flags_of_serve_are_checked_and_handed_on_as_typed() {
     got.sort_unstable();
     expected.sort_unstable();
     assert!(listen && got == expected, "{got:?}");
+    assert_eq!(typed(&["n1", "--proxy"]), Ok((false, vec!["--proxy".into()])), "its value may be left out");
     assert!(typed(&["n1", "--role", "leader"]).is_err());
     assert!(typed(&["n1", "--unheard-of"]).is_err());
 }

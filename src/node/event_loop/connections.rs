@@ -8,7 +8,7 @@ use crate::http::{Expired, Next, Reply};
 use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
-use crate::node::routes::{self, Body, Handled, RouteError};
+use crate::node::routes::{self, Handled, RouteError};
 
 /// Above this a stream waits for its client.
 const STREAM_BYTES: usize = 512 << 10;
@@ -198,6 +198,7 @@ impl Node {
                     now,
                     request_timeout: self.config.request_timeout,
                     draining: self.draining_until.is_some(),
+                    proxied: self.proxy.is_some(),
                     followers: self.followers,
                     facts: &facts,
                     metrics: &self.metrics,
@@ -476,7 +477,8 @@ impl Node {
     }
 
     fn advance_documents(&mut self, connection: &mut Connection) -> bool {
-        let common = self.common_lines().to_vec();
+        let Some(Slot::Documents(stream)) = connection.slots.front() else { return true };
+        let common = self.lines_at(stream.listing.version()).to_vec();
         loop {
             let unsent = connection.unsent();
             let Some(Slot::Documents(stream)) = connection.slots.front_mut() else { return true };
@@ -578,39 +580,15 @@ impl Node {
 
 /// Bytes of answers.
 impl Node {
-    /// `Rig-Node` and its like, which are the same until something is applied.
+    /// `Rig-Node` and its like.
     fn common_lines(&mut self) -> &[u8] {
-        let core = self.engine.core();
-        let of = (core.applied(), core.epoch().number, core.role());
-        if self.common_of != of {
-            self.common_of = of;
-            let (name, role) = (&self.dir.meta().name, core.role());
-            self.common =
-                format!("Rig-Node: {name}\r\nRig-Role: {role}\r\nRig-Epoch: {}\r\nRig-Version: {}\r\n", of.1, of.0)
-                    .into_bytes();
-        }
-        &self.common
+        let applied = self.engine.core().applied();
+        self.lines_at(applied)
     }
 
     fn next_id(&mut self) -> Arc<str> {
         self.request_count += 1;
         own_id(&self.request_prefix, self.request_count)
-    }
-
-    fn body(&mut self, exchange: &Exchange, body: &Body) -> Vec<u8> {
-        self.metrics.answered(body.status);
-        let mut out = Vec::with_capacity(body.bytes.len() + 512);
-        let mut answer = http::Answer::new(&mut out, exchange.reply, body.status);
-        answer.lines(self.common_lines()).header("X-Request-Id", &exchange.id);
-        if let Some(etag) = &body.etag {
-            answer.header("ETag", etag);
-        }
-        if body.status == 304 {
-            answer.empty()
-        } else {
-            answer.body(body.content_type, &body.bytes)
-        }
-        out
     }
 
     fn problem(&mut self, exchange: &Exchange, problem: &Problem) -> Vec<u8> {

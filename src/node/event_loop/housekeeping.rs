@@ -15,8 +15,9 @@ const WIRE_BYTES: usize = 4 << 20;
 const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
-/// A snapshot is due after as many records as a quarter of its documents, so that writing them costs a bounded
-/// share and replaying them at a start a bounded time; but not for fewer than these, which take about 20 ms.
+/// A snapshot is due after as many records as a quarter of its documents, or as the last one had KiB where only the
+/// service knows what is in it; so that writing them costs a bounded share and replaying them at a start a bounded
+/// time. But not for fewer than these, which take about 20 ms.
 const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
 /// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
 const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
@@ -34,16 +35,14 @@ impl Node {
         let now = Instant::now();
         let until = |at: Option<Instant>| at.map_or(TICK, |at| at.saturating_duration_since(now));
         let due = until(self.engine.due_at()).min(until(self.dialer.next()));
-        let usual = if self.engine.is_busy() || !self.later.is_empty() || self.draining_until.is_some() {
-            EXPIRY
-        } else {
-            TICK
-        };
+        let waits = !self.later.is_empty() || self.proxy.as_ref().is_some_and(reading::Proxy::has_waiting);
+        let usual = if self.engine.is_busy() || waits || self.draining_until.is_some() { EXPIRY } else { TICK };
         usual.min(due)
     }
 
     pub(super) fn housekeeping(&mut self, now: Now) -> Result<(), NodeError> {
         self.answer_later(now)?;
+        self.serve_proxied(now)?;
         if now.instant >= self.next_expiry {
             self.next_expiry = now.instant + EXPIRY;
             self.engine.expire(now)?;
@@ -183,12 +182,11 @@ impl Node {
         let mut tasks = Vec::new();
         for Later { to, version, read, .. } in due {
             let Some(exchange) = self.exchange_of(to) else { continue };
-            let handled = match self.engine.service().documents() {
-                Some(documents) if version <= applied => read_data(documents, &read, exchange, to, &mut tasks),
-                _ => {
-                    let detail = format!("version {version} was asked for, {applied} is applied");
-                    Err(RouteError::Problem(Problem::new(Code::Lagging, detail)))
-                }
+            let handled = if version <= applied {
+                read_data(self.engine.service(), read, exchange, to, &mut tasks)
+            } else {
+                let detail = format!("version {version} was asked for, {applied} is applied");
+                Err(RouteError::Problem(Problem::new(Code::Lagging, detail)))
             };
             self.answer_elsewhere(to, handled)?;
         }
@@ -199,15 +197,17 @@ impl Node {
     }
 
     pub(super) fn run_task(&mut self, to: ReplyTo, task: Task) {
-        if let Task::StateHash = task {
-            return self.hash_state(to);
-        }
+        let task = match task {
+            Task::Proxied(read) => return self.queue_proxied(to, read),
+            Task::StateHash => return self.hash_state(to),
+            task => task,
+        };
         let reader = self.reader.clone();
         self.pool.run(move || match task {
             Task::Record(version) => PoolDone::Record { to, record: reader.record(version) },
             Task::Hash(version) => PoolDone::Hash { to, version, hash: reader.hash(version) },
             Task::Page(search) => PoolDone::Page { to, body: search.body() },
-            Task::Operator(_) | Task::StateHash => PoolDone::Nothing,
+            Task::Operator(_) | Task::StateHash | Task::Proxied(_) => PoolDone::Nothing,
             Task::Wire { from, last } => {
                 let mut bytes = Vec::new();
                 let read = reader.wire(from, last, WIRE_BYTES, &mut bytes);
@@ -217,8 +217,10 @@ impl Node {
     }
 
     pub(super) fn take_pool_done(&mut self, now: Now) -> Result<(), NodeError> {
-        for done in self.pool.take_done().into_iter().chain(self.state_pool.take_done()) {
+        let proxied = self.proxy.as_ref().map(reading::Proxy::take_done).unwrap_or_default();
+        for done in self.pool.take_done().into_iter().chain(self.state_pool.take_done()).chain(proxied) {
             match done {
+                PoolDone::Proxied(fetched) => self.end_proxied(*fetched)?,
                 PoolDone::Piece { to, piece } => self.take_piece(to, piece, now),
                 PoolDone::Record { to, record } => {
                     let handled = answer_of(record).map(|record| Handled::Body(record_body(&record)));
@@ -260,9 +262,8 @@ impl Node {
                 }
                 PoolDone::Wire { link, range, read } => self.take_wire(link, &range, read, now)?,
                 PoolDone::WireBytes { to, read } => {
-                    let content_type = "application/octet-stream";
-                    let handled = answer_of(read.map(Some))
-                        .map(|bytes| Handled::Body(Body { status: 200, content_type, etag: None, bytes }));
+                    let body = |bytes| Handled::Body(Body::of("application/octet-stream", bytes));
+                    let handled = answer_of(read.map(Some)).map(body);
                     self.answer_elsewhere(to, handled)?;
                 }
                 PoolDone::Resolved { address, found } => {
@@ -320,8 +321,11 @@ impl Node {
     }
 
     fn snapshot_interval(&self) -> u64 {
-        let documents = self.engine.service().documents().map_or(0, |documents| documents.len());
-        (documents as u64 / 4).max(SNAPSHOT_RECORDS_MIN)
+        let records = match self.engine.service().documents() {
+            Some(documents) => documents.len() as u64 / 4,
+            None => self.metrics.snapshot_bytes >> 10,
+        };
+        records.max(SNAPSHOT_RECORDS_MIN)
     }
 
     fn begin_snapshot(&mut self) {

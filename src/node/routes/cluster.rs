@@ -294,8 +294,7 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchang
             Ok(lines) => {
                 let mut bytes = lines.join("\n").into_bytes();
                 bytes.push(b'\n');
-                let content_type = "application/x-ndjson";
-                Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes }))
+                Ok(Handled::Body(Body::of("application/x-ndjson", bytes)))
             }
             Err(_) => Err(Problem::new(Code::NotFound, format!("there is no rescue file `{file}`")).into()),
         },

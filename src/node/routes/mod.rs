@@ -9,6 +9,7 @@ pub(super) use cluster::{operator_answer, role_body};
 pub(super) use reads::{Later, Search, read_data};
 pub(super) use writes::{operation_json, problem_of, valid_body};
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use serde_json::json;
@@ -18,13 +19,14 @@ use super::connection::{Batch, DocumentStream, Exchange, Slot};
 use super::engine::{Engine, Now, ReplyTo};
 use super::event_loop::Task;
 use super::metrics::Metrics;
+use super::proxy;
 use super::status::Facts;
 use super::streams::LogStream;
 use crate::error::{Code, Problem};
 use crate::http::{self, Request};
 use crate::limits::REQUEST_TIMEOUT_MAX;
 use crate::service::ServiceError;
-use crate::types::NodeState;
+use crate::types::{NodeState, Version};
 
 /// What a route may look at and change.
 pub(super) struct Desk<'a> {
@@ -33,6 +35,8 @@ pub(super) struct Desk<'a> {
     pub(super) now: Now,
     pub(super) request_timeout: std::time::Duration,
     pub(super) draining: bool,
+    /// Whether reads of paths that are not Rig's own are passed on to the service.
+    pub(super) proxied: bool,
     pub(super) followers: usize,
     pub(super) facts: &'a Facts<'a>,
     pub(super) metrics: &'a Metrics,
@@ -55,8 +59,10 @@ pub(super) enum Handled {
 /// A body with its status and fields.
 pub(super) struct Body {
     pub(super) status: u16,
-    pub(super) content_type: &'static str,
+    pub(super) content_type: Cow<'static, str>,
     pub(super) etag: Option<String>,
+    /// The version that was read, where that can be less than what is applied when the answer leaves.
+    pub(super) version: Option<Version>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -71,7 +77,12 @@ impl Body {
 
     /// A finished text of JSON with status 200.
     pub(super) fn json(bytes: Vec<u8>) -> Self {
-        Self { status: 200, content_type: "application/json", etag: None, bytes }
+        Self::of("application/json", bytes)
+    }
+
+    /// Anything else with status 200.
+    pub(super) fn of(content_type: impl Into<Cow<'static, str>>, bytes: Vec<u8>) -> Self {
+        Self { status: 200, content_type: content_type.into(), etag: None, version: None, bytes }
     }
 }
 
@@ -159,11 +170,29 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, ex
         }
         ("POST" | "DELETE", _) => {
             let taken = cluster::change(desk, request, to, exchange, &caller);
-            taken.unwrap_or_else(|| Err(not_served(path).into()))
+            taken.unwrap_or_else(|| Err(not_taken(desk, request).into()))
         }
         ("GET" | "HEAD", _) => reads::read(desk, request, to, exchange),
-        _ => Err(not_served(path).into()),
+        _ => Err(not_taken(desk, request).into()),
     }
+}
+
+/// Whether a path is one that Rig answers itself, or nobody.
+fn is_own(path: &str, proxied: bool) -> bool {
+    PATHS.iter().any(|(pattern, _, _)| fits(pattern, path)) || proxied && proxy::is_protocol(path)
+}
+
+/// A method that changes something, where nothing can be changed.
+fn not_taken(desk: &Desk<'_>, request: &Request<'_>) -> Problem {
+    let is_the_services = !is_own(request.path, desk.proxied)
+        && (desk.proxied || desk.engine.service().read(request.raw_path(), request.raw_query()).is_some());
+    let problem = if is_the_services {
+        let (methods, detail) = ("GET, HEAD", format!("{} is the service's, and only read here", request.path));
+        Problem::new(Code::MethodNotAllowed, detail).with("allow", methods)
+    } else {
+        not_served(request.path)
+    };
+    problem.hint("whatever changes something is an operation: POST /do; GET / lists what else there is")
 }
 
 /// 405 where the path exists, else 404.

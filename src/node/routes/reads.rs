@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Body, Desk, DocumentStream, Exchange, Handled, LogStream, Outcome, Request, RouteError, Slot, deadline};
-use super::{index, not_served, number, query_number};
+use super::{Body, Desk, DocumentStream, Exchange, Handled, LogStream, Outcome, Request, Slot, deadline};
+use super::{index, is_own, not_served, number, query_number};
 use crate::error::{Code, Problem};
 use crate::limits::{FOLLOWERS_MAX, LIST_ITEMS_MAX};
 use crate::node::engine::{Known, ReplyTo};
 use crate::node::event_loop::Task;
-use crate::node::status;
-use crate::service::{Documents, Listing};
+use crate::node::{proxy, status};
+use crate::service::{Documents, Listing, Reply, Service};
 use crate::types::{Filter, NodeState, Role, Version};
 
 /// A read that waits until a version is applied.
@@ -22,13 +22,17 @@ pub(in crate::node) struct Later {
     pub(in crate::node) read: DataRead,
 }
 
-/// A read of documents, apart from its request.
-#[derive(Debug, Clone)]
+/// A read of the applied state, apart from its request.
+#[derive(Debug)]
 pub(in crate::node) enum DataRead {
     /// One document.
     One { type_name: String, id: String, none_match: Option<String> },
     /// A page of a list.
     Page { type_name: String, filters: Vec<(String, String)>, after: Option<String>, limit: usize },
+    /// Whatever a service in this process has under this path.
+    Service { path: String, query: String },
+    /// Whatever a service in another process has there.
+    Proxied(Box<proxy::Read>),
 }
 
 pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
@@ -60,8 +64,7 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
                 return Err(Problem::new(Code::BadRequest, "from is a version that is in the log").into());
             }
             if from > last {
-                let content_type = "application/octet-stream";
-                return Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes: Vec::new() }));
+                return Ok(Handled::Body(Body::of("application/octet-stream", Vec::new())));
             }
             desk.tasks.push((to, Task::Wire { from, last }));
             Ok(Handled::Slot(Slot::Elsewhere(exchange)))
@@ -88,10 +91,10 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             data(desk, request, to, exchange, read)
         }
         ["schema"] => {
-            let schemas = documents(desk)?.schemas();
+            let schemas = documents(desk.engine.service())?.schemas();
             Ok(Handled::Body(Body::json(format!("{{\"data\":[{}]}}", schemas.join(",")).into())))
         }
-        ["schema", type_name] if !type_name.is_empty() => match documents(desk)?.schema(type_name) {
+        ["schema", type_name] if !type_name.is_empty() => match documents(desk.engine.service())?.schema(type_name) {
             Some(schema) => Ok(Handled::Body(Body::json(format!("{{\"data\":{schema}}}").into()))),
             None => Err(Problem::new(Code::NotFound, format!("the type `{type_name}` has no schema")).into()),
         },
@@ -100,14 +103,22 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
         ["readyz"] => ready(desk, request),
         ["metrics"] => {
             let bytes = status::metrics(desk.engine, desk.facts, desk.metrics);
-            let content_type = "text/plain; version=0.0.4; charset=utf-8";
-            Ok(Handled::Body(Body { status: 200, content_type, etag: None, bytes }))
+            Ok(Handled::Body(Body::of("text/plain; version=0.0.4; charset=utf-8", bytes)))
         }
         _ => {
-            if let Some(outcome) = super::cluster::read(desk, request, exchange, &parts) {
+            if let Some(outcome) = super::cluster::read(desk, request, exchange.clone(), &parts) {
                 return outcome;
             }
-            Err(not_served(request.path).into())
+            if is_own(request.path, desk.proxied) {
+                return Err(not_served(request.path).into());
+            }
+            let read = if desk.proxied {
+                let (wanted, deadline) = (min_version(request)?.unwrap_or(0), deadline(request, desk)?);
+                DataRead::Proxied(Box::new(proxy::Read::new(request, exchange.clone(), wanted, deadline)))
+            } else {
+                DataRead::Service { path: request.raw_path().into(), query: request.raw_query().into() }
+            };
+            data(desk, request, to, exchange, read)
         }
     }
 }
@@ -116,8 +127,13 @@ fn bad_version(text: &str) -> Problem {
     Problem::new(Code::BadRequest, format!("`{text}` is not a version"))
 }
 
-fn documents<'a>(desk: &'a Desk<'_>) -> Result<&'a Documents, Problem> {
-    let service = desk.engine.service();
+/// The version that an answer must have, at least.
+fn min_version(request: &Request<'_>) -> Result<Option<Version>, Problem> {
+    let text = request.only_header("Rig-Min-Version")?;
+    text.map(|text| number(text).ok_or_else(|| bad_version(text))).transpose()
+}
+
+fn documents(service: &dyn Service) -> Result<&Documents, Problem> {
     service.documents().ok_or_else(|| {
         Problem::new(Code::NotFound, format!("the service `{}` keeps its documents itself", service.kind()))
     })
@@ -215,16 +231,13 @@ fn list(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Excha
 }
 
 fn data(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange, read: DataRead) -> Outcome {
-    if let Some(text) = request.only_header("Rig-Min-Version")? {
-        let version = number(text).ok_or_else(|| bad_version(text))?;
-        if version > desk.engine.applied().version {
-            let deadline = deadline(request, desk)?;
-            desk.later.push(Later { to, version, deadline, read });
-            return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
-        }
+    if let Some(version) = min_version(request)?.filter(|version| *version > desk.engine.applied().version) {
+        let deadline = deadline(request, desk)?;
+        desk.later.push(Later { to, version, deadline, read });
+        return Ok(Handled::Slot(Slot::Elsewhere(exchange)));
     }
     let mut tasks = Vec::new();
-    let handled = read_data(documents(desk)?, &read, exchange, to, &mut tasks);
+    let handled = read_data(desk.engine.service(), read, exchange, to, &mut tasks);
     desk.tasks.append(&mut tasks);
     handled
 }
@@ -245,7 +258,7 @@ impl Search {
         let next = page.next.map_or_else(|| "null".into(), |next| serde_json::Value::from(&*next).to_string());
         let body =
             format!("{{\"data\":{{\"items\":[{}],\"next\":{next},\"version\":{}}}}}", items.join(","), page.version);
-        Body::json(body.into())
+        Body { version: Some(page.version), ..Body::json(body.into()) }
     }
 }
 
@@ -253,47 +266,64 @@ fn pairs(filters: &[(String, String)]) -> Vec<(&str, &str)> {
     filters.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
-/// Answers a read of documents from the applied state, or says what must be done elsewhere for it.
+/// Answers a read from the applied state, or says what must be done elsewhere for it.
 pub(in crate::node) fn read_data(
-    documents: &Documents,
-    read: &DataRead,
+    service: &dyn Service,
+    read: DataRead,
     exchange: Exchange,
     to: ReplyTo,
     tasks: &mut Vec<(ReplyTo, Task)>,
 ) -> Outcome {
-    match read {
+    let task = match read {
         DataRead::One { type_name, id, none_match } => {
-            let found = documents.get(type_name, id).ok_or_else(|| {
-                RouteError::from(Problem::new(Code::NotFound, format!("there is no {type_name} `{id}`")))
-            })?;
-            let etag = format!("\"{}\"", found.version());
-            let body = if none_match.as_deref() == Some(&*etag) {
-                Body { status: 304, content_type: "application/json", etag: Some(etag), bytes: Vec::new() }
-            } else {
-                Body { etag: Some(etag), ..Body::json(format!("{{\"data\":{}}}", found.json()).into()) }
-            };
-            Ok(Handled::Body(body))
+            return one(documents(service)?, &type_name, &id, none_match.as_deref());
         }
         DataRead::Page { type_name, filters, after, limit: 0 } => {
-            Ok(Handled::Slot(Slot::Documents(Box::new(DocumentStream {
-                listing: documents.listing(type_name),
-                filters: filters.clone(),
-                after: after.as_deref().map(Into::into),
+            return Ok(Handled::Slot(Slot::Documents(Box::new(DocumentStream {
+                listing: documents(service)?.listing(&type_name),
+                filters,
+                after: after.map(Into::into),
                 exchange,
                 begun: None,
                 first: true,
-            }))))
+            }))));
         }
         DataRead::Page { type_name, filters, after, limit } => {
-            let listing = documents.listing(type_name);
-            let search = Search { listing, filters: filters.clone(), after: after.clone(), limit: *limit };
-            if !search.listing.reads_all(&pairs(filters)) {
+            let listing = documents(service)?.listing(&type_name);
+            let search = Search { listing, filters, after, limit };
+            if !search.listing.reads_all(&pairs(&search.filters)) {
                 return Ok(Handled::Body(search.body()));
             }
-            tasks.push((to, Task::Page(search)));
-            Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+            Task::Page(search)
         }
+        DataRead::Service { path, query } => return of_service(service, &path, &query),
+        DataRead::Proxied(read) => Task::Proxied(read),
+    };
+    tasks.push((to, task));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
+fn one(documents: &Documents, type_name: &str, id: &str, none_match: Option<&str>) -> Outcome {
+    let found = documents.get(type_name, id);
+    let found = found.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no {type_name} `{id}`")))?;
+    let etag = format!("\"{}\"", found.version());
+    let body = if none_match == Some(&*etag) {
+        Body { status: 304, etag: Some(etag), ..Body::json(Vec::new()) }
+    } else {
+        Body { etag: Some(etag), ..Body::json(format!("{{\"data\":{}}}", found.json()).into()) }
+    };
+    Ok(Handled::Body(body))
+}
+
+/// What a service in this process says.
+fn of_service(service: &dyn Service, path: &str, query: &str) -> Outcome {
+    let Some(reply) = service.read(path, query) else { return Err(not_served(path).into()) };
+    let Reply { status, content_type, body } = reply?;
+    if !(200..600).contains(&status) {
+        let detail = format!("the service answered this read with status {status}, which is none");
+        return Err(Problem::new(Code::Internal, detail).into());
     }
+    Ok(Handled::Body(Body { status, ..Body::of(content_type, body) }))
 }
 
 fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {

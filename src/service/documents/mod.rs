@@ -126,10 +126,8 @@ impl Documents {
 
     fn apply_operation(&mut self, operation: &Operation, entry: &Entry<'_>) -> Result<Outcome, Problem> {
         let version = entry.version;
-        let answer = |id: &str| {
-            let result = [r#"{"id":""#, id, r#"","version":"#, &version.to_string(), "}"].concat();
-            Outcome { status: 200, result: result.into() }
-        };
+        let answer =
+            |id: &str| Outcome::done([r#"{"id":""#, id, r#"","version":"#, &version.to_string(), "}"].concat());
         match Command::parse(operation)? {
             Command::Schema(set) => {
                 let indexes = self.state.decide_schema(&set)?;

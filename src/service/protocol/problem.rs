@@ -52,7 +52,7 @@ fn from_members(status: u16, mut members: Map<String, Value>) -> Problem {
         title: title.map_or_else(|| known().unwrap_or("The service refuses the operation").into(), Into::into),
         code: code.into(),
         detail: detail.unwrap_or_else(|| format!("the service says {status} and gives no reason")),
-        hint: hint.unwrap_or_default(),
+        hint: hint.unwrap_or_default().into(),
         definite: true,
         retryable: retryable.unwrap_or(matches!(status, 408 | 429 | 503)),
         extra: members.into_iter().map(|(name, value)| (name.into(), value)).collect(),

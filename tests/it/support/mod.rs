@@ -2,9 +2,11 @@
 
 mod cluster;
 mod link;
+mod stub;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use link::{Link, Way};
+pub(crate) use stub::{Stub, ok as stub_ok};
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
