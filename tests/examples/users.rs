@@ -1,15 +1,13 @@
 //! Users with a unique e-mail, and their goals: a service of one's own, in one process with its node.
 //!
 //! `users DIR [--listen HOST:PORT] [--role primary|replica] [--peer URL]...` prints its URL. Writes go to POST /do, reads
-//! are GET /users/ID, /users?email=, /users/ID/goals.
+//! are GET /users/ID, /users?email=, /users/ID/goals. `users --stdio` is the service alone, for `rig service check`.
 
 use rig::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
 /// A user (`id`, `name`, `email`) or a goal (`id`, `user`, `title`); every member is a text.
 type Item = BTreeMap<String, String>;
-
 #[derive(Default)]
 pub(crate) struct Users {
     version: Version,
@@ -19,11 +17,9 @@ pub(crate) struct Users {
 /// By `user/ID` and `goal/ID`; ordered, so that equal states have equal snapshots.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Items(BTreeMap<String, Item>);
-
 fn problem<T>(code: Code, detail: impl Into<String>) -> Result<T, Problem> {
     Err(Problem::new(code, detail))
 }
-
 /// `user_create {…}` as kind, verb and members.
 fn parse(operation: &Operation) -> Result<(&str, &str, Item), Problem> {
     let (kind, verb) = match operation.method.split_once('_') {
@@ -42,7 +38,7 @@ impl Items {
         let wanted = |(key, item): &(&String, &Item)| key.starts_with(kind) && value.is_none_or(|it| item[name] == it);
         json!({ "items": self.0.iter().filter(wanted).map(|(_, item)| item).collect::<Vec<_>>() })
     }
-    /// What the item with this key becomes, `None` when it is deleted. Asked in validate and again in apply.
+    /// What the item with this key becomes, `None` when it is deleted.
     fn judge(&self, (kind, verb, members): (&str, &str, &Item), key: &str) -> Result<Option<Item>, Problem> {
         let mut item = match (verb, self.0.get(key)) {
             _ if members["id"].is_empty() => return problem(Code::Invalid, "`id` is missing"),
@@ -135,7 +131,12 @@ impl Service for Users {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
-    let dir = words.next().ok_or("users DIR [--listen HOST:PORT] [--role primary|replica] [--peer URL]...")?;
+    let dir =
+        words.next().ok_or("users --stdio | DIR [--listen HOST:PORT] [--role primary|replica] [--peer URL]...")?;
+    if dir == "--stdio" {
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout());
+        return Ok(rig::service::protocol::serve(&mut Users::default(), "users", input, output)?);
+    }
     let mut node = rig::Node::builder().data_dir(dir).service(|| Box::new(Users::default()));
     while let (Some(flag), Some(value)) = (words.next(), words.next()) {
         node = match &*flag {

@@ -1,6 +1,6 @@
 //! The examples of `tests/examples`, each held against every rule of the protocol by `rig service check`.
 
-use crate::support::{Home, has, root};
+use crate::support::{Home, has, root, skipped};
 
 /// `cargo test -- --nocapture` with RIG_SERVICE_CYCLES=50 kills each service and each node fifty times.
 fn kills() -> String {
@@ -39,4 +39,16 @@ fn the_node_example_keeps_every_rule() {
     if has("node", "the_node_example_keeps_every_rule") {
         keeps_every_rule(&format!("exec:exec node {}", example("users.mjs")), &[], &[]);
     }
+}
+
+#[test]
+fn the_rust_example_keeps_every_rule() {
+    // `cargo test` builds the examples beside the tests.
+    let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/users");
+    if !program.exists() {
+        skipped("the_rust_example_keeps_every_rule", "the example users: cargo build --examples");
+        return;
+    }
+    let target = format!("exec:exec {} --stdio", program.display());
+    keeps_every_rule(&target, &["--ops", &example("users.json")], &[]);
 }
