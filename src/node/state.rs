@@ -38,10 +38,11 @@ impl StandingFile {
     /// Opens it, or makes it. What is found there is written and synced again.
     pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(NAME);
-        let new = !path.exists();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        if new {
-            file.write_all_at(&[0; 2 * SLOT], 0)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        if let Some(missing) = [0; 2 * SLOT].get(len..).filter(|missing| !missing.is_empty()) {
+            // New, or a start that made it found no room for all of it: what is recorded later must find its place.
+            file.write_all_at(missing, len as u64)?;
             file.sync_all()?;
             File::open(state_dir)?.sync_all()?;
         }
@@ -163,6 +164,16 @@ mod tests {
         torn.write_all_at(&[0xff], 100).unwrap();
         assert_eq!(read(dir.path()), Some(standing(1)));
         assert_eq!(StandingFile::open(dir.path()).unwrap().last(), Some(&standing(1)));
+    }
+
+    #[test]
+    fn a_file_that_found_no_room_for_all_of_it_is_made_whole_by_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        for found in [0, 300, SLOT, 2 * SLOT - 1] {
+            std::fs::write(dir.path().join(NAME), vec![0; found]).unwrap();
+            assert_eq!(StandingFile::open(dir.path()).unwrap().last(), None);
+            assert_eq!(std::fs::metadata(dir.path().join(NAME)).unwrap().len(), 2 * SLOT as u64, "{found}");
+        }
     }
 
     #[test]

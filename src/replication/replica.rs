@@ -299,7 +299,21 @@ impl Replication {
         Ack { epoch: self.promised(), received: self.log.appended, durable, applied: self.log.applied }
     }
 
+    /// Tells a primary whose epoch is over that it is: what was promised since may have reached nobody else, and who goes
+    /// on in the lower epoch would wait for this node, and this node for it. Says whether it did.
+    fn refuses(&mut self, link: Link, epoch: Epoch, out: &mut Outputs) -> bool {
+        let promised = self.recorded.promised;
+        let is_over = epoch < promised && self.rules.hold(Rule::LowerEpochRefused);
+        if is_over {
+            self.send(link, Message::Refused(Refused { promised, why: RefusedWhy::Fenced }), out);
+        }
+        is_over
+    }
+
     pub(super) fn on_append(&mut self, link: Link, append: &Append, out: &mut Outputs) {
+        if self.refuses(link, append.epoch, out) {
+            return;
+        }
         let Part::Replica(replica) = &mut self.part else { return };
         match &replica.stage {
             Stage::Following(of, epoch) if *of == link && *epoch == append.epoch => {}
@@ -359,7 +373,10 @@ impl Replication {
         }
     }
 
-    pub(super) fn on_heartbeat(&mut self, link: Link, heartbeat: Heartbeat, _: &mut Outputs) {
+    pub(super) fn on_heartbeat(&mut self, link: Link, heartbeat: Heartbeat, out: &mut Outputs) {
+        if self.refuses(link, heartbeat.epoch, out) {
+            return;
+        }
         let Part::Replica(replica) = &mut self.part else { return };
         let Stage::Following(of, epoch) = &replica.stage else { return };
         if *of != link || *epoch != heartbeat.epoch {

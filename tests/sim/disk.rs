@@ -60,7 +60,8 @@ impl StandingFile {
         vfs.create_dir_all(&Path::new(DIR).join("state")).unwrap();
         let path = Self::path();
         let bytes = vfs.read(&path).unwrap_or_default();
-        if bytes.is_empty() {
+        if bytes.len() < 2 * SLOT {
+            // New, or a start that made it found no room for all of it.
             vfs.write(&path, &[0; 2 * SLOT]).map_err(|error| error.to_string())?;
         }
         let newest = bytes.chunks_exact(SLOT).filter_map(decode).max_by_key(|(counter, _)| *counter);

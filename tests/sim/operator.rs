@@ -1,12 +1,13 @@
 //! The operator: promotes, demotes, changes the configuration, adds and removes members; and helps a cluster without a
 //! primary, as people do, with force only when nothing else is left.
 
-use rig::replication::{Asked, Input, NotPromoted};
+use rig::replication::{Asked, Input, NotPromoted, Refusal};
 use rig::types::{Mode, NodeId, Role};
 
 use super::machine::Machine;
 use super::network::Time;
 use super::random::Random;
+use super::run::is_stranger;
 use super::world::{Event, World};
 
 /// Machines that a seed may add.
@@ -58,6 +59,23 @@ impl World {
                 let followers = self.machines.iter().filter(|machine| follows(machine, id)).count();
                 (followers, self.machines[*place].process.as_ref().map(|process| process.core.epoch()))
             })
+    }
+
+    /// Whether this is the primary of a side that force has made and that takes no writes for want of replicas, while all
+    /// whom its log names go by a log that does not name it. `rig status` says `blocked` there, with every member connected
+    /// and none in sync, and `rig status --all` another list of members on each of them: its operator gives it up.
+    pub fn is_deserted(&self, place: usize) -> bool {
+        let machine = &self.machines[place];
+        let Some(core) = machine.process.as_ref().map(|process| &process.core).filter(|core| core.is_open()) else {
+            return false;
+        };
+        let is_named = |other: &&Machine| {
+            other.is_up() && other.id != machine.id && core.config().is_some_and(|config| config.names(other.id))
+        };
+        let mut named = self.machines.iter().filter(is_named).peekable();
+        matches!(core.refusal(None), Some(Refusal::NotEnoughReplicas { .. }))
+            && named.peek().is_some()
+            && named.all(|other| is_stranger(machine, other))
     }
 
     pub fn operate(&mut self) {
@@ -175,7 +193,8 @@ impl World {
             let truth = &self.machines[*place].truth;
             (truth.position(truth.head()).epoch, truth.head())
         };
-        let mut there: Vec<usize> = (0..self.machines.len()).filter(|place| self.machines[*place].is_up()).collect();
+        let is_there = |place: &usize| self.machines[*place].is_up() && !self.is_deserted(*place);
+        let mut there: Vec<usize> = (0..self.machines.len()).filter(is_there).collect();
         there.sort_by_key(|place| std::cmp::Reverse(end(place)));
         // Where the best one by force is none that the others listen to, the next one is tried.
         let tried = (waited / 20_000_000).saturating_sub(1) as usize;

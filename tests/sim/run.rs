@@ -96,7 +96,7 @@ impl World {
 
     /// What is missing before the cluster works again; the operator helps.
     fn recovers(&mut self, since: Time) -> Option<String> {
-        let Some(primary) = self.followed_primary() else {
+        let Some(primary) = self.followed_primary().filter(|primary| !self.is_deserted(*primary)) else {
             let second = (self.now - since) / 1_000_000;
             if second > 3 && (self.now / 100_000).is_multiple_of(10) {
                 self.help(since);
@@ -176,18 +176,26 @@ impl World {
     }
 }
 
-/// Force has made two clusters of one: each has a term by force that the other knows nothing of, or one has and the other
-/// is led by a primary that the log there does not name. Only the operator can give one of them up.
+/// Force has made two clusters of one: each has a term by force that the other knows nothing of, or one has and either is
+/// led by a primary that the other's log does not name. Only the operator can give one of them up: `rig status --all` shows
+/// the loser's nodes `fenced`, `outdated` or `recovering` with another list of members, and each joins anew, without its
+/// old directory.
 fn are_parted(machine: &Machine, leads: &Machine, primary: &Machine) -> bool {
     let (here, there) = (side_of(machine), side_of(primary));
     let lacks = |side: &Side, terms: &Side| terms.iter().any(|term| !side.contains(term));
-    (lacks(&here, &there) && (is_stranger(primary, machine) || lacks(&there, &here)))
-        || (lacks(&there, &here) && is_stranger(leads, primary))
+    match (lacks(&here, &there), lacks(&there, &here)) {
+        (true, true) => true,
+        (false, false) => false,
+        _ => is_stranger(primary, machine) || is_stranger(leads, primary),
+    }
 }
 
-/// Whether a machine's log, as far as it knows it to be committed, does not name another one.
-fn is_stranger(other: &Machine, machine: &Machine) -> bool {
+/// Whether a machine's log, as far as it knows it to be committed, does not name another one, whose log does not go on
+/// from there either.
+pub fn is_stranger(other: &Machine, machine: &Machine) -> bool {
     let committed = machine.process.as_ref().map_or(0, |process| process.core.committed());
     let (_, configs) = read_history(&machine.truth.entries, committed);
-    configs.first().is_some_and(|(_, config)| !config.names(other.id))
+    configs.first().is_some_and(|(version, config)| {
+        !config.names(other.id) && !other.truth.holds(*version, &machine.truth.position(*version).hash)
+    })
 }

@@ -101,6 +101,8 @@ impl Story {
             ("stucklog", Some(machine)) => world.machines[machine].stuck = true,
             // What is on its way to the disk stays there; what comes now is synced again.
             ("unstuck", Some(machine)) => world.machines[machine].sync = 100,
+            ("full", Some(machine)) => world.machines[machine].vfs.set_room(Some(0)),
+            ("room", Some(machine)) => world.machines[machine].vfs.set_room(None),
             ("kill", Some(machine)) => world.kill(machine, false),
             // Nothing that was not synced survives with this seed.
             ("power", Some(machine)) => {
