@@ -93,7 +93,9 @@ impl<'a> Shell<'a> {
 impl Drop for Shell<'_> {
     fn drop(&mut self) {
         // Started in the background by a line of the README; stopped by a later one, unless the test failed.
-        let _ = self.home.rig(&["node", "stop", "n2", "--now", "-q"]).output();
+        for name in ["n2", "shop"] {
+            let _ = self.home.rig(&["node", "stop", name, "--now", "-q"]).output();
+        }
         for child in &mut self.served {
             let _ = child.kill();
             let _ = child.wait();
@@ -106,7 +108,11 @@ fn every_command_line_of_the_readme_works_in_its_order() {
     if !has("curl", "every_command_line_of_the_readme_works_in_its_order") {
         return;
     }
+    if !has("node", "every_command_line_of_the_readme_works_in_its_order") {
+        return;
+    }
     let home = Home::new();
+    std::os::unix::fs::symlink(root().join("tests"), home.path("tests")).unwrap();
     let mut shell = Shell::new(&home);
     let lines = command_lines(&readme());
     let ours: Vec<_> = lines.iter().filter(|line| !line.starts_with("cargo ")).collect();
