@@ -214,6 +214,10 @@ impl Replication {
         configs: impl Iterator<Item = &'a ClusterConfig>,
     ) -> Result<(), NotPromoted> {
         let reached = others.len() + 1;
+        // A log that has lost its first records for want of room names nobody who could allow it.
+        if self.log.configs.in_force().is_empty() {
+            return Err(NotPromoted::Unsafe { needed: None, reached });
+        }
         for config in configs {
             let votes = 1 + others.iter().filter(|id| config.names(**id)).count();
             let needed = match config.promises_needed() {
@@ -539,6 +543,8 @@ impl Replication {
             (candidate.is_forced(), candidate.purpose, candidate.without, candidate.epoch);
         let in_force = self.log.configs.in_force();
         let judged = match purpose {
+            // By force too: a term without a cluster would be another cluster.
+            Purpose::Operator { .. } if in_force.is_empty() => Err(NotPromoted::NotReady),
             Purpose::Operator { force: false, .. } | Purpose::Again => {
                 let every = self.rules.hold(Rule::EveryConfigPromotes);
                 let asked = if every { 0 } else { in_force.len().saturating_sub(1) };

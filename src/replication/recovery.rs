@@ -4,6 +4,7 @@
 //!   | log                | configurations in force | recorded set        | reached           | then                           |
 //!   |--------------------|-------------------------|---------------------|-------------------|--------------------------------|
 //!   | nothing ever       | none                    | none                | everyone tried    | epoch 1 of this node           |
+//!   | nothing, a promise | none                    | not its own first   | -                 | wait: it knows no cluster      |
 //!   | any                | this node alone         | was primary         | -                 | same number, next start        |
 //!   | any                | this node alone         | was not primary     | -                 | next number, own promise       |
 //!   | any                | one is not sync         | empty, was primary  | everyone tried    | same number, next start        |
@@ -105,6 +106,11 @@ pub(super) fn choose(facts: &Facts<'_>) -> Choice {
     if facts.is_fresh {
         let first = Epoch { number: 1, owner: facts.me, start: 1 };
         return if facts.tried { Choice::Open(first) } else { wait(Vec::new(), None) };
+    }
+    // Who has promised another's term and has nothing of its log belongs to a cluster that it cannot name.
+    let has_begun = facts.last.owner == facts.me && facts.last.number == 1;
+    if facts.configs.is_empty() && !has_begun {
+        return wait(Vec::new(), None);
     }
     if facts.configs.iter().all(|config| config.replicas() == 0 && config.names(facts.me)) {
         return Choice::Open(if was_primary { next_start } else { next_number });

@@ -99,6 +99,13 @@ impl Story {
             // The disk takes writes and finishes no sync.
             ("stuck", Some(machine)) => world.machines[machine].sync = EVER,
             ("stucklog", Some(machine)) => world.machines[machine].stuck = true,
+            // From now on a sync takes so long.
+            ("slow", Some(machine)) => {
+                let time: Time = words[2].trim_end_matches("ms").parse().unwrap();
+                world.machines[machine].sync = time * 1000;
+            }
+            // Room for so many bytes.
+            ("full", Some(machine)) => world.machines[machine].vfs.set_room(Some(words[2].parse().unwrap())),
             // What is on its way to the disk stays there; what comes now is synced again.
             ("unstuck", Some(machine)) => world.machines[machine].sync = 100,
             ("full", Some(machine)) => world.machines[machine].vfs.set_room(Some(0)),

@@ -1,5 +1,6 @@
 //! I1: what was answered 200, in any class but `async` and `received`, is in the log of every later primary unless the
-//! operator forced; and it is cut nowhere while no other machine holds it.
+//! operator forced; and it is cut nowhere while no other machine holds it. What was answered on the word of fewer disks than
+//! there are members does not outlive those disks.
 
 use super::record::side_of;
 use super::{Checker, Fact, Past};
@@ -29,7 +30,10 @@ impl Checker for Answered {
                 let held = |answer: &super::Answer| {
                     machines.iter().any(|other| !other.retired && other.truth.holds(answer.version, &answer.hash))
                 };
-                let answer = answers.into_iter().find(|answer| answer.is_protected() && !held(answer))?;
+                let is_crash = matches!(fact, Fact::Lost { .. });
+                let excused = |answer: &super::Answer| is_crash && answer.went_with_its_disks(machines);
+                let lost = |answer: &&super::Answer| answer.is_protected() && !held(answer) && !excused(answer);
+                let answer = answers.into_iter().find(lost)?;
                 Some(format!(
                     "n{machine} drops op {} that was answered `{}` as v{} in {}, and nobody else holds it",
                     answer.op, answer.durability, answer.version, answer.term

@@ -1,18 +1,16 @@
-//! I10: readers see committed and applied state only: a service has what its log has decided, and the state of a
-//! version is one, but where the seed has made a service lie.
+//! I10: readers see committed and applied state only: a service has what its log has decided, and the state behind a
+//! record, whose hash stands for everything before it, is one, but where the seed has made a service lie.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use rig::types::{Mode, Version};
+use rig::types::Hash;
 
-use super::record::{Side, side_of};
 use super::{Checker, Fact, Past};
 use crate::machine::Machine;
 
 #[derive(Default)]
 pub struct State {
-    digests: BTreeMap<(Side, Version), u64>,
-    is_async: bool,
+    digests: HashMap<Hash, u64>,
 }
 
 impl Checker for State {
@@ -21,7 +19,6 @@ impl Checker for State {
         let place = *machine;
         let machine = &machines[place];
         let process = machine.process.as_ref()?;
-        self.is_async |= process.core.config().is_some_and(|config| config.replication == Mode::Async);
         if *upto > process.core.committed() {
             return Some(format!("n{place} shows v{upto}, which is not decided"));
         }
@@ -29,7 +26,8 @@ impl Checker for State {
             // It has gone on within the same event: what it has now is told by the next fact.
             return None;
         }
-        let digest = self.digests.entry((side_of(machine), *upto)).or_insert(process.digest);
-        (*digest != process.digest && !self.is_async).then(|| format!("n{place} has another state at v{upto}"))
+        let record = machine.truth.at(*upto)?;
+        let digest = self.digests.entry(record.hash).or_insert(process.digest);
+        (*digest != process.digest).then(|| format!("n{place} has another state at v{upto}"))
     }
 }

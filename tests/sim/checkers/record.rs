@@ -20,6 +20,8 @@ pub struct Answer {
     pub term: Epoch,
     pub side: Side,
     pub durability: Durability,
+    /// Machines whose disks held it when it was answered.
+    pub disks: Vec<usize>,
     /// Lost by force, as the operator was told.
     pub excused: bool,
 }
@@ -28,6 +30,13 @@ impl Answer {
     /// Whether it must be in the log of every later primary.
     pub fn is_protected(&self) -> bool {
         !self.excused && !matches!(self.durability, Durability::Async | Durability::Received)
+    }
+
+    /// Whether it rested on fewer disks than there are members, and all of those are lost. What others have of it in memory
+    /// was promised to nobody.
+    pub fn went_with_its_disks(&self, machines: &[Machine]) -> bool {
+        let is_on_few = matches!(self.durability, Durability::Degraded | Durability::Local);
+        is_on_few && !self.disks.is_empty() && self.disks.iter().all(|place| machines[*place].retired)
     }
 }
 
@@ -66,6 +75,10 @@ impl Past {
             Fact::Answered { machine, request, version, durability, term: Some(term), .. } => {
                 let machine = &machines[*machine];
                 let Some(record) = machine.truth.at(*version) else { return };
+                let on_disk = |place: &usize| {
+                    let truth = &machines[*place].truth;
+                    truth.durable >= *version && truth.holds(*version, &record.hash)
+                };
                 let answer = Answer {
                     op: request.op,
                     version: *version,
@@ -73,6 +86,7 @@ impl Past {
                     term: *term,
                     side: side_of(machine),
                     durability: *durability,
+                    disks: (0..machines.len()).filter(on_disk).collect(),
                     // Whoever was deposed by force and does not know it answers at the operator's risk.
                     excused: self.force > *term,
                 };
