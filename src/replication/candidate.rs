@@ -21,6 +21,7 @@ use super::{
     Append, Closing, ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Promised, Standing, Time,
     Waiting,
 };
+use crate::limits::MEMBERS_MAX;
 use crate::types::{Epoch, NodeId, Version};
 
 /// A member that does not answer in this time counts as unreachable.
@@ -542,9 +543,12 @@ impl Replication {
         let (forced, purpose, without, epoch) =
             (candidate.is_forced(), candidate.purpose, candidate.without, candidate.epoch);
         let in_force = self.log.configs.in_force();
+        // By force too: a term without a cluster would be another cluster, and who leads is a member.
+        let has_place = |config: &ClusterConfig| config.names(self.me.id) || config.members.len() < MEMBERS_MAX;
         let judged = match purpose {
-            // By force too: a term without a cluster would be another cluster.
-            Purpose::Operator { .. } if in_force.is_empty() => Err(NotPromoted::NotReady),
+            Purpose::Operator { .. } if !in_force.last().is_some_and(|(_, newest)| has_place(newest)) => {
+                Err(NotPromoted::NotReady)
+            }
             Purpose::Operator { force: false, .. } | Purpose::Again => {
                 let every = self.rules.hold(Rule::EveryConfigPromotes);
                 let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
@@ -593,8 +597,10 @@ impl Replication {
         let newest = self.log.configs.newest().cloned();
         let mut config = newest.unwrap_or_else(|| self.asked.applied_to(&ClusterConfig::first(self.me.clone())));
         config.members.retain(|member| Some(member.id) != without);
-        for member in config.members.iter_mut().filter(|member| member.id == self.me.id) {
-            *member = self.me.clone();
+        match config.members.iter_mut().find(|member| member.id == self.me.id) {
+            Some(member) => *member = self.me.clone(),
+            // The operator's force has made one that was removed the primary: it is a member by its own record.
+            None => config.members.push(self.me.clone()),
         }
         self.peers.iter_mut().for_each(|peer| peer.left = None);
         self.part = Part::Primary(Primary {

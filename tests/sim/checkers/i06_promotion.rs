@@ -1,5 +1,5 @@
-//! I6: an unforced term is begun by a member, and not without a write that was answered in an earlier term. (One of a later
-//! term it cannot have: its promises are void by then, and what it begins is never committed, which I1 and I7 watch.)
+//! I6: a term is begun by a member, and without force not without a write that was answered in an earlier term. (One of a
+//! later term it cannot have: its promises are void by then, and what it begins is never committed, which I1 and I7 watch.)
 
 use super::record::side_of;
 use super::{Checker, Fact, Past};
@@ -13,12 +13,15 @@ impl Checker for Promotion {
         let place = *machine;
         let machine = &machines[place];
         let record = machine.truth.at(*version)?;
-        let control = control_of(record).filter(|control| !control.forced)?;
+        let control = control_of(record)?;
         if record.operation.method.as_ref() != "rig_epoch" {
             return None;
         }
         if !control.config.names(machine.id) {
             return Some(format!("n{place} begins {} and is no member of its own configuration", record.epoch));
+        }
+        if control.forced {
+            return None;
         }
         let side = side_of(machine);
         let answer = past.missing(machine, &side).find(|answer| answer.term < record.epoch)?;
