@@ -48,6 +48,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes 
 complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
 complete -c rig -n "__fish_rig_needs_command" -f -a "events" -d 'Show what happened on a node and in its cluster'
 complete -c rig -n "__fish_rig_needs_command" -f -a "node" -d 'Start, stop and look after nodes of this machine'
+complete -c rig -n "__fish_rig_needs_command" -f -a "service" -d 'Check a service of your own'
 complete -c rig -n "__fish_rig_needs_command" -f -a "promote" -d 'Make a node the primary'
 complete -c rig -n "__fish_rig_needs_command" -f -a "demote" -d 'Make the primary a replica'
 complete -c rig -n "__fish_rig_needs_command" -f -a "resolve" -d 'End a split brain: name the node whose log goes on'
@@ -422,6 +423,36 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Check that a service keeps the rules of rig-service-protocol(7)'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l start -d 'What starts an instance of an HTTP service' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l ops -d 'File with operations: one {"method","data"} in a line, or a JSON array of them' -r -F
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l rule -d 'Only this rule; may be given again' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l kills -d 'How often a service or a node is killed below two nodes, in turn' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l replace-state -d 'Go on although the service holds something: it is saved first, and put back at the end'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand promote" -l confirm -d 'The name of the node, to say that this is meant' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
