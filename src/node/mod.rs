@@ -17,6 +17,7 @@
 pub mod adapter;
 mod alone;
 mod auth;
+mod base;
 mod belongs;
 mod busy_poll;
 mod chronicle;
@@ -47,10 +48,10 @@ mod status;
 mod streams;
 mod writer;
 
+pub use base::Base;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
-pub use proxy::Base;
 pub use source::{Make, Source};
 pub use status::stopped_status;
 

@@ -22,6 +22,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Base;
 use super::connection::Exchange;
 use crate::error::{Code, Problem};
 use crate::http::{self, Answer, Event, Request, ResponseError, ResponseHead, ResponseReader};
@@ -70,74 +71,6 @@ pub(super) fn is_protocol(path: &str) -> bool {
     is("rig") && is("v1")
 }
 
-/// Where a service serves its reads: `http://host:port/path`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
-    host: String,
-    port: u16,
-    /// Without the `/` at its end.
-    path: String,
-}
-
-impl Base {
-    /// Reads it; the path may be left out, and the port where it is 80.
-    ///
-    /// # Errors
-    /// What is wrong with it, for people.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err("TLS to a service is not in this version".to_owned()),
-            _ => return Err("expected a URL such as http://127.0.0.1:9000".to_owned()),
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let good = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\');
-        if !path.bytes().all(good) {
-            return Err("a base has a path at most: no query, no fragment, no spaces".to_owned());
-        }
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port),
-            _ => (authority, "80"),
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let six = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = match six {
-            Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.bytes().all(plain),
-        };
-        if !is_host {
-            return Err("the host is missing or not a host".to_owned());
-        }
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| digits && *port > 0);
-        let port = port.ok_or_else(|| "the port is not a number from 1 to 65535".to_owned())?;
-        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
-    }
-
-    fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    fn authority(&self) -> String {
-        if self.port == 80 { self.host.clone() } else { self.address() }
-    }
-
-    /// Where a redirection of the service leads, as Rig's clients reach it: below its base the base is taken away.
-    fn location<'a>(&self, value: &'a str) -> &'a str {
-        let without_scheme = value.strip_prefix("http://");
-        let path = match without_scheme {
-            None => Some(value),
-            Some(rest) => [self.address(), self.authority()].iter().find_map(|own| {
-                let rest = rest.strip_prefix(own.as_str())?;
-                rest.starts_with('/').then_some(rest)
-            }),
-        };
-        let below = path.and_then(|path| path.strip_prefix(self.path.as_str()));
-        // Two slashes would name a host.
-        below.filter(|below| below.starts_with('/') && !below.starts_with("//")).unwrap_or(value)
-    }
-}
-
 /// One read, apart from its request.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
@@ -164,12 +97,12 @@ impl Read {
     }
 
     fn bytes(&self, base: &Base) -> Vec<u8> {
-        let (method, host) = (if self.exchange.reply.head_only { "HEAD" } else { "GET" }, base.authority());
-        let own = [("Host", host.as_str()), ("Via", "1.1 rig"), ("X-Request-Id", &*self.exchange.id)];
+        let method = if self.exchange.reply.head_only { "HEAD" } else { "GET" };
+        let own = [("Host", base.authority()), ("Via", "1.1 rig"), ("X-Request-Id", &*self.exchange.id)];
         let fields: Vec<_> =
             own.into_iter().chain(self.fields.iter().map(|(name, value)| (*name, value.as_str()))).collect();
         let mut bytes = Vec::new();
-        http::write_request(&mut bytes, method, &format!("{}{}", base.path, self.target), &fields, None);
+        http::write_request(&mut bytes, method, &base.target(&self.target), &fields, None);
         bytes
     }
 }
@@ -325,7 +258,7 @@ struct Connection {
 impl Connection {
     fn open(base: &Base, deadline: Instant) -> Result<Self, Lost> {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "its host has no address");
-        for address in base.address().to_socket_addrs().map_err(Lost::Failed)? {
+        for address in base.authority().to_socket_addrs().map_err(Lost::Failed)? {
             match TcpStream::connect_timeout(&address, left(deadline)?.min(CONNECT_TIMEOUT)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(Lost::Failed)?;

@@ -211,3 +211,28 @@ fn the_command_passes_reads_on_when_it_is_told_to() {
         assert_eq!(wire.get("/status").unwrap().data()["service"]["kind"], "http");
     }
 }
+
+#[test]
+fn a_service_that_is_away_from_its_node_is_not_read_as_if_it_had_everything() {
+    let home = Home::new();
+    home.ok(&["init"]);
+    let stub = Stub::new(|_| ok("", "[\"read\"]"));
+    let url = stub.url();
+    let node = Process::spawn(&home, home.rig(&[SERVE, &["--service", &url, "--proxy"]].concat()));
+    let mut wire = Wire::open(node.address()).unwrap();
+    let mut wait = |state: &str, status: u16| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while wire.get("/status").unwrap().data()["service"]["state"] != state {
+            assert!(Instant::now() < deadline, "it is not {state}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let read = wire.get("/users").unwrap();
+        assert_eq!(read.status, status, "{read:?}");
+        read
+    };
+    wait("serving", 200);
+    stub.set_away(true);
+    assert_eq!(wait("apply-stalled", 503).code(), "service_unavailable");
+    stub.set_away(false);
+    wait("serving", 200);
+}

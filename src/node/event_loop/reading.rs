@@ -1,7 +1,7 @@
 //! Reads that a service in another process answers: who waits for a thread, and how every answer says its version.
 //!
 //! # Invariants
-//! 1. The applied version is read before the service is asked, in the same turn.
+//! 1. The applied version is read before the service is asked, in the same turn. Who is away meanwhile has not answered.
 //! 2. What is held for clients is bounded: reads that wait by their number, answers by their bytes. While too much of
 //!    them waits for its clients, nothing more is asked.
 
@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use super::*;
 use crate::error::{Code, Problem};
 use crate::limits::{PROXY_THREADS, PROXY_UNSENT_BYTES_MAX, PROXY_WAITING_MAX};
+use crate::node::Base;
 use crate::node::connection::{Exchange, Slot};
-use crate::node::proxy::{Base, Claims, Read, Upstream};
+use crate::node::proxy::{Claims, Read, Upstream};
 use crate::node::routes::{Handled, RouteError};
 
 /// The way to the service.
@@ -82,6 +83,10 @@ impl Node {
             if self.exchange_of(to).is_none() {
                 continue;
             }
+            if let Some(problem) = self.unready() {
+                self.answer_elsewhere(to, Err(RouteError::Problem(problem)))?;
+                continue;
+            }
             let claims = self.claims();
             let Some(proxy) = &mut self.proxy else { break };
             proxy.running += 1;
@@ -104,12 +109,23 @@ impl Node {
         if unsent > PROXY_UNSENT_BYTES_MAX { None } else { proxy.waiting.pop_front() }
     }
 
+    /// A service that is away, or on its way back, may be behind what is applied: nobody can say of which version its
+    /// answer is.
+    fn unready(&self) -> Option<Problem> {
+        let detail = match self.engine.condition() {
+            None | Some(Condition::Serving) => return None,
+            Some(Condition::Stalled { why, .. }) => format!("the service is away: {why}"),
+            Some(Condition::Starting { .. }) => "the service is being brought up to the log".to_owned(),
+        };
+        Some(Problem::new(Code::ServiceUnavailable, detail).hint("send again after Retry-After"))
+    }
+
     /// The service has answered, or not.
     pub(super) fn end_proxied(&mut self, Fetched { to, answer }: Fetched) -> Result<(), NodeError> {
         if let Some(proxy) = &mut self.proxy {
             proxy.running -= 1;
         }
-        let handled = match answer {
+        let handled = match answer.and_then(|answer| self.unready().map_or(Ok(answer), Err)) {
             Ok((status, bytes)) => {
                 self.metrics.answered(status);
                 Ok(Handled::Slot(Slot::Done(bytes)))

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -13,20 +13,35 @@ type Answer = dyn Fn(&str) -> String + Send + Sync;
 
 pub(crate) struct Stub {
     address: SocketAddr,
+    state: Arc<State>,
+}
+
+/// What it is with the protocol.
+#[derive(Default)]
+struct State {
+    applied: AtomicU64,
+    /// It answers reads only.
+    away: AtomicBool,
 }
 
 impl Stub {
     pub(crate) fn new(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (answer, applied): (Arc<Answer>, _) = (Arc::new(answer), Arc::new(AtomicU64::new(0)));
+        let (answer, state): (Arc<Answer>, _) = (Arc::new(answer), Arc::new(State::default()));
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (answer, applied, stream) = (Arc::clone(&answer), Arc::clone(&applied), stream.unwrap());
-                std::thread::spawn(move || serve(stream, &*answer, &applied));
+                let (answer, state, stream) = (Arc::clone(&answer), Arc::clone(&shared), stream.unwrap());
+                std::thread::spawn(move || serve(stream, &*answer, &state));
             }
         });
-        Self { address }
+        Self { address, state }
+    }
+
+    /// Its node hears 503 from now on, or not any more; its reads are answered all the same.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.state.away.store(away, Ordering::SeqCst);
     }
 
     /// Where its base is.
@@ -40,10 +55,13 @@ pub(crate) fn ok(fields: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn serve(mut stream: TcpStream, answer: &Answer, applied: &AtomicU64) {
+fn serve(mut stream: TcpStream, answer: &Answer, state: &State) {
     while let Some((head, body)) = request(&mut stream) {
         let said = match head.split(' ').nth(1).and_then(|target| target.strip_prefix("/base/rig/v1/")) {
-            Some(call) => ok("", &protocol(call, &body, applied).to_string()),
+            Some(_) if state.away.load(Ordering::SeqCst) => {
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            Some(call) => ok("", &protocol(call, &body, &state.applied).to_string()),
             None => answer(&head),
         };
         if stream.write_all(said.as_bytes()).is_err() {

@@ -3,7 +3,6 @@
 //! Connections are kept and used again, at most four. A call that finds a kept one closed is sent once more on a new
 //! one: whatever is asked may be asked twice, and a service that closes what is idle is no fault.
 
-mod base;
 mod conn;
 mod pool;
 
@@ -15,9 +14,9 @@ use super::speaker::Wire;
 use super::spool::Spooled;
 use super::{Fault, Greeting};
 use crate::http::{ResponseHead, write_request};
+use crate::node::Base;
 use crate::service::protocol::{self, Answer, Call};
 use crate::types::Version;
-use base::Base;
 use conn::{Conn, Lost};
 use pool::Pool;
 
@@ -37,14 +36,15 @@ pub(super) struct Http {
 impl Http {
     /// A service behind this URL; nothing is sent yet.
     pub(super) fn new(url: &str, times: Times, greeting: Arc<Greeting>) -> io::Result<Self> {
-        Ok(Self { base: Base::parse(url)?, times, greeting, pool: Pool::default() })
+        let wrong = |why| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {why}"));
+        Ok(Self { base: Base::parse(url).map_err(wrong)?, times, greeting, pool: Pool::default() })
     }
 
     fn request(&self, method: &str, call: Call, headers: &[(&str, &str)], body: Option<&[u8]>) -> Vec<u8> {
         let mut out = Vec::with_capacity(body.map_or(0, <[u8]>::len) + 512);
-        let mut all = vec![("Host", &*self.base.authority), ("Accept", "application/json, */*")];
+        let mut all = vec![("Host", self.base.authority()), ("Accept", "application/json, */*")];
         all.extend_from_slice(headers);
-        write_request(&mut out, method, &self.base.target(call.name()), &all, body);
+        write_request(&mut out, method, &self.base.target(&format!("/rig/v1/{}", call.name())), &all, body);
         out
     }
 
@@ -58,7 +58,7 @@ impl Http {
         let mut patience = self.times.begin(call);
         let (mut greeted, mut again) = (false, false);
         loop {
-            let mut lease = self.pool.take(&self.base.authority, again, &patience)?;
+            let mut lease = self.pool.take(self.base.authority(), again, &patience)?;
             let conn = lease.conn();
             if !greeted && !conn.greeted && call != Call::Info {
                 let keep = self.greet(conn, &mut patience).map_err(|lost| self.fault(lost))?;
