@@ -104,11 +104,13 @@ impl Story {
                 let time: Time = words[2].trim_end_matches("ms").parse().unwrap();
                 world.machines[machine].sync = time * 1000;
             }
-            // Room for so many bytes.
-            ("full", Some(machine)) => world.machines[machine].vfs.set_room(Some(words[2].parse().unwrap())),
+            // Room for so many bytes, or for none.
+            ("full", Some(machine)) => {
+                let room = words.get(2).map_or(0, |bytes| bytes.parse().unwrap());
+                world.machines[machine].vfs.set_room(Some(room));
+            }
             // What is on its way to the disk stays there; what comes now is synced again.
             ("unstuck", Some(machine)) => world.machines[machine].sync = 100,
-            ("full", Some(machine)) => world.machines[machine].vfs.set_room(Some(0)),
             ("room", Some(machine)) => world.machines[machine].vfs.set_room(None),
             ("kill", Some(machine)) => world.kill(machine, false),
             // Nothing that was not synced survives with this seed.
