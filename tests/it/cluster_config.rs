@@ -8,6 +8,8 @@ use crate::support::Cluster;
 fn members_are_listed_alike_on_every_node_and_removed_by_name() {
     let mut cluster = Cluster::new(3, &[]);
     for number in 1..=3 {
+        // A replica hears of the set with the next heartbeat.
+        cluster.until(number, |status| status["replication"]["in_sync"].as_array().is_some_and(|set| set.len() == 3));
         let members = cluster.ok(number, &["member", "ls", "--json"]).lines();
         let names: Vec<_> = members.iter().map(|member| member["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["n1", "n2", "n3"]);

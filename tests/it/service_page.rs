@@ -97,6 +97,10 @@ fn the_calls_of_the_page_are_understood() {
     assert_eq!(said[2]["result"]["applied_version"], 2);
     assert_eq!(said[2]["result"]["results"][1]["version"], 2);
     let gap = &said[3]["error"];
-    assert_eq!((&gap["status"], &gap["code"], &gap["applied_version"]), (&json!(409), &json!("gap"), &json!(2)), "{gap}");
+    assert_eq!(
+        (&gap["status"], &gap["code"], &gap["applied_version"]),
+        (&json!(409), &json!("gap"), &json!(2)),
+        "{gap}"
+    );
     assert!(said[4]["result"].is_object() || said[4]["result"].is_null(), "{}", said[4]);
 }

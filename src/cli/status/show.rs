@@ -189,6 +189,9 @@ fn next(status: &Value) -> Option<String> {
         }
         "degraded" if away.is_empty() => "nothing: it catches up".to_owned(),
         "degraded" => format!("start {others}; or, if it is gone for good, `rig member remove NAME`"),
+        "blocked" if away.is_empty() => {
+            "nothing, if they catch up; if they stay out they follow another: see `rig status --all`".to_owned()
+        }
         "blocked" => format!("start {others}: writes wait for it, reads go on"),
         "recovering" if !waits_for.is_empty() => {
             format!("start {waits_for}; or, if it is gone for good, accept the loss: {force}")
@@ -198,6 +201,10 @@ fn next(status: &Value) -> Option<String> {
         }
         "recovering" if !away.is_empty() => format!("start {others}, or another node that knows the primary"),
         "recovering" if status["role"] == "replica" => "start a primary, with --peer if it has to be found".to_owned(),
+        "outdated" | "fenced" if away.is_empty() => {
+            "nothing, if it catches up; if not, the primary does not know this node: join anew with an empty directory"
+                .to_owned()
+        }
         "outdated" | "fenced" => format!("start {others}: what this node missed is there"),
         "diverged" if status["diverged_at"].is_u64() => format!(
             "nothing: the result of version {} here is another than the primary's, and the state is built anew",
@@ -290,6 +297,16 @@ mod tests {
                 (Some(said), Some(word)) => assert!(said.contains(word), "{state}: {said}"),
                 (said, word) => assert_eq!(said.as_deref(), word, "{state}"),
             }
+        }
+    }
+
+    #[test]
+    fn where_nobody_is_away_nobody_is_to_be_started() {
+        let peers = json!([{ "name": "n2", "connected": true }]);
+        for (role, state) in [("primary", "blocked"), ("replica", "outdated"), ("replica", "fenced")] {
+            let status = json!({ "name": "n1", "role": role, "state": state, "peers": peers, "waits_for": [] });
+            let said = next(&status).unwrap();
+            assert!(said.starts_with("nothing, if") && !said.contains("start "), "{state}: {said}");
         }
     }
 
