@@ -306,3 +306,57 @@ fn services_that_differ_are_named_by_their_first_version() {
         assert_eq!(under.run("n2", &["promote", "n2"]).code, Some(6), "{test}: it is no heir");
     }
 }
+
+/// `users.py` with its SQLite file, ended when dropped.
+struct Users {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Users {
+    fn start(home: &Home, name: &str) -> Self {
+        let script = root().join("tests/examples/users.py").display().to_string();
+        std::fs::create_dir_all(home.path(name)).unwrap();
+        let mut command = home.command("python3", &[&script, "--port", "0", "--dir", name]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        Self { child, url: line.trim().to_owned() }
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_client_reads_its_own_write_from_a_replica_through_rig() {
+    if !has("python3", "a_client_reads_its_own_write_from_a_replica_through_rig") {
+        return;
+    }
+    let home = Home::new();
+    let services = [Users::start(&home, "s1"), Users::start(&home, "s2")];
+    home.ok(&["init", "n1"]);
+    home.ok(&["init", "n2"]);
+    let one = Node::serve(&home, &["-D", "n1", "--service", &services[0].url, "--proxy"]);
+    let peer = ["--role", "replica", "--peer", one.url()];
+    let two = Node::serve(&home, &[&["-D", "n2", "--service", &services[1].url, "--proxy"], &peer[..]].concat());
+    home.ok(&["wait", "in-sync", "-D", "n1"]);
+    let mut reader = Wire::open(two.address()).unwrap();
+    for n in 0..20 {
+        let user = format!("{{\"id\":\"u{n}\",\"name\":\"U\",\"email\":\"u{n}@x.org\"}}");
+        let written = Wire::open(one.address()).unwrap().operation("user_create", &user, None).unwrap().data();
+        let version = written["version"].as_u64().unwrap();
+        let read = reader.get_with(&format!("/users/u{n}"), &format!("Rig-Min-Version: {version}\r\n")).unwrap();
+        assert_eq!((read.status, read.json()["email"].as_str()), (200, Some(&*format!("u{n}@x.org"))), "{read:?}");
+        assert!(read.header("Rig-Version").unwrap().parse::<u64>().unwrap() >= version);
+    }
+    let found = reader.get("/users?email=u7@x.org").unwrap();
+    assert_eq!(found.json()["items"][0]["id"], "u7");
+    assert_eq!(reader.get("/users/nobody").unwrap().status, 404, "the service's own word");
+    let late = reader.get_with("/users/u1", "Rig-Min-Version: 9999\r\nRig-Timeout-Ms: 100\r\n").unwrap();
+    assert_eq!((late.status, late.code()), (503, "lagging".to_owned()));
+}

@@ -1,4 +1,4 @@
-//! The examples of `tests/examples`, each held against every rule of the protocol by `rig service check`.
+//! `rig service check`: the examples of `tests/examples` keep every rule, and who breaks one is told which.
 
 use crate::support::{Home, has, root, skipped};
 
@@ -51,4 +51,40 @@ fn the_rust_example_keeps_every_rule() {
     }
     let target = format!("exec:exec {} --stdio", program.display());
     keeps_every_rule(&target, &["--ops", &example("users.json")], &[]);
+}
+
+#[test]
+fn a_service_that_breaks_a_rule_is_told_which_and_by_what_call() {
+    if !has("python3", "a_service_that_breaks_a_rule_is_told_which_and_by_what_call") {
+        return;
+    }
+    let home = Home::new();
+    let lines: String = (1..12).map(|n| format!("{{\"method\":\"count_add\",\"data\":{{\"n\":{n}}}}}\n")).collect();
+    home.file("ops.ndjson", lines);
+    for (mode, broken) in [
+        ("good", None),
+        ("skips", Some("A1")),
+        ("again", Some("A3")),
+        ("leaps", Some("A4")),
+        ("differs", Some("A6")),
+        ("eager", Some("V1")),
+    ] {
+        let rules = broken.map_or(vec!["A1", "A3", "A4", "A6", "V1", "S1", "R1", "R2", "E1"], |rule| vec![rule]);
+        let rules: Vec<&str> = rules.into_iter().flat_map(|rule| ["--rule", rule]).collect();
+        let target = super::exec(mode);
+        let ran = home.run(&[&["service", "check", &target, "--ops", "ops.ndjson", "--json"], &rules[..]].concat());
+        let lines = ran.lines();
+        let failed: Vec<_> = lines.iter().filter(|line| line["result"] == "fail" && line["type"] == "rule").collect();
+        match broken {
+            None => assert_eq!((ran.code, failed.len()), (Some(0), 0), "{mode}: {ran:#?}"),
+            Some(rule) => {
+                assert_eq!(ran.code, Some(9), "{mode}: {ran:#?}");
+                assert_eq!(failed[0]["rule"], rule, "{mode}: {ran:#?}");
+                let request = failed[0]["request"].as_str().unwrap();
+                assert!(request.starts_with("echo '{\"id\":1,\"call\":\""), "{mode}: {request}");
+            }
+        }
+    }
+    let none = home.run(&["service", "check", &super::exec("good"), "--json"]);
+    assert_eq!((none.code, &none.error()["code"]), (Some(2), &serde_json::json!("usage")), "it offers no examples");
 }

@@ -23,6 +23,9 @@ def store(state):
 def validate(params):
     if MODE == "mute":
         time.sleep(3600)
+    if MODE == "eager":
+        state = load()
+        store({"applied": state["applied"], "total": state["total"] + 1})
     results = []
     for op in params["ops"]:
         if op["method"] != "count_add" or not isinstance(op["data"].get("n"), int):
@@ -38,10 +41,10 @@ def apply(params):
         time.sleep(3600)
     state, results = load(), []
     for op in params["ops"]:
-        if op["version"] <= state["applied"]:
+        if op["version"] <= state["applied"] and MODE != "again":
             results.append({"version": op["version"], "duplicate": True})
             continue
-        if op["version"] > state["applied"] + 1:
+        if op["version"] > state["applied"] + 1 and MODE != "leaps":
             raise Gap(state["applied"])
         state["applied"] = op["version"]
         if op["method"].startswith("rig_"):
