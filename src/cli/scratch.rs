@@ -60,9 +60,9 @@ impl Scratch {
         &self.path
     }
 
-    /// From now on it stays.
-    pub(crate) fn keep(&mut self) {
-        self.keep = true;
+    /// Whether it stays.
+    pub(crate) fn keep(&mut self, keep: bool) {
+        self.keep = keep;
     }
 }
 
@@ -235,7 +235,7 @@ mod tests {
         drop(scratch);
         assert!(!path.exists());
         let mut scratch = Scratch::new("test", home.path()).unwrap();
-        scratch.keep();
+        scratch.keep(true);
         let path = scratch.path().to_owned();
         drop(scratch);
         assert!(path.is_dir());

@@ -150,6 +150,8 @@ enum PoolDone {
     },
     Rebuilt(Result<Box<start::State>, NodeError>),
     Healed(Result<Box<start::State>, NodeError>),
+    /// The same for a service outside: an older state of this node, and the records behind it.
+    Returned(Result<Box<(start::State, Vec<Record>)>, NodeError>),
     Repaired(Result<(), String>),
     Resolved {
         address: String,

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use super::guard::Guard;
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::service::{Context, Documents, Entry, Outcome, Resources, Service, ServiceError, Settings, Snapshot, Valid};
 use crate::types::{Operation, Version};
 
@@ -71,11 +71,11 @@ impl Service for Outside {
     }
 
     fn resources(&self, _: &Operation) -> Result<Resources, Problem> {
-        unreachable!("a service outside is asked by its adapter")
+        Err(Problem::new(Code::ServiceUnavailable, "the service is not asked while the node is repaired"))
     }
 
     fn validate(&self, _: &Operation, _: &Context<'_>) -> Result<Valid, Problem> {
-        unreachable!("a service outside is asked by its adapter")
+        Err(Problem::new(Code::ServiceUnavailable, "the service is not asked while the node is repaired"))
     }
 
     fn apply(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Outcome>, ServiceError> {

@@ -161,6 +161,20 @@ pub(super) fn rebuild(
     Ok(state)
 }
 
+/// Where a node with a service outside goes back to when its log was cut there: a state that is kept here, and the records
+/// behind it, which the service is given again as if they had just been decided.
+pub(super) fn returned(
+    dir: &DataDir,
+    config: &Config,
+    cluster: ClusterId,
+    reader: &Reader,
+    to: Version,
+) -> Result<Box<(State, Vec<Record>)>, NodeError> {
+    let state = restored(dir, config, cluster, reader, to)?;
+    let tail = state.tail(reader, to)?;
+    Ok(Box::new((state, tail)))
+}
+
 /// The newest state up to a version that a snapshot has, or the empty one: what [`State::replay`] goes on from.
 pub(super) fn restored(
     dir: &DataDir,

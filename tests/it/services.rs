@@ -307,6 +307,50 @@ fn services_that_differ_are_named_by_their_first_version() {
     }
 }
 
+#[test]
+fn a_service_whose_log_is_cut_back_is_given_the_log_again_and_keys_keep_their_answers() {
+    let test = "a_service_whose_log_is_cut_back_is_given_the_log_again_and_keys_keep_their_answers";
+    if !has("python3", test) {
+        return;
+    }
+    let mut under = Under { home: Home::new(), nodes: Vec::new() };
+    under.add("good", &["--sync-timeout", "300ms"]);
+    under.join("good");
+    let keyed = ["apply", "count_add", "--data", "{\"n\":1}", "--key", "k1"];
+    assert_eq!(under.run("n1", &keyed).json()["result"], json!({ "total": 1 }));
+    // The first answers alone, and both stand still; then the other is made primary by force.
+    under.nodes[1].signal("STOP");
+    assert_eq!(under.count(100).json()["durability"], "degraded");
+    under.nodes[0].signal("STOP");
+    under.nodes[1].signal("CONT");
+    let forced = under.run("n2", &["promote", "n2", "--accept-data-loss", "--confirm", "n2"]);
+    assert_eq!(forced.code, Some(0), "{forced:#?}");
+    let counted = under.run("n2", &["apply", "count_add", "--data", "{\"n\":5}"]);
+    assert_eq!(counted.json()["result"], json!({ "total": 6 }), "{counted:#?}");
+    under.nodes[0].signal("CONT");
+    under.until("n1", "it follows", |status| status["role"] == "replica" && status["state"] == "in_sync");
+    under.until("n1", "all is applied", is_whole);
+    assert_eq!((under.total("n1"), under.status("n1")["rescued"].clone()), (json!(6), json!(1)));
+    assert!(under.events("n1", "diverged").is_empty(), "its results are those of the primary");
+    // Whoever asks again under the first key hears the first answer, from this node too.
+    assert_eq!(under.run("n1", &["promote", "n1"]).code, Some(0));
+    let again = under.run("n1", &keyed).json();
+    assert_eq!((&again["replayed"], &again["result"]), (&json!(true), &json!({ "total": 1 })), "{again}");
+}
+
+#[test]
+fn who_only_asks_is_told_while_the_service_is_away() {
+    let Some(under) = Under::alone("good", "who_only_asks_is_told_while_the_service_is_away") else { return };
+    under.signal_service("n1", "STOP");
+    under.until("n1", "it is missed", |status| stalled_by(status).is_some());
+    let begin = Instant::now();
+    for _ in 0..3 {
+        let dry = under.run("n1", &["apply", "count_add", "--data", "{\"n\":1}", "--dry-run"]);
+        assert_eq!(dry.code, Some(8), "{dry:#?}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
 /// `users.py` with its SQLite file, ended when dropped.
 struct Users {
     child: std::process::Child,

@@ -178,7 +178,7 @@ impl<'a> Stage<'a> {
         let (checks, failed) = (self.checks, self.failed);
         let out = &self.context.out;
         if keep {
-            self.dir.keep();
+            self.dir.keep(true);
             // It was the demo's, not the story's.
             let _ = fs::remove_dir_all(self.path("home"));
         }

@@ -28,7 +28,7 @@ use crate::error::{Code, Problem};
 use crate::limits::SERVICE_VALIDATE_TIMEOUT;
 use crate::log::Reader;
 use crate::node::engine::{Condition, Question, ReplyTo, Who};
-use crate::service::Outcome;
+use crate::service::{Digest, Outcome};
 use crate::types::{Hash, Micros, Record, Version};
 
 /// How often it is looked whether a service that was started again has been brought up.
@@ -71,6 +71,7 @@ pub(super) struct Shared {
     /// One more than the caller's generation that was brought up; 0 for none.
     brought_up: AtomicU64,
     is_stalled: AtomicBool,
+    is_hashing: AtomicBool,
 }
 
 /// A question on its way.
@@ -88,8 +89,6 @@ pub(super) enum Feed {
     Log(Reader),
     /// Make the service empty, then bring it up to this version. The file says that this is due.
     Reset { floor: Version, marker: PathBuf },
-    /// Say the digest of the whole state.
-    HashState(ReplyTo),
     /// Look how it is, now.
     Look,
 }
@@ -111,6 +110,7 @@ impl Courier {
             stopped: AtomicBool::new(false),
             brought_up: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            is_hashing: AtomicBool::new(false),
         });
         let (questions, asked) = mpsc::channel();
         let (feeds, fed) = mpsc::channel();
@@ -137,8 +137,23 @@ impl Courier {
     }
 
     /// Asks for the digest of the whole state.
-    pub(in crate::node) fn hash_state(&self, to: ReplyTo) {
-        self.feed(Feed::HashState(to));
+    ///
+    /// On a thread of its own, one at a time: it can take long, and nothing waits for it.
+    pub(in crate::node) fn hash_state(&self, to: ReplyTo) -> io::Result<()> {
+        if self.shared.is_hashing.swap(true, Ordering::SeqCst) {
+            let state = Err(Fault::Away("it is writing it for somebody else".into()));
+            self.shared.say(Done::State { to, state });
+            return Ok(());
+        }
+        let (caller, shared) = (Arc::clone(&self.caller), Arc::clone(&self.shared));
+        let hash = move || {
+            let mut digest = Digest::new();
+            let state = caller.snapshot(&mut digest).map(|version| (version, digest.finish()));
+            shared.is_hashing.store(false, Ordering::SeqCst);
+            shared.say(Done::State { to, state });
+        };
+        // It ends with the caller at the latest.
+        self.shared.thread("rig-hash", hash).map(drop)
     }
 
     /// The node has found its cluster.
@@ -255,19 +270,34 @@ impl Judge {
         }
         match answer {
             // Some services refuse by the status of the call: of a call for one it is known whom they mean.
-            Err(Fault::Refused(_)) if count > 1 => {
-                let each = asked.iter().map(|one| self.call(asking, std::slice::from_ref(one)));
-                each.map(|verdict| verdict.and_then(only).unwrap_or_else(|fault| Err(self.problem(fault)))).collect()
-            }
+            Err(Fault::Refused(_)) if count > 1 => self.ask_each(asking, &asked),
             Err(fault) => vec![Err(self.problem(fault)); count],
             Ok(verdicts) => verdicts,
         }
     }
 
+    /// One call for each, until one is not answered: the others would only wait as long.
+    fn ask_each(&self, asking: &Asking, asked: &[Asked<'_>]) -> Vec<Verdict> {
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(asked.len());
+        for one in asked {
+            match self.call(asking, std::slice::from_ref(one)).and_then(only) {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(Fault::Refused(problem)) => verdicts.push(Err(problem)),
+                Err(fault) => {
+                    let away = self.problem(fault);
+                    verdicts.resize(asked.len(), Err(away));
+                    break;
+                }
+            }
+        }
+        verdicts
+    }
+
     fn call(&self, asking: &Asking, asked: &[Asked<'_>]) -> Result<Vec<Verdict>, Fault> {
         let generation = self.caller.generation();
         let verdicts = self.caller.validate(asking.base, asking.now, asked)?;
-        if self.caller.generation() != generation {
+        let is_up = self.shared.brought_up.load(Ordering::SeqCst) == generation + 1;
+        if self.caller.generation() != generation || !is_up {
             return Err(Fault::Away("it was started again while it judged".into()));
         }
         if verdicts.len() != asked.len() {

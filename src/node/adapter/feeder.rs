@@ -18,7 +18,7 @@ use super::{Caller, Committed, Fault, Info};
 use crate::log::Reader;
 use crate::node::engine::Condition;
 use crate::node::start::wall_clock;
-use crate::service::{Digest, Outcome};
+use crate::service::Outcome;
 use crate::types::{Hash, Micros, Record, Version};
 
 /// How often a service that has nothing to do is asked how it is.
@@ -79,13 +79,9 @@ impl Feeder {
                 Ok(Feed::Log(reader)) => self.reader = reader,
                 Ok(Feed::Reset { floor, marker }) => {
                     (self.floor, self.at, self.reset) = (floor, None, Some(marker));
-                    self.is_serving = false;
+                    (self.is_serving, self.stalled) = (false, None);
                     look_at = Instant::now();
                     continue;
-                }
-                Ok(Feed::HashState(to)) => {
-                    let state = self.hash_state();
-                    self.shared.say(Done::State { to, state });
                 }
                 Ok(Feed::Look) => self.at = None,
                 Err(RecvTimeoutError::Timeout) => self.look(),
@@ -107,6 +103,7 @@ impl Feeder {
                     rest = &rest[outcomes.len()..];
                     self.floor += outcomes.len() as Version;
                     self.at = Some(self.floor);
+                    self.is_well();
                     self.shared.say(Done::Applied { resets, outcomes });
                 }
                 Err(fault) => {
@@ -137,8 +134,18 @@ impl Feeder {
         if !is_well || self.caller.generation() != self.generation {
             self.at = None;
         }
-        if let Err(fault) = self.bring_up() {
-            self.suffer(&fault);
+        match self.bring_up() {
+            Ok(()) => self.is_well(),
+            Err(fault) => self.suffer(&fault),
+        }
+    }
+
+    /// It does what is asked of it: that is said, if something else was said before.
+    fn is_well(&mut self) {
+        if !std::mem::replace(&mut self.is_serving, true) {
+            self.stalled = None;
+            self.shared.stalled(false);
+            self.say_is(Condition::Serving);
         }
     }
 
@@ -153,16 +160,13 @@ impl Feeder {
             self.introduce()?;
         }
         while let Some(at) = self.at.filter(|at| *at < self.floor) {
-            self.say_is(Condition::Starting { replayed: Some(at) });
+            if self.stalled.is_none() {
+                self.say_is(Condition::Starting { replayed: Some(at) });
+            }
             self.replay(at)?;
             if self.shared.is_stopped() {
                 return Err(Fault::Away("the node stops".into()));
             }
-        }
-        if !self.is_serving {
-            (self.is_serving, self.stalled) = (true, None);
-            self.shared.stalled(false);
-            self.say_is(Condition::Serving);
         }
         self.shared.brought_up(Some(self.generation));
         Ok(())
@@ -199,18 +203,18 @@ impl Feeder {
         Ok(())
     }
 
-    /// The digest of the state that it writes, between two batches.
-    fn hash_state(&self) -> Result<(Version, Hash), Fault> {
-        let mut digest = Digest::new();
-        let version = self.caller.snapshot(&mut digest)?;
-        Ok((version, digest.finish()))
-    }
-
     /// Makes it empty, if that is due.
     fn empty_it(&mut self) -> Result<(), Fault> {
         let Some(marker) = &self.reset else { return Ok(()) };
-        log::info!("the service is made empty and given the log again, up to version {}", self.floor);
-        self.caller.restore(0, &mut io::empty())?;
+        let info = self.caller.info()?;
+        if info.applied > 0 && !info.snapshots {
+            let why = "it holds what this log has not, and has no restore: make it empty by hand, and start it again";
+            return Err(Fault::Away(why.into()));
+        }
+        if info.applied > 0 {
+            log::info!("the service is made empty and given the log again, up to version {}", self.floor);
+            self.caller.restore(0, &mut io::empty())?;
+        }
         remove_durably(marker)
             .map_err(|error| Fault::Away(format!("the node cannot remove {}: {error}", marker.display())))?;
         self.reset = None;

@@ -55,6 +55,14 @@ impl Greeting {
         }
     }
 
+    /// The service says that it is there, to a caller who has asked: less than before is a loss.
+    pub(super) fn hear(&self, applied: Version) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).replace(applied);
+        if known.is_some_and(|known| applied < known) {
+            self.losses.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     /// The caller knows that the service is exactly there.
     pub(super) fn learn(&self, applied: Version) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(applied);

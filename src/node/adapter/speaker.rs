@@ -48,7 +48,7 @@ impl<W: Wire> Speaker<W> {
 impl<W: Wire> Caller for Speaker<W> {
     fn info(&self) -> Result<Info, Fault> {
         let info = protocol::info(&self.wire.call(Call::Info, &self.greeting.params())?)?;
-        self.greeting.learn(info.applied);
+        self.greeting.hear(info.applied);
         Ok(info)
     }
 

@@ -113,10 +113,13 @@ impl Engine {
     /// Ends a request: its resources, its key and its place are free again.
     fn release(&mut self, ticket: Ticket) -> Pending {
         let pending = self.pending.remove(ticket);
-        if let Some(outside) = &mut self.outside {
+        // Only what was logged can have changed something.
+        if let (Some(outside), false) = (&mut self.outside, pending.stage.is_before_the_log()) {
             outside.touch(self.locks.held(ticket));
         }
         self.locks.leave(ticket, &mut self.granted);
+        // It may have been next in line itself.
+        self.granted.retain(|next| *next != ticket);
         if let Some(key) = &pending.submission.key {
             self.by_key.remove(key);
         }
@@ -256,11 +259,20 @@ impl Engine {
             // An earlier attempt is in the log: what became of it only a primary that has opened can say.
             Some(Known::Pending(Some(version))) | Some(Known::Committed(keys::Remembered { version, .. })) => {
                 self.counters.unknown += 1;
-                let problem = unknown(version, Some(key), "it is in the log, and the epoch is not open yet");
+                let why = match (self.opened, self.service_away()) {
+                    (false, _) => "it is in the log, and the epoch is not open yet",
+                    (true, Some(_)) => "it is in the log, and waits for the service, which is away",
+                    (true, None) => "it is in the log, and not applied yet",
+                };
+                let problem = unknown(version, Some(key), why);
                 self.answers.push(Answer::refused(submission.reply, problem));
             }
             _ => {
-                let detail = "the epoch is not open yet; this request was not logged";
+                let detail = if self.opened {
+                    "not all keys are known yet; this request was not logged"
+                } else {
+                    "the epoch is not open yet; this request was not logged"
+                };
                 self.refuse(submission, Problem::new(Code::Recovering, detail));
             }
         }
@@ -268,7 +280,7 @@ impl Engine {
 
     /// Whether anything waits for its deadline.
     pub(in crate::node) fn is_busy(&self) -> bool {
-        self.pending.len() > 0 || !self.parked.is_empty() || !self.held.is_empty()
+        self.pending.len() > 0 || !self.parked.is_empty() || !self.held.is_empty() || self.has_questions()
     }
 
     /// Whether no operation waits for an answer, and everything that was taken is durable and applied, or cannot be now.

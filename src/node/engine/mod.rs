@@ -32,7 +32,7 @@ pub(super) use outside::{Condition, Order, Question, Who};
 pub(super) use peers::{Effect, Malformed};
 pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use outside::Outside;
@@ -86,6 +86,8 @@ pub(super) struct Engine {
     queue_bytes: usize,
     /// Up to here the log was taken over when this term began: none of it has a ticket.
     tail_until: Version,
+    /// The keys among them that wait for a service outside.
+    tail_keys: HashSet<Box<str>>,
     /// Requests so far.
     serial: u64,
     /// The service is being built anew: nothing is given to it meanwhile.
@@ -184,6 +186,7 @@ impl Engine {
             parked: VecDeque::new(),
             queue_bytes: parts.tail.iter().map(|record| record.operation.data.len()).sum(),
             tail_until: 0,
+            tail_keys: HashSet::new(),
             serial: 0,
             is_rebuilding: false,
             queue: parts.tail.into_iter().map(|record| Queued { record, ticket: None }).collect(),
@@ -226,8 +229,13 @@ impl Engine {
             return Ok(());
         }
         let Some(submission) = self.answer_known(submission) else { return Ok(()) };
-        if submission.key.is_some() && !self.knows_all_keys() && !self.is_blocked() {
-            self.parked.push_back(submission);
+        if self.must_park(&submission) {
+            if self.parked.len() >= IN_FLIGHT_OPS_MAX {
+                let detail = format!("{} requests wait to hear whether they are in the log", self.parked.len());
+                self.refuse(submission, Problem::new(Code::Overloaded, detail).hint("send again after Retry-After"));
+            } else {
+                self.parked.push_back(submission);
+            }
             return Ok(());
         }
         if let Some(problem) = self.refusal(&submission, now) {
@@ -342,7 +350,14 @@ impl Engine {
 
     /// Whether a key that is not known here was never in the log.
     fn knows_all_keys(&self) -> bool {
-        self.keys.is_complete() && self.opened && self.applied.version >= self.tail_until
+        self.keys.is_complete() && self.opened && self.tail_keys.is_empty()
+    }
+
+    /// Whether nobody can say yet if it is in the log.
+    fn must_park(&self, submission: &Submission) -> bool {
+        let Some(key) = &submission.key else { return false };
+        let is_unknown = !self.keys.is_complete() || !self.opened || self.tail_keys.contains(key);
+        is_unknown && !self.is_blocked()
     }
 
     /// Validates, sequences and seals everything that holds its resources.
@@ -466,6 +481,14 @@ impl Engine {
         Some(queued)
     }
 
+    /// A term begins: what is in the queue waits for the service without a ticket.
+    fn take_over_tail(&mut self) {
+        if self.outside.is_some() {
+            self.tail_until = self.sealer.position().version;
+            self.tail_keys = self.queue.iter().filter_map(|queued| queued.record.key.clone()).collect();
+        }
+    }
+
     /// Carries out what the core asked for.
     fn perform(&mut self, now: Now) -> Result<(), ServiceError> {
         let mut opened = false;
@@ -487,7 +510,7 @@ impl Engine {
                     Output::Commit(version) => self.commit(version)?,
                     Output::Opened(_) => {
                         (self.opened, opened) = (true, true);
-                        self.tail_until = if self.outside.is_some() { self.sealer.position().version } else { 0 };
+                        self.take_over_tail();
                     }
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.

@@ -120,7 +120,8 @@ impl Outside {
         }
         match resources {
             Some(Resources::Keys(keys)) => self.touched.extend(keys.iter().map(|resource| resource.key.clone())),
-            Some(Resources::Alone) | None => self.all_touched = true,
+            Some(Resources::Alone) => self.all_touched = true,
+            None => {}
         }
     }
 
@@ -154,11 +155,12 @@ impl Engine {
     fn question(&mut self, ticket: Ticket) {
         let pending = self.pending.get_mut(ticket);
         let submission = &pending.submission;
-        let question = Question {
-            who: Who::Ticket(ticket, pending.serial),
-            operation: submission.operation.clone(),
-            key: submission.key.clone(),
-        };
+        let mut operation = submission.operation.clone();
+        // What was filled in stays: another identifier would be another resource.
+        if let Some(data) = pending.judgement.as_ref().and_then(|judgement| judgement.data.clone()) {
+            operation.data = data;
+        }
+        let question = Question { who: Who::Ticket(ticket, pending.serial), operation, key: submission.key.clone() };
         let until = submission.deadline;
         if let Some(outside) = &mut self.outside {
             outside.questions.push_back((question, until));
@@ -232,7 +234,11 @@ impl Engine {
         }
         let holds = self.locks.held(ticket);
         let pending = self.pending.get_mut(ticket);
-        let count = pending.judgement.as_ref().map_or(0, |judgement| judgement.count) + 1;
+        let (count, filled) = match pending.judgement.take() {
+            Some(before) => (before.count + 1, before.data),
+            None => (1, None),
+        };
+        let data = data.or(filled);
         if holds.is_some_and(|held| covers(held, &resources)) {
             pending.judgement = Some(Judgement { data, stands: true, count });
             self.granted.push(ticket);
@@ -260,13 +266,18 @@ impl Engine {
         let pending = self.pending.get_mut(ticket);
         let judgement = pending.judgement.as_mut().expect("only what was judged asks for resources");
         if judgement.stands {
-            let data = judgement.data.take();
+            let data = judgement.data.clone();
             self.propose(ticket, data, now);
-        } else {
-            pending.stage = Stage::Judging { until: pending.submission.deadline };
-            self.question(ticket);
-            self.pump_questions(now);
+            return;
         }
+        if let Some(problem) = self.service_away() {
+            self.counters.refused += 1;
+            return self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
+        }
+        let pending = self.pending.get_mut(ticket);
+        pending.stage = Stage::Judging { until: pending.submission.deadline };
+        self.question(ticket);
+        self.pump_questions(now);
     }
 
     /// A client wants to know whether an operation would be taken.
@@ -329,6 +340,7 @@ impl Engine {
         self.run_granted(now)?;
         self.pump_applies();
         if applied >= self.tail_until {
+            self.tail_keys.clear();
             self.unpark(now)?;
             self.pump_questions(now);
         }
@@ -343,8 +355,8 @@ impl Engine {
     }
 
     /// The service has been heard, is away, or is back.
-    pub(in crate::node) fn service_is(&mut self, condition: Condition, now: Now) {
-        let Some(outside) = &mut self.outside else { return };
+    pub(in crate::node) fn service_is(&mut self, condition: Condition, now: Now) -> Result<(), ServiceError> {
+        let Some(outside) = &mut self.outside else { return Ok(()) };
         outside.condition = condition;
         if let Some(problem) = self.service_away() {
             let waiting = self.outside.as_mut().map(|outside| std::mem::take(&mut outside.questions));
@@ -354,6 +366,7 @@ impl Engine {
         }
         self.pump_questions(now);
         self.pump_applies();
+        self.run_granted(now)
     }
 
     fn no_verdict(&mut self, who: Who, problem: Problem, now: Now) {
@@ -434,12 +447,17 @@ impl Engine {
 
     /// Whether so much waits for the service that no more is taken from a primary.
     pub(super) fn is_behind_its_service(&self) -> bool {
-        self.outside.is_some() && (self.queue.len() > BACKLOG_RECORDS_MAX || self.queue_bytes > BACKLOG_BYTES_MAX)
+        let is_much = self.queue.len() > BACKLOG_RECORDS_MAX || self.queue_bytes > BACKLOG_BYTES_MAX;
+        // What is not known to be decided waits for the primary's word, not for the service.
+        self.outside.is_some() && is_much && self.to_apply > self.applied.version
     }
 
     /// Whether the service outside holds, or may hold, more than this.
     pub(in crate::node) fn is_reached(&self, version: Version) -> bool {
-        self.outside.as_ref().is_some_and(|outside| outside.reached.is_none_or(|reached| reached > version))
+        let Some(outside) = &self.outside else { return false };
+        // With what is on its way; what it is given again ends where this node has applied.
+        let given = self.applied.version + outside.applying as Version;
+        given > version || outside.reached.is_none_or(|reached| reached > version)
     }
 
     /// The service outside is made empty: what was on its way to it, is not any more.
@@ -455,6 +473,11 @@ impl Engine {
     /// What the service is to do, oldest first.
     pub(in crate::node) fn take_orders(&mut self) -> Vec<Order> {
         self.outside.as_mut().map(|outside| std::mem::take(&mut outside.orders)).unwrap_or_default()
+    }
+
+    /// Whether somebody waits for a verdict, or to be told one.
+    pub(super) fn has_questions(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| !outside.questions.is_empty() || !outside.dry_runs.is_empty())
     }
 
     /// What clients that only asked are told.

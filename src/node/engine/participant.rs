@@ -26,6 +26,13 @@ pub(super) struct Participant {
     answers: Vec<(ReplyTo, Result<Record, Problem>)>,
 }
 
+impl Participant {
+    /// Whether a caller waits for a verdict, or for what it has committed to be applied.
+    fn is_busy(&self) -> bool {
+        self.judging.is_some() || self.commit.is_some()
+    }
+}
+
 impl Engine {
     /// `POST /log/prepare`.
     pub(in crate::node) fn prepare(
@@ -77,7 +84,7 @@ impl Engine {
         let next = self.core.appended() + 1;
         let refusal = if !self.core.is_participant() {
             Some(Refusal::NotParticipant)
-        } else if self.core.prepared().is_some() || self.participant.judging.is_some() {
+        } else if self.core.prepared().is_some() || self.participant.is_busy() {
             Some(Refusal::InProgress)
         } else if version != next {
             Some(Refusal::VersionConflict { next })

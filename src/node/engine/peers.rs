@@ -248,6 +248,26 @@ impl Engine {
         self.to_apply = applied.version;
     }
 
+    /// The log was cut below what was applied, and the service is outside: this node goes back to an older state, and
+    /// what is behind it is applied again.
+    pub(in crate::node) fn return_to(
+        &mut self,
+        keys: Keys,
+        chronicle: Chronicle,
+        marks: Marks,
+        applied: Position,
+        tail: Vec<Record>,
+    ) {
+        (self.keys, self.chronicle, self.marks, self.applied) = (keys, chronicle, marks, applied);
+        self.queue.clear();
+        self.queue_bytes = 0;
+        for record in tail {
+            self.push_queued(record, None);
+        }
+        self.is_rebuilding = false;
+        self.to_apply = self.durable.version;
+    }
+
     /// Log and service agree again.
     pub(in crate::node) fn cut_is_done(&mut self, now: Now) -> Result<(), ServiceError> {
         let tail: Vec<Record> = self.queue.iter().map(|queued| queued.record.clone()).collect();

@@ -83,6 +83,13 @@ pub(super) enum Stage {
     GivenUp { version: Version },
 }
 
+impl Stage {
+    /// Whether nothing of it is in the log.
+    pub(super) fn is_before_the_log(self) -> bool {
+        matches!(self, Self::Judging { .. } | Self::Waiting { .. })
+    }
+}
+
 /// A request and those who wait for the same answer.
 #[derive(Debug)]
 pub(super) struct Pending {

@@ -263,3 +263,13 @@ fn the_time_of_records_never_goes_back() {
     let times: Vec<Micros> = world.engine.queue.iter().map(|queued| queued.record.time).collect();
     assert_eq!(times, [1000, 1000]);
 }
+
+#[test]
+fn two_who_wait_behind_each_other_and_are_both_late_are_both_told() {
+    let mut world = World::open();
+    world.send(None, "user_create", r#"{"id":"a"}"#);
+    let schema = world.send(None, "schema_set", r#"{"type":"user","unique":["email"]}"#);
+    let second = world.send(None, "user_create", r#"{"id":"b"}"#);
+    world.wait(LOCK_TIMEOUT);
+    assert_eq!(world.answers(), [(schema, Err(503)), (second, Err(503))]);
+}

@@ -63,6 +63,8 @@ impl Node {
             }
             Effect::Close { link, why } => self.close_link(link, why),
             Effect::Cut { to, committed, for_epoch } => {
+                // At once: what is on its way to the service must not arrive while the cut waits.
+                self.reset_service_above(to)?;
                 self.cut = Some(Cut { to, committed, for_epoch });
                 self.begin_cut(now)?;
             }
@@ -128,7 +130,6 @@ impl Node {
             path: self.dir.snapshots(),
             source,
         })?;
-        self.reset_service_above(to)?;
         let order = Some(order).filter(|_| !self.engine.is_rolling_back());
         self.log_thread.cut(end, order);
         Ok(())
@@ -153,6 +154,10 @@ impl Node {
         }
         let (dir, config, reader) = (self.dir.clone(), self.config.clone(), self.reader.clone());
         let cluster = self.cluster.expect("a log that was cut has a cluster");
+        if self.outside.is_some() {
+            self.pool.run(move || PoolDone::Returned(start::returned(&dir, &config, cluster, &reader, end.version)));
+            return Ok(());
+        }
         self.pool
             .run(move || PoolDone::Rebuilt(start::rebuild(&dir, &config, cluster, &reader, end.version).map(Box::new)));
         Ok(())

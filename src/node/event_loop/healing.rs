@@ -75,11 +75,11 @@ impl Node {
             return Ok(());
         }
         ::log::warn!("the result of version {bad} is another than the primary's: the state is built anew from the log");
-        self.healing.running = true;
         if self.outside.is_some() {
             self.healing.resetting = true;
             return self.reset_service();
         }
+        self.healing.running = true;
         self.snapshot = self.snapshot.min(bad - 1);
         let (dir, config, reader) = (self.dir.clone(), self.config.clone(), self.reader.clone());
         self.pool.run(move || {
@@ -98,7 +98,9 @@ impl Node {
     /// A service outside has everything again.
     pub(super) fn service_is_whole(&mut self, now: Now) -> Result<(), NodeError> {
         let was_resetting = std::mem::replace(&mut self.healing.resetting, false);
-        if was_resetting && self.engine.core().diverged().is_some() {
+        let core = self.engine.core();
+        // While the log is being cut another reset follows; what has become a primary has the right state by force.
+        if was_resetting && core.diverged().is_some() && core.role() == Role::Replica && self.is_steady() {
             return self.healed(self.engine.applied().version, now);
         }
         Ok(())

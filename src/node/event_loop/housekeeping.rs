@@ -60,6 +60,7 @@ impl Node {
         self.answer_changes(now)?;
         self.expire_operators(now)?;
         self.answer_participants()?;
+        self.answer_dry_runs()?;
         if self.engine.is_due(now) {
             self.engine.tell(Input::Tick, now)?;
         }
@@ -281,6 +282,14 @@ impl Node {
                     let start::State { service, keys, chronicle, marks, applied, .. } = *rebuilt?;
                     self.snapshot = self.snapshot.min(applied.version);
                     self.engine.replace_state(service, keys, chronicle, marks, applied);
+                    self.engine.cut_is_done(now)?;
+                }
+                PoolDone::Returned(returned) => {
+                    let (state, tail) = *returned?;
+                    self.snapshot = self.snapshot.min(state.applied.version);
+                    let start::State { keys, chronicle, marks, applied, .. } = state;
+                    self.engine.return_to(keys, chronicle, marks, applied, tail);
+                    self.reset_service()?;
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Healed(state) => self.take_healed(*state?, now)?,

@@ -109,7 +109,11 @@ impl Node {
     /// Hashes the whole state at one version: here on the pool, or by what the service outside writes of itself.
     pub(super) fn hash_state(&mut self, to: ReplyTo) {
         match &self.outside {
-            Some(outside) => outside.courier.hash_state(to),
+            Some(outside) => {
+                if let Err(error) = outside.courier.hash_state(to) {
+                    ::log::warn!("start a thread for the digest of the state: {error}");
+                }
+            }
             None => {
                 let version = self.engine.applied().version;
                 let frozen = self.engine.service().snapshot();
@@ -131,7 +135,7 @@ impl Node {
                 Word::Applied { .. } => {}
                 Word::Is(condition) => {
                     let is_whole = condition == Condition::Serving;
-                    self.service_is(condition, now);
+                    self.service_is(condition, now)?;
                     if is_whole {
                         self.service_is_whole(now)?;
                     }
@@ -146,6 +150,11 @@ impl Node {
                 Word::Panicked => return Err(NodeError::Panicked("service")),
             }
         }
+        Ok(())
+    }
+
+    /// Clients that only asked hear what the service thinks.
+    pub(super) fn answer_dry_runs(&mut self) -> Result<(), NodeError> {
         for (to, verdict) in self.engine.take_dry_runs() {
             let handled = match verdict {
                 Ok((_, resources)) => Ok(Handled::Body(routes::valid_body(&resources, self.engine.applied().version))),
@@ -156,7 +165,7 @@ impl Node {
         Ok(())
     }
 
-    fn service_is(&mut self, condition: Condition, now: Now) {
+    fn service_is(&mut self, condition: Condition, now: Now) -> Result<(), NodeError> {
         let applied = json!(self.engine.applied().version);
         let backlog = json!(self.engine.backlog());
         let facts = [("applied".to_owned(), applied), ("waiting".to_owned(), backlog)];
@@ -170,7 +179,7 @@ impl Node {
             }
             _ => {}
         }
-        self.engine.service_is(condition, now);
+        Ok(self.engine.service_is(condition, now)?)
     }
 
     /// The log is about to be cut: a service that may hold more than what stays is made empty, and given the log again.

@@ -86,5 +86,9 @@ fn a_service_that_breaks_a_rule_is_told_which_and_by_what_call() {
         }
     }
     let none = home.run(&["service", "check", &super::exec("good"), "--json"]);
-    assert_eq!((none.code, &none.error()["code"]), (Some(2), &serde_json::json!("bad_argument")), "it offers no examples");
+    assert_eq!(
+        (none.code, &none.error()["code"]),
+        (Some(2), &serde_json::json!("bad_argument")),
+        "it offers no examples"
+    );
 }

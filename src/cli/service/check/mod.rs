@@ -98,20 +98,25 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         Some(file) => read_operations(file)?,
         None => stand.examples()?,
     };
+    if let Some((version, file)) = stand.saved() {
+        context.out.note(format_args!("what it holds, version {version}, is saved in {}", file.display()));
+    }
     let bench = Bench::new(&stand, operations, args.kills);
     let mut summary = Summary { kind: "summary", result: "pass", passed: 0, failed: 0, skipped: 0 };
-    for rule in wanted {
+    let told = wanted.into_iter().try_for_each(|rule| {
         let begin = Instant::now();
         stand.recorder().forget();
         let verdict = bench.check(rule);
-        tell(rule, &verdict, begin, &stand, context)?;
         match verdict {
             Verdict::Pass(_) => summary.passed += 1,
             Verdict::Fail(_) => summary.failed += 1,
             Verdict::Skip(_) => summary.skipped += 1,
         }
-    }
-    let put_back = stand.put_back();
+        tell(rule, &verdict, begin, &stand, context)
+    });
+    // Also when nobody listens any more.
+    stand.put_back()?;
+    told?;
     if summary.failed > 0 {
         summary.result = "fail";
     }
@@ -121,7 +126,6 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         let skipped = if summary.skipped == 0 { String::new() } else { format!(", {} left out", summary.skipped) };
         format!("{word}  {} rules hold, {} do not{skipped}\n", summary.passed, summary.failed)
     })?;
-    put_back?;
     Ok(if summary.failed == 0 { Exit::Ok } else { Exit::Corrupt })
 }
 

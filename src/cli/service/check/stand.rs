@@ -83,6 +83,7 @@ impl Stand {
         };
         if let Target::Running(url) = &stand.target {
             let instance = stand.attach(url).map_err(|why| unreachable(url, &why))?;
+            stand.keep(true);
             stand.saved = save(&instance, &stand.folder, url, replace_state)?;
             stand.turns = Some(Turns::new(instance));
         }
@@ -104,6 +105,11 @@ impl Stand {
     /// Whether instances can be ended and started again.
     pub(super) fn starts_them(&self) -> bool {
         !matches!(self.target, Target::Running(_))
+    }
+
+    /// What the service held before, and where that is now.
+    pub(super) fn saved(&self) -> Option<&(Version, PathBuf)> {
+        self.saved.as_ref()
     }
 
     /// Instances of the one process that runs already.
@@ -177,6 +183,8 @@ impl Stand {
     /// Gives a service that ran before what it held.
     pub(super) fn put_back(&self) -> Result<(), Failure> {
         let Target::Running(url) = &self.target else { return Ok(()) };
+        // Kept until the service has it again.
+        self.keep(true);
         let outcome = self.attach(url).and_then(|instance| {
             let restored = match &self.saved {
                 Some((version, file)) => {
@@ -189,12 +197,17 @@ impl Stand {
             restored.map_err(|fault| fault.to_string())
         });
         outcome.map_err(|why| {
-            self.scratch.lock().unwrap_or_else(PoisonError::into_inner).keep();
             let place =
                 self.saved.as_ref().map(|(version, file)| format!("version {version} is in {}", file.display()));
             Failure::new(Exit::Failure, "not_put_back", format!("{url}: what it held could not be put back: {why}"))
                 .hint(place.unwrap_or_else(|| "it was empty before".into()))
-        })
+        })?;
+        self.keep(false);
+        Ok(())
+    }
+
+    fn keep(&self, keep: bool) {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).keep(keep);
     }
 }
 

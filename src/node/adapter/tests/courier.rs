@@ -21,6 +21,9 @@ struct State {
     /// Every version that it was given and took, in order.
     took: Vec<Version>,
     is_away: bool,
+    /// Answers to everything but apply.
+    fails: bool,
+    tries: usize,
     /// Results in one answer, at most.
     stops_after: Option<usize>,
     /// Claims to have applied more.
@@ -78,6 +81,10 @@ impl Caller for Fake {
 
     fn apply(&self, entries: &[Committed<'_>]) -> Result<Vec<Outcome>, Fault> {
         let mut state = self.call()?;
+        state.tries += 1;
+        if state.fails {
+            return Err(Fault::Away("it cannot now".into()));
+        }
         let mut outcomes = Vec::new();
         for entry in entries.iter().take(state.stops_after.unwrap_or(usize::MAX)) {
             if entry.version > state.applied + 1 {
@@ -303,4 +310,26 @@ fn the_log_is_believed_and_not_a_service_that_claims_another_past() {
     assert!(matches!(check(&other, &reader), Err(Fault::Violation { rule: "service_ahead", .. })));
     fake.state().boasts = true;
     assert!(check(&fake.info().unwrap(), &reader).is_err());
+}
+
+#[test]
+fn who_says_that_all_is_well_and_applies_nothing_is_not_well() {
+    for floor in [0, 10] {
+        let mut world = World::new(20, floor, |fake| fake.state().fails = true);
+        if floor == 0 {
+            world.serves();
+            world.apply(1, 8);
+        }
+        world.is_stalled("it cannot now");
+        let said = world.said.len();
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+            world.take();
+        }
+        assert_eq!(world.said.len(), said, "floor {floor}: it is said once: {:?}", world.said);
+        assert!(world.fake.state().tries < 12, "floor {floor}: with more time between two tries each time");
+        world.fake.state().fails = false;
+        world.until("it serves again", |world| world.said.last() == Some(&Condition::Serving));
+    }
 }

@@ -10,7 +10,7 @@ impl World {
     fn outside() -> Self {
         let mut world = Self::with(Asked::default(), true);
         world.engine.service_says(info());
-        world.engine.service_is(Condition::Serving, world.now());
+        world.engine.service_is(Condition::Serving, world.now()).unwrap();
         world.sync();
         assert_eq!(world.batches(), [1], "the service counts Rig's own record");
         world.applied(1);
@@ -202,11 +202,11 @@ fn while_the_service_is_away_new_ones_are_refused_at_once_and_those_in_the_log_w
     world.judge(who, valid(&["a"]));
     world.sync();
     let stalled = Condition::Stalled { why: "gone".into(), since: 1 };
-    world.engine.service_is(stalled, world.now());
+    world.engine.service_is(stalled, world.now()).unwrap();
     let new = world.send(None, "user_create", "{}");
     // The one that was under way was taken from the queue before.
     assert_eq!(world.answers(), [(new, Err(503))]);
-    world.engine.service_is(Condition::Serving, world.now());
+    world.engine.service_is(Condition::Serving, world.now()).unwrap();
     world.applied(1);
     assert_eq!(world.answers(), [(first, Ok(2))]);
     world.wait(Duration::from_secs(6));
@@ -240,4 +240,81 @@ fn a_service_that_stops_early_is_given_the_rest() {
     assert!(world.batches().is_empty(), "the courier still has two of them");
     world.applied(2);
     assert_eq!(world.answers().len(), 3);
+}
+
+#[test]
+fn when_the_service_goes_those_who_are_next_in_line_are_asked_about_and_told() {
+    let mut world = World::outside();
+    let (holder, who) = world.ask(None);
+    world.judge(who, valid(&["a"]));
+    world.sync();
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (number, who) = world.ask(None);
+        world.judge(who, valid(&["a"]));
+        waiting.push(number);
+    }
+    // Another question is under way when the resource comes free: who gets it waits to be judged again.
+    let (_, _) = world.ask(None);
+    world.applied(1);
+    world.time += 2_000_000;
+    world.engine.service_is(Condition::Stalled { why: "gone".into(), since: 1 }, world.now()).unwrap();
+    world.wait(Duration::from_millis(1));
+    let answers = world.answers();
+    assert_eq!(answers[0], (holder, Ok(2)));
+    assert!(waiting.iter().all(|number| answers.contains(&(*number, Err(503)))), "{answers:?}");
+}
+
+#[test]
+fn what_is_on_its_way_to_the_service_counts_as_there() {
+    let mut world = World::outside();
+    for _ in 0..3 {
+        let (_, who) = world.ask(None);
+        world.judge(who, valid(&[]));
+    }
+    world.sync();
+    assert_eq!(world.batches(), [3]);
+    assert!(world.engine.is_reached(2), "it is being given 2 to 4");
+    assert!(!world.engine.is_reached(4));
+}
+
+#[test]
+fn a_refusal_leaves_the_verdicts_beside_it_alone_and_what_was_filled_in_is_judged_again_as_it_is() {
+    let mut world = World::outside();
+    let (_, first) = world.ask(None);
+    for _ in 0..2 {
+        world.send(None, "user_create", "{}");
+    }
+    let refusal = || Err(Problem::new(Code::Unique, "taken"));
+    world.judge(first, refusal());
+    let [refused, taken] = &world.questions()[..] else { panic!("two wait") };
+    let filled: Verdict = Ok((Some("{\"id\":1}".into()), Resources::Keys(vec![Resource::exclusive("a")])));
+    world.engine.judged(vec![(refused.who, refusal()), (taken.who, filled)], world.now()).unwrap();
+    assert!(world.questions().is_empty() && world.sync(), "nothing has changed since it was judged");
+    let (_, late) = world.ask(None);
+    let filled: Verdict = Ok((Some("{\"id\":2}".into()), Resources::Keys(vec![Resource::exclusive("a")])));
+    world.judge(late, filled);
+    world.applied(1);
+    assert_eq!(&*world.questions()[0].operation.data, "{\"id\":2}", "another identifier would be another resource");
+}
+
+#[test]
+fn behind_a_tail_that_waits_for_its_service_only_its_own_keys_wait() {
+    let mut world = World::outside();
+    let (_, who) = world.ask(Some("k"));
+    world.judge(who, valid(&["a"]));
+    world.sync();
+    world.engine.take_over_tail();
+    world.engine.give_up(&Problem::new(Code::Draining, "as a new term begins"), "unknown");
+    world.answers();
+    let stalled = Condition::Stalled { why: "gone".into(), since: 1 };
+    world.engine.service_is(stalled, world.now()).unwrap();
+    let (retry, new) = (world.send(Some("k"), "user_create", "{}"), world.send(Some("n"), "user_create", "{}"));
+    assert_eq!(world.answers(), [(new, Err(503))], "who is surely new is told at once");
+    world.wait(Duration::from_secs(6));
+    assert_eq!(world.answers(), [(retry, Err(504))], "who is in the log is not told that nothing was logged");
+    let retry = world.send(Some("k"), "user_create", "{}");
+    world.engine.service_is(Condition::Serving, world.now()).unwrap();
+    world.applied(1);
+    assert_eq!(world.answers(), [(retry, Ok(2))]);
 }
