@@ -318,11 +318,13 @@ fn a_service_whose_log_is_cut_back_is_given_the_log_again_and_keys_keep_their_an
     under.join("good");
     let keyed = ["apply", "count_add", "--data", "{\"n\":1}", "--key", "k1"];
     assert_eq!(under.run("n1", &keyed).json()["result"], json!({ "total": 1 }));
-    // The first answers alone, and both stand still; then the other is made primary by force.
-    under.nodes[1].signal("STOP");
+    // The first answers alone, and stands still; then the other is made primary by force.
+    under.nodes[1].kill();
     assert_eq!(under.count(100).json()["durability"], "degraded");
     under.nodes[0].signal("STOP");
-    under.nodes[1].signal("CONT");
+    let peer = under.nodes[0].url().to_owned();
+    under.nodes[1] = Node::serve(&under.home, &["-D", "n2", "--service", &exec("good"), "--peer", &peer]);
+    under.until("n2", "its service is there", |status| status["service"]["healthy"] == true);
     let forced = under.run("n2", &["promote", "n2", "--accept-data-loss", "--confirm", "n2"]);
     assert_eq!(forced.code, Some(0), "{forced:#?}");
     let counted = under.run("n2", &["apply", "count_add", "--data", "{\"n\":5}"]);
