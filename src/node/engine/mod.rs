@@ -20,6 +20,7 @@
 
 mod apply;
 mod diverged;
+mod judging;
 mod outside;
 mod participant;
 mod peers;
