@@ -42,7 +42,9 @@ fn the_page_names_every_bound() {
 fn the_rules_are_numbered_without_gaps_and_nothing_else_is_named_as_one() {
     let page = page();
     let is_rule = |word: &str| {
-        word.len() == 2 && word.starts_with(['E', 'V', 'A', 'S', 'R', 'G']) && word.ends_with(|c: char| c.is_ascii_digit())
+        word.len() == 2
+            && word.starts_with(['E', 'V', 'A', 'S', 'R', 'G'])
+            && word.ends_with(|c: char| c.is_ascii_digit())
     };
     let rules: Vec<&str> =
         page.lines().filter_map(|line| line.strip_prefix(".B ")).filter(|word| is_rule(word)).collect();

@@ -92,3 +92,31 @@ fn a_service_that_breaks_a_rule_is_told_which_and_by_what_call() {
         "it offers no examples"
     );
 }
+
+#[test]
+fn a_check_that_is_killed_leaves_no_service_behind() {
+    let home = Home::new();
+    let target = ["service", "check", "http://127.0.0.1:{port}", "--start", "echo $$ > {dir}/../pid; exec sleep 600"];
+    let mut command = home.rig(&target);
+    command.env("TMPDIR", home.path("")).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut check = command.spawn().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let wait = |what: &str| {
+        assert!(std::time::Instant::now() < until, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let pid = loop {
+        let folders = std::fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().path().join("pid"));
+        let found = folders.filter_map(|file| std::fs::read_to_string(file).ok()).find(|text| text.ends_with('\n'));
+        match found {
+            Some(pid) => break pid,
+            None => wait("the service is started"),
+        }
+    };
+    check.kill().unwrap();
+    check.wait().unwrap();
+    let process = format!("/proc/{}/cmdline", pid.trim());
+    while std::fs::read(&process).is_ok_and(|line| !line.is_empty()) {
+        wait("the service has ended");
+    }
+}

@@ -244,7 +244,8 @@ impl Drop for Instance {
     }
 }
 
-/// A command in a process group of its own, killed when it goes out of scope.
+/// A command in a process group of its own, killed when it goes out of scope, and when this process is no more: the group
+/// reads from a pipe that nobody writes to, and ends with it.
 #[derive(Debug)]
 pub(super) struct Group(Child);
 
@@ -254,7 +255,8 @@ impl Group {
         let file = std::fs::File::options().create(true).append(true).open(log).map_err(failed)?;
         let both = file.try_clone().map_err(failed)?;
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(line).process_group(0).stdin(Stdio::null()).stdout(file).stderr(both);
+        let watched = format!("exec 3<&0; (cat <&3 >/dev/null; kill -9 0) & exec 3<&- </dev/null; {line}");
+        command.arg("-c").arg(watched).process_group(0).stdin(Stdio::piped()).stdout(file).stderr(both);
         command.spawn().map(Self).map_err(failed)
     }
 
