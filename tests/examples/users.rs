@@ -131,8 +131,7 @@ impl Service for Users {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
-    let dir =
-        words.next().ok_or("users --stdio | DIR [--listen HOST:PORT] [--role primary|replica] [--peer URL]...")?;
+    let dir = words.next().ok_or("users --stdio | DIR [--listen HOST:PORT] [--role ROLE] [--peer URL]...")?;
     if dir == "--stdio" {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout());
         return Ok(rig::service::protocol::serve(&mut Users::default(), "users", input, output)?);

@@ -129,33 +129,38 @@ fn a_refusal_reaches_the_client_as_the_service_said_it() {
 fn a_service_that_is_killed_again_and_again_gives_every_operation_its_outcome_and_applies_it_once() {
     let test = "a_service_that_is_killed_again_and_again_gives_every_operation_its_outcome_and_applies_it_once";
     let Some(under) = Under::alone("good", test) else { return };
-    let lines: String = (0..3000)
-        .map(|n| format!("{{\"method\":\"count_add\",\"data\":{{\"n\":1,\"id\":{}}},\"key\":\"k{n}\"}}\n", n % 600))
+    let lines: String = (0..30_000)
+        .map(|n| format!("{{\"method\":\"count_add\",\"data\":{{\"n\":1,\"id\":{}}},\"key\":\"k{n}\"}}\n", n % 6000))
         .collect();
     let batch = under.home.file("batch.ndjson", lines);
     let ran = std::thread::scope(|scope| {
         let applying = scope.spawn(|| under.run("n1", &["apply", "--batch", batch.to_str().unwrap(), "-q"]));
         let mut kills = 0;
         while !applying.is_finished() {
-            std::thread::sleep(Duration::from_millis(150));
+            std::thread::sleep(Duration::from_millis(100));
             under.signal_service("n1", "KILL");
             kills += 1;
             under.until("n1", "it is back", |status| status["service"]["healthy"] == true);
         }
         println!("{kills} kills");
+        assert!(kills >= 5, "killed again and again, not {kills} times");
         applying.join().unwrap()
     });
     let summary = ran.json();
     let sent = |name: &str| summary[name].as_u64().unwrap();
     // Refused ones are surely not in the log, unknown ones are told by their key.
-    assert_eq!(sent("ok") + sent("rejected") + sent("unknown"), 3000, "{summary}");
+    assert_eq!(sent("ok") + sent("rejected") + sent("unknown"), 30_000, "{summary}");
     under.until("n1", "all is applied", is_whole);
     let dump = under.home.run(&["log", "dump", "-D", "n1", "--method", "count_add", "--json"]).lines();
     assert_eq!(under.total("n1"), json!(dump.len()), "each record once, and nothing else");
-    let again = under.run("n1", &["apply", "--batch", batch.to_str().unwrap(), "-q"]).json();
-    assert_eq!((&again["ok"], &again["rejected"]), (&json!(3000), &json!(0)));
+    // What was refused is sent again under its key, as often as it takes: the last death may not have been noticed yet.
+    let all_are_in = || {
+        under.until("n1", "it is back", is_whole);
+        under.run("n1", &["apply", "--batch", batch.to_str().unwrap(), "-q"]).json()["ok"] == 30_000
+    };
+    assert!((0..10).any(|_| all_are_in()), "{}", under.home.serve_log());
     under.until("n1", "all is applied", is_whole);
-    assert_eq!(under.total("n1"), json!(3000));
+    assert_eq!(under.total("n1"), json!(30_000));
 }
 
 #[test]
