@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub(super) raw_query: &'a str,
     pub(super) head: &'a str,
     pub(super) fields: &'a [Field],
+    /// Lengths of the fields' names, one bit for each, modulo 64.
+    pub(super) lengths: u64,
     pub(super) upgrade: bool,
 }
 
@@ -46,6 +48,7 @@ impl<'a> Request<'a> {
             raw_query: head.query.of(text),
             head: text,
             fields,
+            lengths: fields.iter().fold(0, |lengths, field| lengths | length_bit(field.name.len())),
             upgrade: head.upgrade,
         }
     }
@@ -65,12 +68,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The values of the fields of that name, in order. Asked often: a name of another length is not looked at.
+    /// The values of the fields of that name, in order. Asked often, and mostly in vain: a name of another length is not
+    /// looked at.
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         let head = self.head;
         let named =
             move |field: &&Field| field.name.len() == name.len() && field.name.of(head).eq_ignore_ascii_case(name);
-        self.fields.iter().filter(named).map(move |field| field.value.of(head))
+        let fields = if self.lengths & length_bit(name.len()) == 0 { &[] } else { self.fields };
+        fields.iter().filter(named).map(move |field| field.value.of(head))
     }
 
     /// Every field, in order, as name and value.
@@ -116,4 +121,8 @@ impl<'a> Request<'a> {
     pub fn reply(&self) -> Reply {
         Reply { keep_alive: self.keep_alive, head_only: self.head_only, http10: self.http10 }
     }
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << (length % 64)
 }

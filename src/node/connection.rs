@@ -15,11 +15,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::lines::Lines;
+use super::request_id::RequestId;
 use super::streams::LogStream;
 use crate::http::{self, Reply};
 use crate::limits::{LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
@@ -30,10 +31,10 @@ use crate::types::Version;
 const LINGER_READS: usize = 16;
 
 /// What an answer needs to know of its request, apart from its content.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Exchange {
     pub(super) reply: Reply,
-    pub(super) id: Arc<str>,
+    pub(super) id: RequestId,
 }
 
 /// A request that was read and whose answer has not left for `out`.
@@ -57,8 +58,7 @@ pub(super) enum Slot {
 /// The answers to a batch, in the order of its lines.
 pub(super) struct Batch {
     pub(super) exchange: Exchange,
-    pub(super) lines: Vec<Option<Box<str>>>,
-    pub(super) missing: usize,
+    pub(super) lines: Lines,
 }
 
 /// A reader of events.
@@ -94,6 +94,8 @@ pub(super) struct Connection {
     front: u64,
     pub(super) slots: VecDeque<Slot>,
     pub(super) readable: bool,
+    /// Its last request was a read: the next one may wait for writes.
+    pub(super) reads: bool,
     /// Requests are there, or could be read, as soon as there is room for them.
     pub(super) held_back: bool,
     /// The client has said that nothing more will come. That news comes once, perhaps together with its last bytes.
@@ -127,6 +129,7 @@ impl Connection {
             front: serial << 32,
             slots: VecDeque::new(),
             readable: true,
+            reads: false,
             held_back: false,
             peer_ended: false,
             ending: false,

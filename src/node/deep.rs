@@ -134,7 +134,7 @@ impl Scratch {
         let entries: Vec<Entry<'_>> = records.iter().map(engine::entry).collect();
         let outcomes = self.service.apply(&entries)?;
         for (record, outcome) in records.iter().zip(&outcomes) {
-            engine::note(record, outcome, &mut self.keys, &mut Chronicle::default());
+            engine::note(record, None, outcome, &mut self.keys, &mut Chronicle::default());
         }
         progress(self.service.version());
         Ok(())

@@ -18,6 +18,7 @@ mod opening;
 mod operators;
 mod outside;
 mod peering;
+mod places;
 mod reading;
 mod stopper;
 mod streaming;
@@ -59,6 +60,7 @@ use crate::log::{self, Batch, LogError, Reader};
 use crate::replication::{Asked, Input, Link, Message};
 use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
 use opening::{check_exposure, listen, start_or_repair};
+use places::Places;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -193,7 +195,7 @@ pub struct Node {
     alone: Vec<alone::Range>,
     alone_to_note: Vec<alone::Range>,
     peers: Vec<Option<Box<Peer>>>,
-    touched_peers: BTreeSet<usize>,
+    touched_peers: Places,
     next_link: Link,
     /// Room for records on their way to a peer.
     wire: Vec<u8>,
@@ -241,7 +243,9 @@ pub struct Node {
     free: Vec<usize>,
     serial: u64,
     /// Connections to look at in this turn.
-    touched: BTreeSet<usize>,
+    touched: Places,
+    /// Readers that wait for the next turn.
+    postponed: Vec<usize>,
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
     followers: usize,
@@ -343,7 +347,7 @@ impl Node {
             alone: noted,
             alone_to_note: Vec::new(),
             peers: Vec::new(),
-            touched_peers: BTreeSet::new(),
+            touched_peers: Places::default(),
             next_link: 0,
             wire: Vec::new(),
             room: Vec::new(),
@@ -376,7 +380,8 @@ impl Node {
             connections: Vec::new(),
             free: Vec::new(),
             serial: 0,
-            touched: BTreeSet::new(),
+            touched: Places::default(),
+            postponed: Vec::new(),
             streaming: BTreeSet::new(),
             followers: 0,
             buffered: 0,
@@ -490,6 +495,7 @@ impl Node {
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
         }
         let now = now();
+        self.touched.extend(self.postponed.drain(..));
         let mut accept = self.accept_again;
         let mut woken = false;
         for event in events.iter() {
@@ -540,7 +546,7 @@ impl Node {
 
     /// Until something happens; asleep, unless it must come soon.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        while self.touched.is_empty() && self.touched_peers.is_empty() && self.is_expectant(Instant::now()) {
+        while self.has_nothing_to_do() && self.is_expectant(Instant::now()) {
             self.poll.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
@@ -549,6 +555,11 @@ impl Node {
             std::thread::yield_now();
         }
         self.poll.poll(events, Some(self.patience()))
+    }
+
+    /// Whether every connection waits for news.
+    pub(super) fn has_nothing_to_do(&self) -> bool {
+        self.touched.is_empty() && self.touched_peers.is_empty() && self.postponed.is_empty()
     }
 
     fn is_expectant(&mut self, now: Instant) -> bool {

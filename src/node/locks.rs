@@ -13,13 +13,21 @@
 //! 1. All resources of an operation are asked for at one moment, so that waiting has one order and no cycle.
 //! 2. A resource is held by one exclusive ticket, or by any number of shared ones, never by both.
 //! 3. What left holds nothing and waits nowhere.
+//! 4. A resource is known here by a keyed hash of its name. Two names with one hash (one pair in 2^64, and nobody can
+//!    choose it) are taken for one resource: their operations go one after the other, which is never wrong.
 //!
 //! # Not here
 //! How long one may wait: the engine gives up for those whose time is over ([`Locks::leave`]).
 
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 
-use crate::service::{Resource, Resources};
+use super::hashed::Hashed;
+use crate::service::Resources;
+
+/// Emptied lists that are kept.
+const SPARE_MAX: usize = 1024;
 
 /// Names one operation between its admission and its end.
 pub(super) type Ticket = usize;
@@ -33,21 +41,39 @@ pub(super) struct Locks {
     alone: Option<Ticket>,
     /// Those before the gate, in order.
     gate: VecDeque<Ticket>,
-    queues: HashMap<Box<str>, VecDeque<Place>>,
+    names: RandomState,
+    queues: HashMap<u64, Queue, Hashed>,
     /// By ticket: tickets are small numbers that are used again.
     claims: Vec<Option<Claim>>,
+    /// Emptied lists, for their memory.
+    spare: Vec<Vec<Asked>>,
 }
 
+/// Those who asked for one resource, in order. Most have nobody behind them.
 #[derive(Debug)]
+struct Queue {
+    first: Place,
+    rest: VecDeque<Place>,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Place {
     ticket: Ticket,
     shared: bool,
     granted: bool,
 }
 
+/// A resource by its hash, and how it is wanted. In the order of the type an exclusive wish comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    name: u64,
+    shared: bool,
+}
+
 #[derive(Debug)]
 struct Claim {
     resources: Resources,
+    asked: Vec<Asked>,
     /// `None` before the gate; else how many queues have not granted yet.
     missing: Option<usize>,
 }
@@ -58,7 +84,14 @@ impl Locks {
         if self.claims.len() <= ticket {
             self.claims.resize_with(ticket + 1, || None);
         }
-        let previous = self.claims[ticket].replace(Claim { resources, missing: None });
+        let mut asked = self.spare.pop().unwrap_or_default();
+        if let Resources::Keys(keys) = &resources {
+            asked.extend(keys.iter().map(|key| Asked { name: self.names.hash_one(&*key.key), shared: key.shared }));
+            // Named twice is asked for once, exclusively if either does.
+            asked.sort_unstable();
+            asked.dedup_by_key(|asked| asked.name);
+        }
+        let previous = self.claims[ticket].replace(Claim { resources, asked, missing: None });
         assert!(previous.is_none(), "ticket {ticket} entered twice");
         self.gate.push_back(ticket);
         self.open_gate(granted);
@@ -66,17 +99,19 @@ impl Locks {
 
     /// Gives back everything that the ticket holds or waits for.
     pub(super) fn leave(&mut self, ticket: Ticket, granted: &mut Vec<Ticket>) {
-        let Some(claim) = self.claims.get_mut(ticket).and_then(Option::take) else { return };
+        let Some(mut claim) = self.claims.get_mut(ticket).and_then(Option::take) else { return };
         if claim.missing.is_none() {
             self.gate.retain(|waiting| *waiting != ticket);
         } else {
             self.inside -= 1;
             self.alone = self.alone.filter(|alone| *alone != ticket);
-            if let Resources::Keys(resources) = claim.resources {
-                for resource in &resources {
-                    self.leave_queue(ticket, &resource.key, granted);
-                }
+            for asked in &claim.asked {
+                self.leave_queue(ticket, asked.name, granted);
             }
+        }
+        if self.spare.len() < SPARE_MAX {
+            claim.asked.clear();
+            self.spare.push(claim.asked);
         }
         self.open_gate(granted);
     }
@@ -111,16 +146,16 @@ impl Locks {
     fn pass(&mut self, ticket: Ticket, granted: &mut Vec<Ticket>) {
         let claim = self.claims[ticket].as_mut().expect("whoever passes the gate has a claim");
         let mut missing = 0;
-        if let Resources::Keys(resources) = &mut claim.resources {
-            merge(resources);
-            for Resource { key, shared } in resources.iter() {
-                let queue = match self.queues.get_mut(key) {
-                    Some(queue) => queue,
-                    None => self.queues.entry(key.clone()).or_default(),
-                };
-                let free = queue.iter().all(|place| place.granted && place.shared && *shared);
-                queue.push_back(Place { ticket, shared: *shared, granted: free });
-                missing += usize::from(!free);
+        for Asked { name, shared } in claim.asked.iter().copied() {
+            let place = |granted| Place { ticket, shared, granted };
+            match self.queues.entry(name) {
+                Entry::Vacant(vacant) => _ = vacant.insert(Queue { first: place(true), rest: VecDeque::new() }),
+                Entry::Occupied(mut queue) => {
+                    let queue = queue.get_mut();
+                    let free = shared && queue.places().all(|place| place.granted && place.shared);
+                    queue.rest.push_back(place(free));
+                    missing += usize::from(!free);
+                }
             }
         }
         claim.missing = Some(missing);
@@ -129,16 +164,22 @@ impl Locks {
         }
     }
 
-    fn leave_queue(&mut self, ticket: Ticket, key: &str, granted: &mut Vec<Ticket>) {
-        let queue = self.queues.get_mut(key).expect("a claim has a place in each of its queues");
-        let place = queue.iter().position(|place| place.ticket == ticket).expect("a claim has a place");
-        queue.remove(place);
-        if queue.is_empty() {
-            self.queues.remove(key);
-            return;
+    fn leave_queue(&mut self, ticket: Ticket, name: u64, granted: &mut Vec<Ticket>) {
+        let queue = self.queues.get_mut(&name).expect("a claim has a place in each of its queues");
+        if queue.first.ticket == ticket {
+            match queue.rest.pop_front() {
+                Some(next) => queue.first = next,
+                None => {
+                    self.queues.remove(&name);
+                    return;
+                }
+            }
+        } else {
+            let place = queue.rest.iter().position(|place| place.ticket == ticket).expect("a claim has a place");
+            queue.rest.remove(place);
         }
         let mut shared_only = true;
-        for (index, place) in queue.iter_mut().enumerate() {
+        for (index, place) in std::iter::once(&mut queue.first).chain(&mut queue.rest).enumerate() {
             let free = index == 0 || (shared_only && place.shared);
             shared_only &= place.shared;
             if !free {
@@ -157,17 +198,16 @@ impl Locks {
     }
 }
 
-/// A resource that is named twice is asked for once, exclusively if either does.
-fn merge(resources: &mut Vec<Resource>) {
-    if resources.len() > 1 {
-        resources.sort_unstable_by(|a, b| (&a.key, a.shared).cmp(&(&b.key, b.shared)));
-        resources.dedup_by(|later, earlier| later.key == earlier.key);
+impl Queue {
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.first).chain(&self.rest)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Resource;
 
     const NOBODY: [Ticket; 0] = [];
 

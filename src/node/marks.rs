@@ -82,7 +82,7 @@ impl Marks {
 
 /// The mark of a result, never 0; 0 for one that was not kept.
 fn mark(outcome: &Outcome) -> u32 {
-    if *outcome == Outcome::duplicate() {
+    if outcome.is_duplicate() {
         return 0;
     }
     crc32c::crc32c_append(crc32c::crc32c(&outcome.status.to_le_bytes()), outcome.result.as_bytes()).max(1)

@@ -377,7 +377,7 @@ impl State {
         let entries: Vec<Entry<'_>> = records.iter().map(engine::entry).collect();
         let outcomes = self.service.apply(&entries)?;
         for (record, outcome) in records.iter().zip(&outcomes) {
-            engine::note(record, outcome, &mut self.keys, &mut self.chronicle);
+            engine::note(record, None, outcome, &mut self.keys, &mut self.chronicle);
             self.marks.note(record, outcome);
         }
         self.applied = Position { epoch: last.epoch, version: last.version, hash: last.hash };

@@ -1,6 +1,7 @@
 //! `rig status --json`: one node as programs see it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub(super) struct Facts<'a> {
     pub(super) cluster: Option<ClusterId>,
     pub(super) oldest: Version,
     pub(super) http: &'a str,
-    pub(super) uptime_s: u64,
+    pub(super) up_since: Instant,
     pub(super) draining: bool,
     /// Since when the mode keeps this node from writing.
     pub(super) blocked_since: Option<&'a str>,
@@ -48,7 +49,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "applied": core.applied(),
         "http": facts.http,
         "pid": std::process::id(),
-        "uptime_s": facts.uptime_s,
+        "uptime_s": facts.up_since.elapsed().as_secs(),
         "replication": {
             "mode": config.map(|config| config.replication.as_str()),
             "min_replicas": config.map(|config| config.min_replicas),
@@ -265,7 +266,7 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     let answers: Vec<(&str, f64)> =
         ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(answers).skip(2).collect();
     page.labelled("rig_http_requests_total", "counter", "Answers by class of status.", "status", &answers);
-    page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.uptime_s as f64);
+    page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.up_since.elapsed().as_secs() as f64);
     page.finish()
 }
 

@@ -76,6 +76,8 @@ pub struct Replication {
     pub(super) ticked: Time,
     /// When the commit position must go out, if nothing else takes it along.
     pub(super) commit_due: Option<Time>,
+    /// Nothing stood in the way of an operation, and nothing has happened since that could.
+    pub(super) is_clear: bool,
     pub(super) rules: Rules,
 }
 
@@ -137,6 +139,7 @@ impl Replication {
             started: now,
             ticked: now,
             commit_due: None,
+            is_clear: false,
             rules: Rules::default(),
         };
         match role {
@@ -160,6 +163,7 @@ impl Replication {
 
     /// Takes what happened and appends what must be done to `out`.
     pub fn step(&mut self, input: Input, now: Time, out: &mut Outputs) {
+        self.is_clear &= now <= self.now && matches!(input, Input::Propose { .. } | Input::Applied(_));
         self.now = self.now.max(now);
         if self.failed {
             return;

@@ -105,7 +105,9 @@ impl Replication {
     }
 
     pub(super) fn on_propose(&mut self, expect: Option<Version>, out: &mut Outputs) {
-        out.push(match self.refusal(expect) {
+        let refusal = self.refusal(expect);
+        self.is_clear |= refusal.is_none();
+        out.push(match refusal {
             Some(refusal) => Output::Refuse(refusal),
             None => Output::Append { slot: self.take_slot(), control: None },
         });
@@ -113,6 +115,18 @@ impl Replication {
 
     /// Why an operation would be refused now; `None` when it would be taken.
     pub fn refusal(&self, expect: Option<Version>) -> Option<Refusal> {
+        let next = self.log.appended + 1;
+        self.obstacle().or(match expect {
+            Some(version) if version != next => Some(Refusal::VersionConflict { next }),
+            _ => None,
+        })
+    }
+
+    /// What stands in the way of any operation.
+    fn obstacle(&self) -> Option<Refusal> {
+        if self.is_clear {
+            return None;
+        }
         if self.failed {
             return Some(Refusal::Failed);
         }
@@ -133,14 +147,7 @@ impl Replication {
         if !primary.is_open() {
             return Some(Refusal::Recovering);
         }
-        if self.is_full() {
-            return Some(Refusal::Full);
-        }
-        let next = self.log.appended + 1;
-        match expect {
-            Some(version) if version != next => Some(Refusal::VersionConflict { next }),
-            _ => None,
-        }
+        self.is_full().then_some(Refusal::Full)
     }
 
     fn take_slot(&mut self) -> Slot {

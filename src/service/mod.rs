@@ -218,6 +218,9 @@ pub struct Entry<'a> {
     pub operation: Option<&'a Operation>,
 }
 
+/// What a service answers to an entry that it has applied before.
+const DUPLICATE: &str = r#"{"duplicate":true}"#;
+
 /// What became of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -240,7 +243,12 @@ impl Outcome {
 
     /// The entry had been applied before.
     pub fn duplicate() -> Self {
-        Self::done(r#"{"duplicate":true}"#)
+        Self::done(DUPLICATE)
+    }
+
+    /// Whether it says that the entry had been applied before.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.status == 200 && &*self.result == DUPLICATE
     }
 
     /// A failure found in apply: equal on every node, because it is made of the problem's facts alone.

@@ -63,7 +63,8 @@ impl Engine {
 
     pub(super) fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
-        note(&record, &outcome, &mut self.keys, &mut self.chronicle);
+        let digest = ticket.and_then(|ticket| self.pending.get_mut(ticket).submission.digest);
+        note(&record, digest, &outcome, &mut self.keys, &mut self.chronicle);
         self.marks.note(&record, &outcome);
         let Some(ticket) = ticket else { return };
         self.counters.applied += 1;
@@ -120,8 +121,8 @@ impl Engine {
         self.locks.leave(ticket, &mut self.granted);
         // It may have been next in line itself.
         self.granted.retain(|next| *next != ticket);
-        if let Some(key) = &pending.submission.key {
-            self.by_key.remove(key);
+        if let Some(digest) = &pending.submission.digest {
+            self.by_key.remove(digest);
         }
         let submission = &pending.submission;
         self.in_flight_bytes -= match pending.stage {
@@ -322,7 +323,8 @@ impl Engine {
 
     /// What became of a key: `Some` when its operation is in the log, applied or on its way.
     pub(in crate::node) fn outcome(&mut self, key: &str) -> Option<Known> {
-        if let Some(ticket) = self.by_key.get(key) {
+        let digest = keys::digest(key);
+        if let Some(ticket) = self.by_key.get(&digest) {
             return Some(Known::Pending(match self.pending.get_mut(*ticket).stage {
                 Stage::Judging { .. } | Stage::Waiting { .. } => None,
                 Stage::Sealed { version } | Stage::GivenUp { version } => Some(version),
@@ -331,7 +333,7 @@ impl Engine {
         if let Some(queued) = self.queue.iter().find(|queued| queued.record.key.as_deref() == Some(key)) {
             return Some(Known::Pending(Some(queued.record.version)));
         }
-        self.keys.get(&keys::digest(key)).map(Known::Committed)
+        self.keys.get(&digest).map(Known::Committed)
     }
 
     pub(in crate::node) fn core(&self) -> &Replication {
@@ -390,11 +392,18 @@ pub(in crate::node) fn entry(record: &Record) -> Entry<'_> {
 }
 
 /// What Rig itself remembers of an applied record; the same at a start and while serving.
-pub(in crate::node) fn note(record: &Record, outcome: &Outcome, keys: &mut keys::Keys, chronicle: &mut Chronicle) {
+/// The digest is that of the record's key, where it is known already.
+pub(in crate::node) fn note(
+    record: &Record,
+    digest: Option<keys::KeyDigest>,
+    outcome: &Outcome,
+    keys: &mut keys::Keys,
+    chronicle: &mut Chronicle,
+) {
     chronicle.note(record);
-    match (&record.key, record.kind) {
+    match (digest.or_else(|| record.key.as_deref().map(keys::digest)), record.kind) {
         (_, Kind::Control) => keys.saw(record.time),
-        (Some(key), Kind::Operation) => keys.insert(keys::digest(key), record, outcome.status, &outcome.result),
+        (Some(digest), Kind::Operation) => keys.insert(digest, record, outcome.status, &outcome.result),
         (None, Kind::Operation) => keys.saw(record.time),
     }
 }

@@ -41,7 +41,8 @@ use pending::{Pending, Slab, Stage};
 use uuid::Uuid;
 
 use super::chronicle::Chronicle;
-use super::keys::{self, Keys};
+use super::hashed::Hashed;
+use super::keys::{self, KeyDigest, Keys};
 use super::locks::{Locks, Ticket};
 use super::marks::Marks;
 use crate::error::{Code, Problem};
@@ -67,6 +68,8 @@ pub(super) struct Now {
 pub(super) struct Engine {
     core: Replication,
     outputs: Outputs,
+    /// An emptied list, for its memory.
+    spare_outputs: Outputs,
     sealer: Sealer,
     /// Sealed and not yet with the log thread; the last one is being filled.
     batches: VecDeque<Batch>,
@@ -79,7 +82,7 @@ pub(super) struct Engine {
     locks: Locks,
     granted: Vec<Ticket>,
     pending: Slab,
-    by_key: HashMap<Box<str>, Ticket>,
+    by_key: HashMap<KeyDigest, Ticket, Hashed>,
     /// Keyed submissions that must wait until all keys, or the epoch, are known.
     parked: VecDeque<Submission>,
     queue: VecDeque<Queued>,
@@ -174,6 +177,7 @@ impl Engine {
         let mut engine = Self {
             core: parts.core,
             outputs: parts.outputs,
+            spare_outputs: Outputs::new(),
             sealer: parts.sealer,
             batches: VecDeque::from([Batch::default()]),
             spare: Vec::new(),
@@ -183,7 +187,7 @@ impl Engine {
             locks: Locks::default(),
             granted: Vec::new(),
             pending: Slab::default(),
-            by_key: HashMap::new(),
+            by_key: HashMap::default(),
             parked: VecDeque::new(),
             queue_bytes: parts.tail.iter().map(|record| record.operation.data.len()).sum(),
             tail_until: 0,
@@ -274,8 +278,8 @@ impl Engine {
 
     /// Answers what is in flight or remembered under the same key; gives the submission back when it is new.
     fn answer_known(&mut self, submission: Submission) -> Option<Submission> {
-        let Some(key) = &submission.key else { return Some(submission) };
-        if let Some(ticket) = self.by_key.get(key) {
+        let (Some(key), Some(digest)) = (&submission.key, &submission.digest) else { return Some(submission) };
+        if let Some(ticket) = self.by_key.get(digest) {
             let pending = self.pending.get_mut(*ticket);
             if pending.submission.request_hash == submission.request_hash {
                 pending.followers.push((submission.reply, submission.deadline));
@@ -285,7 +289,7 @@ impl Engine {
             }
             return None;
         }
-        let Some(found) = self.keys.get(&keys::digest(key)) else { return Some(submission) };
+        let Some(found) = self.keys.get(digest) else { return Some(submission) };
         let request = keys::half(&submission.request_hash.unwrap_or_default().0);
         if found.request != request {
             let problem = key_reused(key, Some(found.version));
@@ -340,11 +344,11 @@ impl Engine {
     fn place(&mut self, submission: Submission, stage: Stage) -> Ticket {
         self.in_flight_bytes += submission.operation.data.len();
         self.serial += 1;
-        let key = submission.key.clone();
+        let digest = submission.digest;
         let (followers, alone, laws, serial, judgement) = (Vec::new(), false, self.laws, self.serial, None);
         let ticket = self.pending.insert(Pending { submission, followers, stage, alone, laws, serial, judgement });
-        if let Some(key) = key {
-            self.by_key.insert(key, ticket);
+        if let Some(digest) = digest {
+            self.by_key.insert(digest, ticket);
         }
         ticket
     }
@@ -494,7 +498,8 @@ impl Engine {
     fn perform(&mut self, now: Now) -> Result<(), ServiceError> {
         let mut opened = false;
         while !self.outputs.is_empty() {
-            for output in std::mem::take(&mut self.outputs) {
+            let mut outputs = std::mem::replace(&mut self.outputs, std::mem::take(&mut self.spare_outputs));
+            for output in outputs.drain(..) {
                 match output {
                     Output::Append { slot, control: Some(Control { method, data }) } => {
                         self.own_epoch = Some(slot.epoch);
@@ -527,6 +532,7 @@ impl Engine {
                     }
                 }
             }
+            self.spare_outputs = outputs;
         }
         // Those who waited come behind everything that the core has given a place to.
         if opened { self.unpark(now) } else { Ok(()) }

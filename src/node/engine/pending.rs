@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::error::Problem;
-use crate::node::keys::Remembered;
+use crate::node::keys::{KeyDigest, Remembered};
 use crate::node::locks::Ticket;
 use crate::types::{Hash, Operation, Version};
 
@@ -27,6 +27,8 @@ pub(in crate::node) struct Submission {
     pub(in crate::node) operation: Operation,
     /// The idempotency key.
     pub(in crate::node) key: Option<Box<str>>,
+    /// The digest of `key`.
+    pub(in crate::node) digest: Option<KeyDigest>,
     /// Present exactly when `key` is.
     pub(in crate::node) request_hash: Option<Hash>,
     /// Who asks.

@@ -94,6 +94,7 @@ impl World {
             reply: ReplyTo { connection: 0, request: self.count, line: 0 },
             operation: Operation::new(method, data),
             key: key.map(Into::into),
+            digest: key.map(keys::digest),
             request_hash: key.map(|_| keys::request_hash(method, data)),
             actor: "".into(),
             expect,

@@ -8,7 +8,9 @@ use crate::http::{Expired, Next, Reply};
 use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
+use crate::node::request_id::RequestId;
 use crate::node::routes::{self, Handled, RouteError};
+use crate::replication::Replication;
 
 /// Above this a stream waits for its client.
 const STREAM_BYTES: usize = 512 << 10;
@@ -16,6 +18,10 @@ const STREAM_BYTES: usize = 512 << 10;
 const PIECE_DOCUMENTS: usize = 500;
 /// Documents that a list with a filter looks at in one turn, so that others get theirs: about a millisecond.
 const PIECE_LOOKS: usize = 2_000;
+
+/// Readers that have their turn at once while writes are under way: those go first, because a batch of them goes to the
+/// disk at the end of a turn.
+const READERS_BESIDE_WRITES: usize = 8;
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -94,8 +100,19 @@ impl Node {
 
     /// Reads and takes in whatever the touched connections have sent.
     pub(super) fn serve_touched(&mut self, now: Now) -> Result<(), NodeError> {
-        for index in std::mem::take(&mut self.touched) {
+        let touched = self.touched.take();
+        let mut readers = if self.engine.is_busy() { READERS_BESIDE_WRITES } else { usize::MAX };
+        for index in touched.iter().copied() {
             let Some(mut connection) = self.connections[index].take() else { continue };
+            // A follower is no reader that waits: its records are on their way.
+            if connection.reads && connection.slots.is_empty() {
+                if readers == 0 {
+                    self.connections[index] = Some(connection);
+                    self.postponed.push(index);
+                    continue;
+                }
+                readers -= 1;
+            }
             let outcome = self.serve(&mut connection, index, now);
             if let Some(head) = connection.upgrade.take() {
                 self.buffered -= connection.counted;
@@ -108,10 +125,11 @@ impl Node {
             }
             self.connections[index] = Some(connection);
             match outcome? {
-                Flow::Open => _ = self.touched.insert(index),
+                Flow::Open => self.touched.insert(index),
                 Flow::Closed => self.close(index),
             }
         }
+        self.touched.give_back(touched);
         Ok(())
     }
 
@@ -167,6 +185,7 @@ impl Node {
 
     fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {
         let mut tasks = Vec::new();
+        let mut connection_reads = None;
         let step = match connection.http.next(&self.settings, now.instant) {
             Next::More => Step::More,
             Next::End => Step::End,
@@ -176,14 +195,15 @@ impl Node {
             Next::Head(_) => return self.step(connection, to, now),
             Next::Request(request) => {
                 self.request_count += 1;
-                let id = request_id(&request, &self.request_prefix, self.request_count);
+                connection_reads = Some(matches!(request.method, "GET" | "HEAD"));
+                let id = RequestId::of(&request, &self.request_prefix, self.request_count);
                 let exchange = Exchange { reply: request.reply(), id };
                 let facts = Facts {
                     name: &self.dir.meta().name,
                     cluster: self.cluster,
                     oldest: self.oldest,
                     http: &self.url,
-                    uptime_s: self.begin.elapsed().as_secs(),
+                    up_since: self.begin,
                     draining: self.draining_until.is_some(),
                     blocked_since: self.blocked_since.as_deref(),
                     degraded_since: self.degraded_since.as_deref(),
@@ -206,9 +226,10 @@ impl Node {
                     later: &mut self.later,
                     rescue_dir: &self.rescue_dir,
                 };
-                Step::Handled(routes::handle(&mut desk, &request, to, exchange.clone()), exchange)
+                Step::Handled(routes::handle(&mut desk, &request, to, exchange), exchange)
             }
         };
+        connection.reads = connection_reads.unwrap_or(connection.reads);
         for (to, task) in tasks {
             if let Task::Operator(asked) = task {
                 self.asked.push((to, asked));
@@ -244,7 +265,7 @@ impl Node {
         };
         self.followers += usize::from(matches!(&slot, Slot::Log(stream) if stream.follow));
         let slot = match slot {
-            Slot::Batch(batch) if batch.missing == 0 => Slot::Done(self.batch(&batch)),
+            Slot::Batch(batch) if batch.lines.is_complete() => Slot::Done(self.batch(&batch)),
             slot => slot,
         };
         connection.slots.push_back(slot);
@@ -260,8 +281,8 @@ impl Node {
             self.hand_out(answer);
         }
         self.answers = answers;
-        let mut again = BTreeSet::new();
-        for index in std::mem::take(&mut self.touched) {
+        let touched = self.touched.take();
+        for index in touched.iter().copied() {
             let Some(mut connection) = self.connections[index].take() else { continue };
             self.advance(&mut connection, index, now);
             let flow = connection.write(now.instant);
@@ -273,10 +294,10 @@ impl Node {
             if flow == Flow::Closed {
                 self.close(index);
             } else if more {
-                again.insert(index);
+                self.touched.insert(index);
             }
         }
-        self.touched = again;
+        self.touched.give_back(touched);
         Ok(())
     }
 
@@ -295,7 +316,7 @@ impl Node {
         let request = answer.reply.request;
         match connection.slot(request) {
             Some(Slot::Operation(exchange)) => {
-                let exchange = exchange.clone();
+                let exchange = *exchange;
                 if connection.is_front(request) {
                     self.operation(&exchange, &answer.outcome, &mut connection.out);
                     connection.pop_front();
@@ -308,12 +329,9 @@ impl Node {
                 }
             }
             Some(Slot::Batch(batch)) => {
-                let line = self.line(&batch.exchange.id, &answer.outcome);
-                if let Some(place @ None) = batch.lines.get_mut(answer.reply.line as usize) {
-                    *place = Some(line);
-                    batch.missing -= 1;
-                }
-                if batch.missing == 0
+                let (id, core) = (batch.exchange.id, self.engine.core());
+                batch.lines.put(answer.reply.line as usize, |out| line_json(core, &id, &answer.outcome, out));
+                if batch.lines.is_complete()
                     && let Some(slot) = connection.slot(request)
                     && let Slot::Batch(batch) = std::mem::replace(slot, Slot::Done(Vec::new()))
                 {
@@ -334,7 +352,7 @@ impl Node {
             return Ok(());
         };
         if let Some(Slot::Elsewhere(exchange)) = connection.slot(to.request) {
-            let exchange = exchange.clone();
+            let exchange = *exchange;
             let slot = match handled {
                 Ok(Handled::Slot(slot)) => slot,
                 Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
@@ -353,7 +371,7 @@ impl Node {
 
     pub(super) fn exchange_of(&mut self, to: ReplyTo) -> Option<Exchange> {
         match self.connections.get_mut(to.connection)?.as_mut()?.slot(to.request)? {
-            Slot::Elsewhere(exchange) => Some(exchange.clone()),
+            Slot::Elsewhere(exchange) => Some(*exchange),
             _ => None,
         }
     }
@@ -586,9 +604,9 @@ impl Node {
         self.lines_at(applied)
     }
 
-    fn next_id(&mut self) -> Arc<str> {
+    fn next_id(&mut self) -> RequestId {
         self.request_count += 1;
-        own_id(&self.request_prefix, self.request_count)
+        RequestId::own(&self.request_prefix, self.request_count)
     }
 
     fn problem(&mut self, exchange: &Exchange, problem: &Problem) -> Vec<u8> {
@@ -613,62 +631,34 @@ impl Node {
                 let (durability, acks) = (core.durability(), core.holders(applied.version));
                 let mut answer = http::Answer::new(out, exchange.reply, 200);
                 answer.lines(&self.common).header("X-Request-Id", &exchange.id);
-                answer.body_with("application/json", |out| routes::operation_json(applied, durability, acks, out));
+                answer.body_with("application/json", |out| {
+                    out.push(b'{');
+                    routes::operation_json(applied, durability, acks, out);
+                });
             }
             Ok(applied) => self.problem_into(exchange, &routes::problem_of(applied), out),
             Err(problem) => self.problem_into(exchange, problem, out),
         }
     }
 
-    fn line(&mut self, id: &str, outcome: &Result<Applied, Box<Problem>>) -> Box<str> {
-        let mut bytes = Vec::with_capacity(256);
-        match outcome {
-            Ok(applied) if applied.status < 400 => {
-                bytes.extend_from_slice(b"{\"status\":200,");
-                let start = bytes.len();
-                let core = self.engine.core();
-                routes::operation_json(applied, core.durability(), core.holders(applied.version), &mut bytes);
-                // The brace that begins the object is the one above.
-                bytes.remove(start);
-            }
-            Ok(applied) => http::problem_json(&routes::problem_of(applied), id, &mut bytes),
-            Err(problem) => http::problem_json(problem, id, &mut bytes),
-        }
-        String::from_utf8_lossy(&bytes).into()
-    }
-
     fn batch(&mut self, batch: &crate::node::connection::Batch) -> Vec<u8> {
         self.metrics.answered(200);
-        let size = batch.lines.iter().flatten().map(|line| line.len() + 1).sum::<usize>();
-        let mut out = Vec::with_capacity(size + 512);
+        let mut out = Vec::with_capacity(batch.lines.len() + 512);
         let mut answer = http::Answer::new(&mut out, batch.exchange.reply, 200);
         answer.lines(self.common_lines()).header("X-Request-Id", &batch.exchange.id);
-        answer.body_with("application/x-ndjson", |out| {
-            for line in batch.lines.iter().flatten() {
-                out.extend_from_slice(line.as_bytes());
-                out.push(b'\n');
-            }
-        });
+        answer.body_with("application/x-ndjson", |out| batch.lines.write(out));
         out
     }
 }
 
-/// The client's own id for its request, when it is harmless, else one of ours.
-fn request_id(request: &http::Request<'_>, prefix: &str, count: u64) -> Arc<str> {
-    let good = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
-    };
-    match request.header("X-Request-Id").filter(good) {
-        Some(id) => id.into(),
-        None => own_id(prefix, count),
+/// A line of the answer to a batch.
+fn line_json(core: &Replication, id: &str, outcome: &Result<Applied, Box<Problem>>, out: &mut Vec<u8>) {
+    match outcome {
+        Ok(applied) if applied.status < 400 => {
+            out.extend_from_slice(b"{\"status\":200,");
+            routes::operation_json(applied, core.durability(), core.holders(applied.version), out);
+        }
+        Ok(applied) => http::problem_json(&routes::problem_of(applied), id, out),
+        Err(problem) => http::problem_json(problem, id, out),
     }
-}
-
-fn own_id(prefix: &str, count: u64) -> Arc<str> {
-    use std::fmt::Write;
-    let mut id = String::with_capacity(prefix.len() + 17);
-    id.push_str(prefix);
-    write!(id, "-{count:x}").expect("writing to memory cannot fail");
-    id.into()
 }

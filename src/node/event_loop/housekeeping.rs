@@ -25,11 +25,7 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.touched.is_empty()
-            || !self.touched_peers.is_empty()
-            || self.engine.has_effects()
-            || self.engine.has_to_apply()
-        {
+        if !self.has_nothing_to_do() || self.engine.has_effects() || self.engine.has_to_apply() {
             return Duration::ZERO;
         }
         let now = Instant::now();

@@ -23,19 +23,21 @@ const PEERS_MAX: usize = 64;
 impl Node {
     /// Reads what peers have sent, and lets the core hear it.
     pub(super) fn serve_peers(&mut self, now: Now) -> Result<(), NodeError> {
-        for place in std::mem::take(&mut self.touched_peers) {
+        let touched = self.touched_peers.take();
+        for place in touched.iter().copied() {
             let Some(mut peer) = self.peers.get_mut(place).and_then(Option::take) else { continue };
             let served = self.serve_peer(&mut peer, now);
             let is_open = matches!(served, Ok(Flow::Open | Flow::Again));
             self.peers[place] = Some(peer);
             match served? {
-                Flow::Open | Flow::Again => _ = self.touched_peers.insert(place),
+                Flow::Open | Flow::Again => self.touched_peers.insert(place),
                 Flow::Closed => self.lose(place, now)?,
             }
             if is_open {
                 self.perform_effects(now)?;
             }
         }
+        self.touched_peers.give_back(touched);
         Ok(())
     }
 
@@ -253,7 +255,7 @@ impl Node {
     /// A connection is over.
     pub(super) fn lose(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
         let Some(peer) = self.peers.get_mut(place).and_then(Option::take) else { return Ok(()) };
-        self.touched_peers.remove(&place);
+        self.touched_peers.remove(place);
         if let Some(address) = &peer.dialed {
             self.dialer.failed(address, peer.is_linked(), now.instant);
         }
@@ -277,7 +279,7 @@ impl Node {
                 }
             }
         }
-        self.touched_peers.remove(&place);
+        self.touched_peers.remove(place);
     }
 
     pub(super) fn close_peers(&mut self, now: Now) -> Result<(), NodeError> {
@@ -291,16 +293,16 @@ impl Node {
     pub(super) fn deliver_peers(&mut self, now: Now) -> Result<(), NodeError> {
         self.feed_peers(now);
         let is_behind = self.engine.is_behind();
-        let mut again = BTreeSet::new();
-        for place in std::mem::take(&mut self.touched_peers) {
+        let touched = self.touched_peers.take();
+        for place in touched.iter().copied() {
             let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };
             if peer.write() == Flow::Closed {
                 self.lose(place, now)?;
             } else if peer.readable && !matches!(peer.stage, Stage::Connecting) && !is_behind {
-                again.insert(place);
+                self.touched_peers.insert(place);
             }
         }
-        self.touched_peers.extend(again);
+        self.touched_peers.give_back(touched);
         Ok(())
     }
 }

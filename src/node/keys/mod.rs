@@ -5,9 +5,10 @@
 //! that neither a start nor a snapshot ever holds up the event loop:
 //!
 //! ```text
-//!   live    ordered map: since the last snapshot began
-//!   frozen  ordered map: being written by the snapshot thread
-//!   runs    sorted blocks of bytes, as they lie in their files: loaded as they are, searched by guess
+//!   live    hash tables: since the last snapshot began
+//!   frozen  hash tables: being written by the snapshot thread
+//!   runs    sorted blocks of bytes, as they lie in their files: loaded as they are, searched by guess, and only
+//!           when their filter says that the key may be there
 //! ```
 //!
 //! A snapshot writes what is new as one more run, merged with the newest runs that are not much larger: each
@@ -22,15 +23,17 @@
 //! # Not here
 //! Keys of operations that are still in flight (`node::engine`).
 
+mod filter;
+mod layer;
 mod run;
 #[cfg(test)]
 mod tests;
 
 pub(super) use run::Run;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::limits::{KEY_RESULT_BYTES_MAX, KEY_WINDOW, KEYS_MAX};
@@ -67,8 +70,8 @@ const RUN_FULL: usize = KEYS_MAX / 8;
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    live: BTreeMap<KeyDigest, Remembered>,
-    frozen: Arc<BTreeMap<KeyDigest, Remembered>>,
+    live: Layer,
+    frozen: Arc<Layer>,
     /// Oldest first; `None` while they are being read.
     runs: Option<Runs>,
     /// Keyed records so far.
@@ -83,14 +86,14 @@ pub(super) type Runs = Vec<Arc<Run>>;
 /// What a snapshot takes with it: everything up to one version.
 #[derive(Debug, Clone)]
 pub(super) struct Frozen {
-    newer: Arc<BTreeMap<KeyDigest, Remembered>>,
+    newer: Arc<Layer>,
     runs: Runs,
     pub(super) count: u64,
     pub(super) now: Micros,
 }
 
 /// Layers that are no longer needed.
-pub(super) type Leftover = (Option<Arc<BTreeMap<KeyDigest, Remembered>>>, Runs);
+pub(super) type Leftover = (Option<Arc<Layer>>, Runs);
 
 /// The digest by which a key is remembered.
 pub(super) fn digest(key: &str) -> KeyDigest {
@@ -190,7 +193,7 @@ impl Keys {
             Some(runs) => (Some(frozen), self.runs.replace(runs).unwrap_or_default()),
             None => {
                 let mut all = Arc::unwrap_or_clone(frozen);
-                all.append(&mut self.live);
+                all.append(std::mem::take(&mut self.live));
                 self.live = all;
                 (None, Runs::new())
             }
@@ -221,7 +224,7 @@ impl Frozen {
         let window = Window { count: self.count, now: self.now };
         let mut runs = self.runs;
         runs.retain(|run| run.newest().is_some_and(|newest| window.holds(&newest)));
-        let mut merged = run::of_map(&self.newer, |entry| window.holds(entry));
+        let mut merged = run::of_layer(&self.newer, |entry| window.holds(entry));
         while let Some(last) = runs.pop_if(|last| last.len() < RUN_FULL.min(2 * merged.len())) {
             merged = run::merge(&last, &merged, |entry| window.holds(entry));
         }
@@ -238,7 +241,7 @@ impl Frozen {
 
     fn flat(&self) -> Run {
         let window = Window { count: self.count, now: self.now };
-        let newer = run::of_map(&self.newer, |entry| window.holds(entry));
+        let newer = run::of_layer(&self.newer, |entry| window.holds(entry));
         let runs = self.runs.iter().map(Arc::as_ref).chain([&newer]);
         runs.fold(Run::default(), |flat, run| run::merge(&flat, run, |entry| window.holds(entry)))
     }

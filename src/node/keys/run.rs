@@ -11,9 +11,10 @@
 //! reads three or four entries, whatever the size.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use super::filter::Filter;
+use super::layer::Layer;
 use super::{KeyDigest, Remembered};
 use crate::types::{Hash, Version};
 
@@ -25,6 +26,7 @@ const END_AT: usize = ENTRY - 4;
 pub(crate) struct Run {
     entries: Vec<u8>,
     results: Vec<u8>,
+    filter: Filter,
     /// Index and ordinal.
     newest: Option<(usize, u64)>,
     /// The version that names its file, once it has one.
@@ -61,11 +63,15 @@ impl Run {
             }
         }
         run.newest = newest;
+        run.finish();
         (whole && end == run.results.len()).then_some(run)
     }
 
     /// The entry with this digest.
     pub(crate) fn get(&self, key: &KeyDigest) -> Option<Remembered> {
+        if !self.filter.may_have(key) {
+            return None;
+        }
         let (mut low, mut high) = (0, self.len());
         let wanted = leading(key);
         let (mut low_key, mut high_key) = (0_u64, u64::MAX);
@@ -102,7 +108,12 @@ impl Run {
     }
 
     fn digest(&self, index: usize) -> &KeyDigest {
-        self.entries[index * ENTRY..][..16].try_into().expect("sixteen bytes are sixteen bytes")
+        digest_of(&self.entries[index * ENTRY..])
+    }
+
+    /// Everything is in it.
+    fn finish(&mut self) {
+        self.filter = Filter::of(self.entries.chunks_exact(ENTRY).map(digest_of), self.len());
     }
 
     fn entry(&self, index: usize) -> Option<Remembered> {
@@ -143,13 +154,14 @@ impl Run {
     }
 }
 
-/// The entries of a map that are to be kept.
-pub(super) fn of_map(map: &BTreeMap<KeyDigest, Remembered>, keep: impl Fn(&Remembered) -> bool) -> Run {
+/// The entries of a layer that are to be kept.
+pub(super) fn of_layer(layer: &Layer, keep: impl Fn(&Remembered) -> bool) -> Run {
     let mut run = Run::default();
-    run.entries.reserve_exact(map.len() * ENTRY);
-    for (key, entry) in map.iter().filter(|(_, entry)| keep(entry)) {
+    run.entries.reserve_exact(layer.len() * ENTRY);
+    for (key, entry) in layer.sorted().filter(|(_, entry)| keep(entry)) {
         run.push(key, entry);
     }
+    run.finish();
     run
 }
 
@@ -172,7 +184,12 @@ pub(super) fn merge(old: &Run, newer: &Run, keep: impl Fn(&Remembered) -> bool) 
         left += usize::from(order != Ordering::Greater);
         right += usize::from(order != Ordering::Less);
     }
+    merged.finish();
     merged
+}
+
+fn digest_of(entry: &[u8]) -> &KeyDigest {
+    entry.first_chunk().expect("an entry begins with sixteen bytes")
 }
 
 fn leading(key: &[u8]) -> u64 {

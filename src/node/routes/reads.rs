@@ -106,7 +106,7 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             Ok(Handled::Body(Body::of("text/plain; version=0.0.4; charset=utf-8", bytes)))
         }
         _ => {
-            if let Some(outcome) = super::cluster::read(desk, request, exchange.clone(), &parts) {
+            if let Some(outcome) = super::cluster::read(desk, request, exchange, &parts) {
                 return outcome;
             }
             if is_own(request.path, desk.proxied) {
@@ -114,7 +114,7 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exch
             }
             let read = if desk.proxied {
                 let (wanted, deadline) = (min_version(request)?.unwrap_or(0), deadline(request, desk)?);
-                DataRead::Proxied(Box::new(proxy::Read::new(request, exchange.clone(), wanted, deadline)))
+                DataRead::Proxied(Box::new(proxy::Read::new(request, exchange, wanted, deadline)))
             } else {
                 DataRead::Service { path: request.raw_path().into(), query: request.raw_query().into() }
             };

@@ -7,6 +7,7 @@ use crate::limits::{KEY_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::node::auth::{Caller, Scope};
 use crate::node::engine::{Applied, ReplyTo, Submission};
 use crate::node::keys;
+use crate::node::lines::Lines;
 use crate::service::{Context, Resources, protocol};
 use crate::types::json::{self, Envelope, JsonError};
 use crate::types::{Durability, Operation, Version};
@@ -51,16 +52,14 @@ fn append_batch(desk: &mut Desk<'_>, body: &[u8], to: ReplyTo, exchange: Exchang
         let detail = format!("the batch has {} lines, the limit is {LINES_MAX}", lines.len());
         return Err(Problem::new(Code::TooLarge, detail).into());
     }
-    let mut batch = Batch { exchange, lines: vec![None; lines.len()], missing: lines.len() };
+    let mut batch = Batch { exchange, lines: Lines::new(lines.len()) };
     for (index, line) in lines.into_iter().enumerate() {
         let to = ReplyTo { line: u32::try_from(index).unwrap_or(u32::MAX), ..to };
         match given.submission(line, to, None) {
             Ok(submission) => desk.engine.submit(submission, desk.now)?,
             Err(problem) => {
-                let mut text = Vec::new();
-                crate::http::problem_json(&problem, &batch.exchange.id, &mut text);
-                batch.lines[index] = Some(String::from_utf8_lossy(&text).into());
-                batch.missing -= 1;
+                let id = batch.exchange.id;
+                batch.lines.put(index, |out| crate::http::problem_json(&problem, &id, out));
             }
         }
     }
@@ -130,9 +129,10 @@ impl Given {
         };
         let operation = Operation::new(envelope.method, envelope.data);
         let request_hash = key.is_some().then(|| keys::request_hash(&operation.method, &operation.data));
+        let digest = key.as_deref().map(keys::digest);
         let data_bytes = operation.data.len();
         let (actor, deadline) = (self.actor.clone(), self.deadline);
-        Ok(Submission { reply, operation, key, request_hash, actor, expect, deadline, data_bytes })
+        Ok(Submission { reply, operation, key, digest, request_hash, actor, expect, deadline, data_bytes })
     }
 }
 
@@ -206,7 +206,7 @@ fn header_key<'a>(request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
     Ok(Some(key))
 }
 
-/// Appends `{"data":{...}}` of an operation that is in the log.
+/// Appends `"data":{...}}` of an operation that is in the log, the end of its object.
 pub(in crate::node) fn operation_json<'a>(
     applied: &Applied,
     durability: Durability,
@@ -215,7 +215,7 @@ pub(in crate::node) fn operation_json<'a>(
 ) {
     let Applied { version, epoch, hash, result, replayed, .. } = applied;
     let result = result.as_deref().unwrap_or("null");
-    out.extend_from_slice(b"{\"data\":{\"version\":");
+    out.extend_from_slice(b"\"data\":{\"version\":");
     push_number(out, *version);
     out.extend_from_slice(b",\"epoch\":");
     push_number(out, *epoch);

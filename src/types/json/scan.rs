@@ -59,7 +59,7 @@ impl<'a, 'o> Scanner<'a, 'o> {
             Err(error) => (std::str::from_utf8(&input[..error.valid_up_to()]).unwrap_or_default(), true),
         };
         let fault = (Kind::Syntax, 0, String::new());
-        let (bytes, keys, unescaped) = (text.as_bytes(), Vec::new(), String::new());
+        let (bytes, keys, unescaped) = (text.as_bytes(), Vec::with_capacity(FEW_KEYS), String::new());
         Self { text, bytes, broken, at: 0, run: 0, keep: true, out, keys, unescaped, fault }
     }
 
