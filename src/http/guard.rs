@@ -16,6 +16,10 @@ pub enum Media {
 /// sends one of these to another site, and gets none.
 pub fn require_json(request: &Request<'_>) -> Result<Media, Problem> {
     let value = request.only_header("Content-Type")?.unwrap_or_default();
+    // As almost everybody writes it.
+    if value == "application/json" {
+        return Ok(Media::Json);
+    }
     let (media, parameters) = value.split_once(';').unwrap_or((value, ""));
     let media = media.trim_matches([' ', '\t']);
     let is = |wanted: &str| media.eq_ignore_ascii_case(wanted);

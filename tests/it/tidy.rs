@@ -134,6 +134,14 @@ fn only_the_log_says_that_something_is_durable() {
 }
 
 #[test]
+fn what_is_asserted_is_asserted_in_release_too() {
+    for path in rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("debug_assert_") && !text.contains("debug_assert!"), "{}", name_of(&path));
+    }
+}
+
+#[test]
 fn files_are_short_begin_with_their_purpose_and_leave_nothing_behind() {
     // In two halves, so that this file does not hold what it looks for.
     let banned = [("TO", "DO"), ("FIX", "ME"), ("XX", "X"), ("/wo", "rk/"), ("/ro", "ot/"), ("#[ign", "ore")];
