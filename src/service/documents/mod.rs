@@ -99,6 +99,11 @@ impl Documents {
                 self.state.check_documents_by_rules(set)
             }
             Command::Write(write) => {
+                if let Some(growth) = self.state.harmless(write)?
+                    && self.check_memory(growth).is_ok()
+                {
+                    return Ok(());
+                }
                 let changes = self.state.decide(write)?;
                 let changes = changes.as_slice();
                 for change in changes {
@@ -145,10 +150,14 @@ impl Documents {
 
 /// The answer to a change. Neither identifiers nor types need escapes.
 fn done(id: &str, version: Version) -> Outcome {
-    let digits = version.checked_ilog10().unwrap_or(0) as usize + 1;
-    let mut text = String::with_capacity(id.len() + digits + 19);
-    text.extend([r#"{"id":""#, id, r#"","version":"#]);
-    let mut unit = 10_u64.pow(digits as u32 - 1);
+    const BEFORE: &str = r#"{"id":""#;
+    const BETWEEN: &str = r#"","version":"#;
+    let digits = version.checked_ilog10().unwrap_or(0) + 1;
+    let mut text = String::with_capacity(BEFORE.len() + id.len() + BETWEEN.len() + digits as usize + 1);
+    text.push_str(BEFORE);
+    text.push_str(id);
+    text.push_str(BETWEEN);
+    let mut unit = 10_u64.pow(digits - 1);
     while unit > 0 {
         text.push(char::from(b'0' + (version / unit % 10) as u8));
         unit /= 10;

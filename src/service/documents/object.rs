@@ -19,6 +19,9 @@ const DEPTH_MAX: usize = crate::limits::JSON_DEPTH_MAX;
 
 /// The members of an object in order; `None` for text that is no object.
 pub(super) fn object(text: &str) -> Option<Vec<Member<'_>>> {
+    if !text.starts_with('{') {
+        return None;
+    }
     let mut walk = json::members(text);
     let mut members = Vec::with_capacity(8);
     for member in walk.by_ref() {

@@ -35,15 +35,15 @@ impl Documents {
                 Write::parse(kind, Action::Delete, data).map(|_| Resources::Alone)
             }
             Method::Write(kind, action) => {
-                let indexed = |schema: &&Schema| action != Action::Delete && schema.is_indexed();
-                let schema = self.state.schema(kind).filter(indexed);
-                let members = telling(data, schema);
-                let id = match find(&members, "id").and_then(id_of) {
+                let is_indexed = |schema: &&Schema| action != Action::Delete && schema.is_indexed();
+                let schema = self.state.schema(kind).filter(is_indexed);
+                // The data is read no further than it must be: validate is going to read it all.
+                let id = match json::get(data, "id").and_then(id_of) {
                     Some(id) => Some(id),
                     // There is none, or something is wrong.
                     None => Write::parse(kind, action, data)?.id,
                 };
-                Ok(keys(kind, action, id, &members, schema))
+                Ok(keys(kind, action, id, data, schema))
             }
         }
     }
@@ -54,35 +54,23 @@ impl Documents {
     }
 }
 
-/// The members that keys are made of. The data is read no further than it must be: validate is going to read it all.
-fn telling<'a>(data: &'a str, schema: Option<&Schema>) -> Vec<Member<'a>> {
-    let wanted = 1 + schema.map_or(0, |schema| schema.unique.len() + schema.references.len());
-    let mut members = Vec::with_capacity(wanted);
-    for member in json::members(data) {
-        if member.is("id") || schema.is_some_and(|schema| schema.indexes(&member)) {
-            members.push(member);
-            if members.len() == wanted {
-                break;
-            }
-        }
-    }
+/// The members that stand in an index.
+fn indexed<'a>(data: &'a str, schema: &Schema) -> Vec<Member<'a>> {
+    let most = schema.unique.len() + schema.references.len();
+    let mut members = Vec::with_capacity(most);
+    members.extend(json::members(data).filter(|member| schema.indexes(member)).take(most));
     members
 }
 
-fn keys(
-    kind: &str,
-    action: Action,
-    id: Option<Cow<'_, str>>,
-    members: &[Member<'_>],
-    schema: Option<&Schema>,
-) -> Resources {
-    let mut keys = Vec::with_capacity(members.len());
+fn keys(kind: &str, action: Action, id: Option<Cow<'_, str>>, data: &str, schema: Option<&Schema>) -> Resources {
+    let mut keys = Vec::with_capacity(2);
     if let Some(id) = &id {
         keys.push(Resource::exclusive([kind, "/", id].concat()));
     }
     let Some(schema) = schema else { return Resources::Keys(keys) };
+    let members = indexed(data, schema);
     for field in &schema.unique {
-        let Some(value) = find(members, field) else { continue };
+        let Some(value) = find(&members, field) else { continue };
         if action == Action::Update && merges(value) {
             // Merged with what stands there, and that may change until the keys are held.
             return Resources::Alone;
@@ -91,7 +79,7 @@ fn keys(
     }
     for reference in &schema.references {
         // None too for what validate is going to refuse.
-        if let Some(id) = reference.target(members).ok().flatten() {
+        if let Some(id) = reference.target(&members).ok().flatten() {
             keys.push(Resource::shared([&reference.kind, "/", &id].concat()));
         }
     }

@@ -105,6 +105,13 @@ impl From<&Doc> for Before {
     }
 }
 
+/// Where a write goes.
+struct Place<'s> {
+    key: Key,
+    kind: Option<&'s Kind>,
+    before: Option<&'s Doc>,
+}
+
 /// All that one operation changes.
 pub(super) enum Changes<'a> {
     /// Nearly always.
@@ -140,8 +147,8 @@ impl State {
         self.kinds.get(kind)?.schema()
     }
 
-    /// What an operation changes, or why it must not.
-    pub(super) fn decide<'a>(&self, write: &'a Write<'a>) -> Result<Changes<'a>, Problem> {
+    /// Where a write goes and what stands there, or why it must not go there.
+    fn find(&self, write: &Write<'_>) -> Result<Place<'_>, Problem> {
         let id = write.id.as_deref().ok_or_else(|| problems::invalid(&["id"], "is missing"))?;
         let key = Key::new(id);
         let kind = self.kinds.get(write.kind);
@@ -155,8 +162,26 @@ impl State {
         if let Some(expected) = write.if_version.filter(|expected| *expected != current) {
             return Err(problems::version_conflict(write.kind, id, expected, current));
         }
+        Ok(Place { key, kind, before })
+    }
+
+    /// A patch that no schema has a word on is judged without being merged: by how many bytes the document grows at
+    /// most. `None` where [`Self::decide`] has to tell.
+    pub(super) fn harmless(&self, write: &Write<'_>) -> Result<Option<i64>, Problem> {
+        let has_a_word = |schema: &Schema| schema.rules.is_some() || schema.concerns(&write.members);
+        if write.action != Action::Update || self.schema(write.kind).is_some_and(has_a_word) {
+            return Ok(None);
+        }
+        let before = self.find(write)?.before.map_or(0, Doc::text_len);
+        let fits = before + write.data_len() <= DATA_BYTES_MAX;
+        Ok(fits.then_some((write.data_len() as u64).cast_signed()))
+    }
+
+    /// What an operation changes, or why it must not.
+    pub(super) fn decide<'a>(&self, write: &'a Write<'a>) -> Result<Changes<'a>, Problem> {
+        let Place { key, kind, before } = self.find(write)?;
         let text = match (write.action, before) {
-            (Action::Delete, _) => return self.decide_delete(write.kind, id),
+            (Action::Delete, _) => return self.decide_delete(write.kind, &key.to_text()),
             (Action::Update, Some(before)) => {
                 let members = object(before.text()).ok_or_else(problems::not_an_object)?;
                 Cow::Owned(merge(&members, &write.members, before.text_len() + write.data_len()))

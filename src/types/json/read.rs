@@ -100,7 +100,7 @@ impl Members<'_> {
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Member<'a>> {
         let bytes = self.line.as_bytes();
         let start = match bytes.get(self.at)? {
@@ -121,7 +121,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// Behind the closing quote of the key that begins at `at`, and whether it has escapes.
-#[inline]
+#[inline(always)]
 fn key_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     if bytes.get(at) != Some(&b'"') {
         return None;
@@ -138,7 +138,7 @@ fn key_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
 }
 
 /// Behind the value that begins at `at`.
-#[inline]
+#[inline(always)]
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => string_end(bytes, at + 1),
@@ -152,19 +152,26 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Behind the closing quote of the string whose text begins at `start`: the first quote that no backslash escapes.
+#[inline(always)]
 fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
     loop {
         end = quote_from(bytes, end)?;
         // Before a quote that belongs to the text stands an odd number of backslashes.
-        let backslashes = bytes[start..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+        let is_escaped = bytes[end - 1] == b'\\' && backslashes(&bytes[start..end]) % 2 == 1;
         end += 1;
-        if backslashes % 2 == 0 {
+        if !is_escaped {
             return Some(end);
         }
     }
 }
 
+#[cold]
+fn backslashes(before: &[u8]) -> usize {
+    before.iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+#[inline(never)]
 fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut end, mut depth) = (at, 0_usize);
     loop {
