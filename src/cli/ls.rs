@@ -181,8 +181,8 @@ impl<'a> Rows<'a> {
         let text = |name: &str| json::get(item, name).and_then(json::string_of).unwrap_or_default().into_owned();
         let version = json::get(item, "_version").unwrap_or_default().to_owned();
         let own: Vec<_> = json::members(item)
-            .filter(|member| !member.key.starts_with('_') && member.key != "id")
-            .map(|member| format!("\"{}\":{}", member.key, member.value))
+            .filter(|member| !member.key().starts_with('_') && member.key() != "id")
+            .map(|member| format!("\"{}\":{}", member.key(), member.value()))
             .collect();
         let document = dump::short(&format!("{{{}}}", own.join(",")), SHOWN_BYTES);
         self.table.row([text("id"), version, second(&text("_updated")), document]);

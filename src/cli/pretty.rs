@@ -11,9 +11,9 @@ pub(crate) fn pretty(value: &str, level: usize, out: &mut String) {
                 out.push_str(if place > 0 { ",\n" } else { "\n" });
                 indent(level + 1, out);
                 out.push('"');
-                out.push_str(member.key);
+                out.push_str(member.key());
                 out.push_str("\": ");
-                pretty(member.value, level + 1, out);
+                pretty(member.value(), level + 1, out);
             }
             out.push('\n');
             indent(level, out);

@@ -137,7 +137,7 @@ fn ls(context: &Context) -> Outcome {
             if names.is_empty() { "-".to_owned() } else { names.join(",") }
         };
         let references: Vec<_> = json::members(json::get(schema, "references").unwrap_or("{}"))
-            .map(|member| member.key.to_owned())
+            .map(|member| member.key().to_owned())
             .collect();
         let references = if references.is_empty() { "-".to_owned() } else { references.join(",") };
         let version = json::get(schema, "_version").unwrap_or("-").to_owned();

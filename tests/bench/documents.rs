@@ -3,6 +3,15 @@
 //! ```text
 //! cargo run --release --example bench_documents -- names|uuids|unique
 //! ```
+//!
+//! And what one call costs, for a program that counts instructions: a fixed amount of work, in functions of their
+//! own names.
+//!
+//! ```text
+//! cargo build --release --example bench_documents
+//! valgrind --tool=callgrind target/release/examples/bench_documents calls create|update|put names|unique
+//! callgrind_annotate --inclusive=yes callgrind.out.PID | grep call_
+//! ```
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails may panic")]
 
@@ -140,15 +149,78 @@ fn measure(name: &str, id: impl Fn(u64) -> String, schema: Option<&str>) {
     assert!(took < Duration::from_secs(5), "a million documents took {took:?} to restore");
 }
 
+/// Operations that are counted.
+const CALLS: u64 = 20_000;
+
+#[inline(never)]
+fn call_resources(documents: &dyn Service, operation: &Operation) {
+    documents.resources(operation).unwrap();
+}
+
+#[inline(never)]
+fn call_validate(documents: &dyn Service, operation: &Operation, context: &Context<'_>) {
+    documents.validate(operation, context).unwrap();
+}
+
+#[inline(never)]
+fn call_apply(documents: &mut dyn Service, entries: &[Entry<'_>]) {
+    let outcomes = documents.apply(entries).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.status == 200), "{:?}", outcomes[0]);
+}
+
+/// Every call once for each operation, as a primary makes them. Documents are those of `rig bench`.
+fn count(action: &str, schema: Option<&str>) {
+    let mut documents = Documents::new(Settings::default());
+    let documents: &mut dyn Service = &mut documents;
+    let fresh_id = || uuid::Uuid::nil();
+    let context = Context { now: 1, fresh_id: &fresh_id };
+    let operation = |method: &str, number: u64| {
+        let id = format!("{:016x}{:08x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7);
+        let document = |pad| format!(r#"{{"id":"{id}","email":"{id}@bench.example","age":30,"pad":"{pad}"}}"#);
+        let data = match method {
+            "update" => format!(r#"{{"id":"{id}","age":91}}"#),
+            _ => document("x".repeat(256 - document(String::new()).len())),
+        };
+        Operation::new(format!("user_{method}"), data)
+    };
+    let apply = |documents: &mut dyn Service, operations: &[Operation], call: fn(&mut dyn Service, &[Entry<'_>])| {
+        let version = documents.version();
+        let entry = |(operation, version)| Entry { version, time: version, operation: Some(operation) };
+        let entries: Vec<_> = operations.iter().zip(version + 1..).map(entry).collect();
+        call(documents, &entries);
+    };
+    let uncounted = |documents: &mut dyn Service, entries: &[Entry<'_>]| drop(documents.apply(entries).unwrap());
+    if let Some(schema) = schema {
+        apply(documents, &[Operation::new("schema_set", schema)], uncounted);
+    }
+    if action != "create" {
+        let operations: Vec<_> = (0..CALLS).map(|number| operation("create", number)).collect();
+        apply(documents, &operations, uncounted);
+    }
+    for number in (0..CALLS).step_by(BATCH) {
+        let operations: Vec<_> =
+            (number..CALLS.min(number + BATCH as u64)).map(|number| operation(action, number)).collect();
+        for operation in &operations {
+            call_resources(documents, operation);
+            call_validate(documents, operation, &context);
+        }
+        apply(documents, &operations, call_apply);
+    }
+}
+
 fn main() {
     let uuid =
         |number: u64| uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000 << 48 | u128::from(number) << 20).to_string();
     let name = |number: u64| format!("user-{number}");
-    let schema = r#"{"type":"user","unique":["email"],"required":["name"]}"#;
+    let schema = r#"{"type":"user","unique":["email"],"required":["email"]}"#;
     match std::env::args().nth(1).as_deref() {
         Some("names") => measure("ids like user-123, no schema", name, None),
         Some("uuids") => measure("ids are UUIDs, no schema", uuid, None),
         Some("unique") => measure("ids like user-123, email unique", name, Some(schema)),
-        _ => eprintln!("names, uuids or unique?"),
+        Some("calls") => {
+            let unique = std::env::args().nth(3).is_some_and(|kind| kind == "unique");
+            count(&std::env::args().nth(2).unwrap_or_default(), unique.then_some(schema));
+        }
+        _ => eprintln!("names, uuids, unique or calls?"),
     }
 }

@@ -56,22 +56,43 @@ impl<'a> Command<'a> {
 
     /// The same from a method and data that may live apart.
     pub(super) fn parse_parts(method: &'a str, data: &'a str) -> Result<Self, Problem> {
+        Ok(match Method::parse(method)? {
+            Method::Schema => Self::Schema(Box::new(SchemaSet::parse(data)?)),
+            Method::Write(kind, action) => Self::Write(Write::parse(kind, action, data)?),
+        })
+    }
+}
+
+/// A method, taken apart.
+pub(super) enum Method<'a> {
+    /// `schema_set`.
+    Schema,
+    /// What to do with a document of which type.
+    Write(&'a str, Action),
+}
+
+impl<'a> Method<'a> {
+    pub(super) fn parse(method: &'a str) -> Result<Self, Problem> {
         if method.starts_with("rig_") {
             return Err(Problem::new(Code::Invalid, format!("{method}: methods that begin with rig_ are Rig's own")));
         }
         if method == SCHEMA_SET {
-            return Ok(Self::Schema(Box::new(SchemaSet::parse(data)?)));
+            return Ok(Self::Schema);
         }
-        let (kind, action) = split_method(method).ok_or_else(|| unknown_method(method))?;
-        Ok(Self::Write(Write::parse(kind, action, data)?))
+        split_method(method).map(|(kind, action)| Self::Write(kind, action)).ok_or_else(|| unknown_method(method))
     }
 }
 
 fn split_method(method: &str) -> Option<(&str, Action)> {
-    const SUFFIXES: [(&str, Action); 4] =
-        [("_create", Action::Create), ("_update", Action::Update), ("_put", Action::Put), ("_delete", Action::Delete)];
-    let split = |(suffix, action)| method.strip_suffix(suffix).map(|kind| (kind, action));
-    SUFFIXES.into_iter().find_map(split).filter(|(kind, _)| is_type(kind))
+    let (kind, verb) = method.rsplit_once('_')?;
+    let action = match verb {
+        "create" => Action::Create,
+        "update" => Action::Update,
+        "put" => Action::Put,
+        "delete" => Action::Delete,
+        _ => return None,
+    };
+    is_type(kind).then_some((kind, action))
 }
 
 /// `[a-z][a-z0-9_]{0,62}`.
@@ -85,7 +106,27 @@ pub(super) fn is_type(text: &str) -> bool {
 pub(super) fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len())
         && !matches!(text, "." | "..")
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-'))
+        && text.bytes().all(|byte| IN_ID[usize::from(byte)])
+}
+
+/// The bytes of identifiers.
+const IN_ID: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
+        byte += 1;
+    }
+    table
+};
+
+/// The identifier that a value is; `None` for any other value.
+pub(super) fn id_of(value: &str) -> Option<Cow<'_, str>> {
+    // No identifier needs an escape or has a quote in it: what stands between the quotes is one, or something else.
+    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.filter(|inner| is_id(inner)) {
+        Some(id) => Some(Cow::Borrowed(id)),
+        None => string_of(value).filter(|id| is_id(id)),
+    }
 }
 
 fn unknown_method(method: &str) -> Problem {
@@ -94,24 +135,28 @@ fn unknown_method(method: &str) -> Problem {
 }
 
 impl<'a> Write<'a> {
-    fn parse(kind: &'a str, action: Action, data: &'a str) -> Result<Self, Problem> {
+    pub(super) fn parse(kind: &'a str, action: Action, data: &'a str) -> Result<Self, Problem> {
         let mut members = object(data).ok_or_else(not_an_object)?;
         let (mut id, mut if_version) = (None, None);
         for member in &members {
-            if member.name == "id" {
-                id = Some(parse_id(member.value)?);
-            } else if member.name == IF_VERSION {
-                if_version = Some(parse_if_version(member.value)?);
-            } else if member.name.starts_with('_') {
-                return Err(invalid(&[&member.name], "members that begin with _ are Rig's own"));
-            } else if action == Action::Delete {
-                return Err(invalid(&[&member.name], "a delete takes nothing but id and _if_version"));
+            match &*member.name() {
+                "id" => id = Some(parse_id(member.value())?),
+                IF_VERSION => if_version = Some(parse_if_version(member.value())?),
+                name if name.starts_with('_') => {
+                    return Err(invalid(&[name], "members that begin with _ are Rig's own"));
+                }
+                name if action == Action::Delete => {
+                    return Err(invalid(&[name], "a delete takes nothing but id and _if_version"));
+                }
+                _ => {}
             }
         }
         if id.is_none() && action != Action::Create {
             return Err(invalid(&["id"], "is missing"));
         }
-        members.retain(|member| member.name != IF_VERSION && (action != Action::Update || member.name != "id"));
+        if if_version.is_some() || action == Action::Update {
+            members.retain(|member| !member.is(IF_VERSION) && (action != Action::Update || !member.is("id")));
+        }
         Ok(Self { kind, action, id, if_version, members, data })
     }
 
@@ -143,12 +188,10 @@ impl<'a> Write<'a> {
 }
 
 fn parse_id(value: &str) -> Result<Cow<'_, str>, Problem> {
-    let id = string_of(value).ok_or_else(|| invalid(&["id"], "must be a string"))?;
-    if is_id(&id) {
-        Ok(id)
-    } else {
-        Err(invalid(&["id"], "must be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ -, and not only . or .."))
-    }
+    id_of(value).ok_or_else(|| match string_of(value) {
+        None => invalid(&["id"], "must be a string"),
+        Some(_) => invalid(&["id"], "must be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ -, and not only . or .."),
+    })
 }
 
 fn parse_if_version(value: &str) -> Result<Version, Problem> {

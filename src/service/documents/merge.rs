@@ -2,6 +2,7 @@
 //!
 //! A member that is replaced keeps its place; new members come after the old ones, in the order of the patch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::object::{Member, object};
@@ -21,21 +22,21 @@ fn merge_members(target: &[Member<'_>], patch: &[Member<'_>], depth: usize, out:
     let start = out.len();
     let changes = Names::new(patch);
     for member in target {
-        match changes.find(&member.name) {
+        match changes.find(&member.name()) {
             None => separate(out, start).push_str(member.text),
             Some(change) if change.is_null() => {}
             Some(change) => {
                 let separated = separate(out, start);
-                separated.push_str(&member.text[..member.text.len() - member.value.len()]);
-                merge_value(Some(member.value), change.value, depth, separated);
+                separated.push_str(&member.text[..member.text.len() - member.value().len()]);
+                merge_value(Some(member.value()), change.value(), depth, separated);
             }
         }
     }
     let known = Names::new(target);
-    for change in patch.iter().filter(|change| !change.is_null() && known.find(&change.name).is_none()) {
+    for change in patch.iter().filter(|change| !change.is_null() && known.find(&change.name()).is_none()) {
         let separated = separate(out, start);
-        separated.push_str(&change.text[..change.text.len() - change.value.len()]);
-        merge_value(None, change.value, depth, separated);
+        separated.push_str(&change.text[..change.text.len() - change.value().len()]);
+        merge_value(None, change.value(), depth, separated);
     }
     out.push('}');
 }
@@ -61,7 +62,7 @@ fn separate(out: &mut String, start: usize) -> &mut String {
 /// Members by name.
 enum Names<'m, 'a> {
     Few(&'m [Member<'a>]),
-    Many(BTreeMap<&'m str, &'m Member<'a>>),
+    Many(BTreeMap<Cow<'a, str>, &'m Member<'a>>),
 }
 
 impl<'m, 'a> Names<'m, 'a> {
@@ -69,13 +70,13 @@ impl<'m, 'a> Names<'m, 'a> {
         if members.len() <= SCAN_MAX {
             Self::Few(members)
         } else {
-            Self::Many(members.iter().map(|member| (&*member.name, member)).collect())
+            Self::Many(members.iter().map(|member| (member.name(), member)).collect())
         }
     }
 
     fn find(&self, name: &str) -> Option<&'m Member<'a>> {
         match self {
-            Self::Few(members) => members.iter().find(|member| member.name == name),
+            Self::Few(members) => members.iter().find(|member| member.is(name)),
             Self::Many(index) => index.get(name).copied(),
         }
     }

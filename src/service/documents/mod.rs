@@ -99,8 +99,14 @@ impl Documents {
                 self.state.check_documents_by_rules(set)
             }
             Command::Write(write) => {
+                if let Some(growth) = self.state.harmless(write)?
+                    && self.check_memory(growth).is_ok()
+                {
+                    return Ok(());
+                }
                 let changes = self.state.decide(write)?;
-                for change in &changes {
+                let changes = changes.as_slice();
+                for change in changes {
                     if let (Some(text), Some(schema)) = (&change.text, self.state.schema(&change.kind)) {
                         schema.check_rules(text)?;
                     }
@@ -126,22 +132,38 @@ impl Documents {
 
     fn apply_operation(&mut self, operation: &Operation, entry: &Entry<'_>) -> Result<Outcome, Problem> {
         let version = entry.version;
-        let answer =
-            |id: &str| Outcome::done([r#"{"id":""#, id, r#"","version":"#, &version.to_string(), "}"].concat());
         match Command::parse(operation)? {
             Command::Schema(set) => {
                 let indexes = self.state.decide_schema(&set)?;
-                let outcome = answer(&set.kind);
+                let outcome = done(&set.kind, version);
                 self.state.adopt(*set, indexes, version, entry.time);
                 Ok(outcome)
             }
             Command::Write(write) => {
                 let changes = self.state.decide(&write)?;
                 self.state.perform(changes, version, entry.time);
-                Ok(answer(write.id.as_deref().unwrap_or_default()))
+                Ok(done(write.id.as_deref().unwrap_or_default(), version))
             }
         }
     }
+}
+
+/// The answer to a change. Neither identifiers nor types need escapes.
+fn done(id: &str, version: Version) -> Outcome {
+    const BEFORE: &str = r#"{"id":""#;
+    const BETWEEN: &str = r#"","version":"#;
+    let digits = version.checked_ilog10().unwrap_or(0) + 1;
+    let mut text = String::with_capacity(BEFORE.len() + id.len() + BETWEEN.len() + digits as usize + 1);
+    text.push_str(BEFORE);
+    text.push_str(id);
+    text.push_str(BETWEEN);
+    let mut unit = 10_u64.pow(digits - 1);
+    while unit > 0 {
+        text.push(char::from(b'0' + (version / unit % 10) as u8));
+        unit /= 10;
+    }
+    text.push('}');
+    Outcome::done(text)
 }
 
 impl Service for Documents {

@@ -10,34 +10,23 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::types::json::{self, items, string_of, unescape};
+use crate::types::json::{self, items, string_of};
+
+pub(super) use crate::types::json::Member;
 
 /// Values nested deeper than the door lets through are compared by their text.
 const DEPTH_MAX: usize = crate::limits::JSON_DEPTH_MAX;
 
-/// One member of an object.
-#[derive(Debug, Clone)]
-pub(super) struct Member<'a> {
-    /// The name, unescaped.
-    pub(super) name: Cow<'a, str>,
-    /// The whole member, `"name":value`.
-    pub(super) text: &'a str,
-    /// The value alone.
-    pub(super) value: &'a str,
-}
-
-impl Member<'_> {
-    /// Whether the value is `null`, which is the same as none to everything but the document itself.
-    pub(super) fn is_null(&self) -> bool {
-        self.value == "null"
-    }
-}
-
 /// The members of an object in order; `None` for text that is no object.
 pub(super) fn object(text: &str) -> Option<Vec<Member<'_>>> {
+    if !text.starts_with('{') {
+        return None;
+    }
     let mut walk = json::members(text);
     let mut members = Vec::with_capacity(8);
-    members.extend(walk.by_ref().map(|json::Member { key, value, text }| Member { name: unescape(key), text, value }));
+    for member in walk.by_ref() {
+        members.push(member);
+    }
     walk.is_whole().then_some(members)
 }
 
@@ -50,10 +39,13 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// A text that two values share exactly when they are the same JSON value: escapes undone, numbers by their
 /// exact value, members in the order of their names.
-pub(super) fn canonical(value: &str) -> String {
+pub(super) fn canonical(value: &str) -> Cow<'_, str> {
+    if let Some(Cow::Borrowed(_)) = string_of(value) {
+        return Cow::Borrowed(value);
+    }
     let mut out = String::with_capacity(value.len());
     write_canonical(value, DEPTH_MAX, &mut out);
-    out
+    Cow::Owned(out)
 }
 
 fn write_canonical(value: &str, depth: usize, out: &mut String) {
@@ -79,15 +71,15 @@ fn write_canonical(value: &str, depth: usize, out: &mut String) {
         }
         Some(b'{') if depth > 0 => {
             let Some(mut members) = object(value) else { return out.push_str(value) };
-            members.sort_by(|one, other| one.name.cmp(&other.name));
+            members.sort_by_cached_key(Member::name);
             out.push('{');
             for (place, member) in members.iter().enumerate() {
                 if place > 0 {
                     out.push(',');
                 }
-                write_string(&member.name, out);
+                write_string(&member.name(), out);
                 out.push(':');
-                write_canonical(member.value, depth - 1, out);
+                write_canonical(member.value(), depth - 1, out);
             }
             out.push('}');
         }
@@ -195,8 +187,12 @@ mod tests {
     fn members_are_found_whatever_their_values_hold() {
         let text = r#"{"a":1,"b\"}":"x,\\","c":{"d":[{}, "]}"]},"":null}"#;
         let members = object(text).unwrap();
-        let seen: Vec<_> = members.iter().map(|member| (&*member.name, member.value)).collect();
-        assert_eq!(seen, [("a", "1"), ("b\"}", r#""x,\\""#), ("c", r#"{"d":[{}, "]}"]}"#), ("", "null")],);
+        let seen: Vec<_> = members.iter().map(|member| (member.name().into_owned(), member.value())).collect();
+        assert_eq!(
+            seen,
+            [("a", "1"), ("b\"}", r#""x,\\""#), ("c", r#"{"d":[{}, "]}"]}"#), ("", "null")]
+                .map(|(name, value)| (name.to_owned(), value))
+        );
         assert_eq!(members[1].text, r#""b\"}":"x,\\""#);
         assert_eq!(object("{}").unwrap().len(), 0);
     }

@@ -169,11 +169,11 @@ fn matches(doc: &Doc, filters: &[(&str, &str)]) -> bool {
     let members = object(doc.text()).unwrap_or_default();
     filters.iter().all(|(field, wanted)| {
         members.iter().any(|member| {
-            member.name == *field
-                && match member.value.as_bytes().first() {
-                    Some(b'"') => string_of(member.value).is_some_and(|text| text == *wanted),
+            member.is(field)
+                && match member.value().as_bytes().first() {
+                    Some(b'"') => string_of(member.value()).is_some_and(|text| text == *wanted),
                     Some(b'{' | b'[') => false,
-                    _ => member.value == *wanted,
+                    _ => member.value() == *wanted,
                 }
         })
     })

@@ -14,23 +14,37 @@
 //!
 //! A create without an identifier gets a fresh one, which nobody else can know yet.
 
+use std::borrow::Cow;
+
 use super::Documents;
-use super::command::{Action, Command, Write};
+use super::command::{Action, Method, Write, id_of};
 use super::object::{Member, object};
-use super::schema::{OnDelete, find, unique_text};
+use super::schema::{OnDelete, Schema, SchemaSet, find, unique_text};
 use crate::error::Problem;
 use crate::service::{Resource, Resources};
 use crate::types::Operation;
+use crate::types::json;
 
 impl Documents {
     /// See the module.
     pub(super) fn resources_of(&self, operation: &Operation) -> Result<Resources, Problem> {
-        match Command::parse(operation)? {
-            Command::Schema(_) => Ok(Resources::Alone),
-            Command::Write(write) if write.action == Action::Delete && self.delete_changes_others(write.kind) => {
-                Ok(Resources::Alone)
+        let data = &*operation.data;
+        match Method::parse(&operation.method)? {
+            Method::Schema => SchemaSet::parse(data).map(|_| Resources::Alone),
+            Method::Write(kind, Action::Delete) if self.delete_changes_others(kind) => {
+                Write::parse(kind, Action::Delete, data).map(|_| Resources::Alone)
             }
-            Command::Write(write) => Ok(self.keys(&write)),
+            Method::Write(kind, action) => {
+                let is_indexed = |schema: &&Schema| action != Action::Delete && schema.is_indexed();
+                let schema = self.state.schema(kind).filter(is_indexed);
+                // The data is read no further than it must be: validate is going to read it all.
+                let id = match json::get(data, "id").and_then(id_of) {
+                    Some(id) => Some(id),
+                    // There is none, or something is wrong.
+                    None => Write::parse(kind, action, data)?.id,
+                };
+                Ok(keys(kind, action, id, data, schema))
+            }
         }
     }
 
@@ -38,39 +52,45 @@ impl Documents {
         let referrers = self.state.referrers.get(kind);
         referrers.is_some_and(|referrers| referrers.iter().any(|referrer| referrer.on_delete != OnDelete::Restrict))
     }
+}
 
-    fn keys(&self, write: &Write<'_>) -> Resources {
-        let mut keys = Vec::with_capacity(4);
-        if let Some(id) = &write.id {
-            keys.push(Resource::exclusive([write.kind, "/", id].concat()));
+/// The members that stand in an index.
+fn indexed<'a>(data: &'a str, schema: &Schema) -> Vec<Member<'a>> {
+    let most = schema.unique.len() + schema.references.len();
+    let mut members = Vec::with_capacity(most);
+    members.extend(json::members(data).filter(|member| schema.indexes(member)).take(most));
+    members
+}
+
+fn keys(kind: &str, action: Action, id: Option<Cow<'_, str>>, data: &str, schema: Option<&Schema>) -> Resources {
+    let mut keys = Vec::with_capacity(2);
+    if let Some(id) = &id {
+        keys.push(Resource::exclusive([kind, "/", id].concat()));
+    }
+    let Some(schema) = schema else { return Resources::Keys(keys) };
+    let members = indexed(data, schema);
+    for field in &schema.unique {
+        let Some(value) = find(&members, field) else { continue };
+        if action == Action::Update && merges(value) {
+            // Merged with what stands there, and that may change until the keys are held.
+            return Resources::Alone;
         }
-        if let Some(schema) = self.state.schema(write.kind).filter(|_| write.action != Action::Delete) {
-            for field in &schema.unique {
-                let Some(value) = find(&write.members, field) else { continue };
-                if write.action == Action::Update && merges(value) {
-                    // Merged with what stands there, and that may change until the keys are held.
-                    return Resources::Alone;
-                }
-                keys.push(Resource::exclusive(format!("{}.{field}={}", write.kind, unique_text(value))));
-            }
-            for reference in &schema.references {
-                if let Some(id) = target(&write.members, reference) {
-                    keys.push(Resource::shared(format!("{}/{id}", reference.kind)));
-                }
-            }
+        keys.push(Resource::exclusive([kind, ".", field, "=", &unique_text(value)].concat()));
+    }
+    for reference in &schema.references {
+        // None too for what validate is going to refuse.
+        if let Some(id) = reference.target(&members).ok().flatten() {
+            keys.push(Resource::shared([&reference.kind, "/", &id].concat()));
         }
+    }
+    if keys.len() > 1 {
         // A document that refers to itself: the exclusive one comes first and stays.
         keys.sort();
         keys.dedup_by(|later, earlier| later.key == earlier.key);
-        Resources::Keys(keys)
     }
+    Resources::Keys(keys)
 }
 
 fn merges(value: &str) -> bool {
     object(value).is_some()
-}
-
-/// `None` too for what validate is going to refuse.
-fn target(members: &[Member<'_>], reference: &super::schema::Reference) -> Option<String> {
-    reference.target(members).ok().flatten().map(std::borrow::Cow::into_owned)
 }

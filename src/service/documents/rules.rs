@@ -120,8 +120,8 @@ impl Rules {
         let members = object(value).ok_or_else(|| fault(path, "must be an object, true or false"))?;
         let mut rules = Self::default();
         for member in members {
-            path.push(member.name.clone().into_owned());
-            rules.keyword(&member.name, member.value, path)?;
+            path.push(member.name().into_owned());
+            rules.keyword(&member.name(), member.value(), path)?;
             path.pop();
         }
         Ok(rules)
@@ -133,8 +133,8 @@ impl Rules {
             "required" => self.required = parse_names(value, path)?,
             "properties" => {
                 for member in object(value).ok_or_else(|| fault(path, "must be an object"))? {
-                    path.push(member.name.clone().into_owned());
-                    self.properties.push((member.name.into_owned(), Self::parse(member.value, path)?));
+                    path.push(member.name().into_owned());
+                    self.properties.push((member.name().into_owned(), Self::parse(member.value(), path)?));
                     path.pop();
                 }
                 self.properties.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -143,9 +143,9 @@ impl Rules {
             "items" => self.items = Some(Box::new(Self::parse(value, path)?)),
             "enum" => {
                 let values = items(value).ok_or_else(|| fault(path, "must be an array"))?;
-                self.values.push(values.into_iter().map(canonical).collect());
+                self.values.push(values.into_iter().map(|value| canonical(value).into_owned()).collect());
             }
-            "const" => self.values.push(vec![canonical(value)]),
+            "const" => self.values.push(vec![canonical(value).into_owned()]),
             "minimum" => self.bounds.push(parse_bound(value, "at least", Ordering::is_ge, path)?),
             "maximum" => self.bounds.push(parse_bound(value, "at most", Ordering::is_le, path)?),
             "exclusiveMinimum" => self.bounds.push(parse_bound(value, "more than", Ordering::is_gt, path)?),
@@ -227,7 +227,7 @@ impl Rules {
         }
         if !self.values.is_empty() {
             let text = canonical(value);
-            if self.values.iter().any(|values| !values.contains(&text)) {
+            if self.values.iter().any(|values| !values.iter().any(|known| *known == text)) {
                 faults.add(format!("must be one of: {}", self.values.concat().join(", ")));
             }
         }
@@ -245,20 +245,21 @@ impl Rules {
             return;
         }
         let members = object(value).unwrap_or_default();
-        let mut names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
+        let mut names: Vec<_> = members.iter().map(|member| member.name()).collect();
         names.sort_unstable();
-        for name in self.required.iter().filter(|name| names.binary_search(&name.as_str()).is_err()) {
+        for name in self.required.iter().filter(|name| names.binary_search_by(|known| (**known).cmp(name)).is_err()) {
             faults.inside(name, |faults| faults.add("is missing".to_owned()));
         }
         let is_document = faults.path.is_empty();
         for member in &members {
-            let rules = match self.properties.binary_search_by(|(name, _)| (**name).cmp(&member.name)) {
+            let name = &*member.name();
+            let rules = match self.properties.binary_search_by(|(known, _)| (**known).cmp(name)) {
                 Ok(place) => Some(&self.properties[place].1),
-                Err(_) if is_document && member.name == "id" => None,
+                Err(_) if is_document && name == "id" => None,
                 Err(_) => self.additional.as_deref(),
             };
             if let Some(rules) = rules {
-                faults.inside(&member.name, |faults| rules.check(member.value, faults));
+                faults.inside(name, |faults| rules.check(member.value(), faults));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::command::{is_id, is_type};
+use super::command::{id_of, is_type};
 use super::object::{Member, canonical, object, quoted};
 use super::problems::{invalid, not_an_object};
 use super::rules::Rules;
@@ -68,15 +68,15 @@ impl<'a> SchemaSet<'a> {
         let mut kind = None;
         let mut schema = Schema::default();
         for member in object(data).ok_or_else(not_an_object)? {
-            match &*member.name {
-                "type" => kind = Some(parse_type(member.value, &["type"])?),
+            match &*member.name() {
+                "type" => kind = Some(parse_type(member.value(), &["type"])?),
                 "unique" => schema.unique = parse_fields(&member)?,
                 "required" => schema.required = parse_fields(&member)?,
-                "references" => schema.references = parse_references(member.value)?,
+                "references" => schema.references = parse_references(member.value())?,
                 "json_schema" if member.is_null() => {}
                 "json_schema" => {
-                    let rules = Rules::parse(member.value, &mut vec!["json_schema".to_owned()])?;
-                    schema.rules = Some((member.value.into(), rules));
+                    let rules = Rules::parse(member.value(), &mut vec!["json_schema".to_owned()])?;
+                    schema.rules = Some((member.value().into(), rules));
                 }
                 name => return Err(invalid(&[name], "is not a member of schema_set")),
             }
@@ -102,14 +102,15 @@ fn parse_type<'a>(value: &'a str, path: &[&str]) -> Result<Cow<'a, str>, Problem
 }
 
 fn parse_fields(member: &Member<'_>) -> Result<Vec<Box<str>>, Problem> {
-    let path = [&*member.name];
-    let items = items(member.value).ok_or_else(|| invalid(&path, "must be an array of names of fields"))?;
+    let name = member.name();
+    let path = [&*name];
+    let items = items(member.value()).ok_or_else(|| invalid(&path, "must be an array of names of fields"))?;
     if items.len() > SCHEMA_FIELDS_MAX {
         return Err(invalid(&path, &format!("names more than {SCHEMA_FIELDS_MAX} fields")));
     }
     let mut fields: Vec<Box<str>> = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
-        let path = [&*member.name, &place.to_string()];
+        let path = [&*name, &place.to_string()];
         let field = string_of(item).ok_or_else(|| invalid(&path, "must be the name of a field"))?;
         check_field(&field, &path)?;
         if fields.iter().any(|known| **known == *field) {
@@ -138,16 +139,16 @@ fn parse_references(value: &str) -> Result<Vec<Reference>, Problem> {
 }
 
 fn parse_reference(member: &Member<'_>) -> Result<Reference, Problem> {
-    let field = &*member.name;
+    let field = &*member.name();
     let path = ["references", field];
     check_field(field, &path)?;
     let (mut kind, mut on_delete) = (None, None);
-    for part in object(member.value).ok_or_else(|| invalid(&path, "must be an object of type and on_delete"))? {
-        let path = ["references", field, &*part.name];
-        match &*part.name {
-            "type" => kind = Some(parse_type(part.value, &path)?),
+    for part in object(member.value()).ok_or_else(|| invalid(&path, "must be an object of type and on_delete"))? {
+        let path = ["references", field, &part.name()];
+        match &*part.name() {
+            "type" => kind = Some(parse_type(part.value(), &path)?),
             "on_delete" => {
-                let word = string_of(part.value).unwrap_or_default();
+                let word = string_of(part.value()).unwrap_or_default();
                 let known = OnDelete::NAMES.iter().find(|(name, _)| *name == word);
                 let (_, action) = known.ok_or_else(|| invalid(&path, "must be cascade, restrict or set_null"))?;
                 on_delete = Some(*action);
@@ -171,6 +172,18 @@ impl Schema {
     /// Whether a document can break it in a way that the state cares about.
     pub(super) fn is_checked(&self) -> bool {
         self.is_indexed() || !self.required.is_empty()
+    }
+
+    /// Whether this member stands in an index.
+    pub(super) fn indexes(&self, member: &Member<'_>) -> bool {
+        self.unique.iter().any(|field| member.is(field))
+            || self.references.iter().any(|reference| member.is(&reference.field))
+    }
+
+    /// Whether something is demanded of one of these members.
+    pub(super) fn concerns(&self, members: &[Member<'_>]) -> bool {
+        let required = |member: &Member<'_>| self.required.iter().any(|field| member.is(field));
+        members.iter().any(|member| self.indexes(member) || required(member))
     }
 
     /// 422 when a required field is missing.
@@ -214,18 +227,18 @@ fn unescape_pointer(part: &str) -> String {
 
 /// The value of a field; `null` is the same as none.
 pub(super) fn find<'a>(members: &[Member<'a>], field: &str) -> Option<&'a str> {
-    members.iter().find(|member| member.name == field && !member.is_null()).map(|member| member.value)
+    members.iter().find(|member| member.is(field) && !member.is_null()).map(|member| member.value())
 }
 
 /// The text by which a value is unique.
-pub(super) fn unique_text(value: &str) -> String {
+pub(super) fn unique_text(value: &str) -> Cow<'_, str> {
     let text = canonical(value);
     if text.len() <= VALUE_BYTES_MAX {
         return text;
     }
     let hash = crate::types::Hash(Sha256::digest(text.as_bytes()).into());
     // No canonical value begins like this.
-    format!("#{hash}")
+    Cow::Owned(format!("#{hash}"))
 }
 
 /// The place of a field's value in the index.
@@ -237,9 +250,8 @@ impl Reference {
     /// The identifier that a document refers to by this field.
     pub(super) fn target<'a>(&self, members: &[Member<'a>]) -> Result<Option<Cow<'a, str>>, Problem> {
         let Some(value) = find(members, &self.field) else { return Ok(None) };
-        let id = string_of(value).filter(|id| is_id(id));
         let wrong = || invalid(&[&self.field], &format!("must be the id of a {}", self.kind));
-        id.map(Some).ok_or_else(wrong)
+        id_of(value).map(Some).ok_or_else(wrong)
     }
 }
 

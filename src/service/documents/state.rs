@@ -25,7 +25,7 @@ use super::command::{Action, Write};
 use super::merge::merge;
 use super::object::{Member, object, quoted};
 use super::problems;
-use super::schema::{OnDelete, Schema, unique_key};
+use super::schema::{OnDelete, Reference, Schema, unique_key};
 use super::store::{Doc, Key, Store, Tree};
 use crate::error::Problem;
 use crate::limits::DATA_BYTES_MAX;
@@ -55,6 +55,12 @@ pub(super) struct Kind {
     pub(super) unique: Vec<Tree<Key>>,
 }
 
+impl Kind {
+    fn schema(&self) -> Option<&Schema> {
+        Some(&self.schema.as_ref()?.schema)
+    }
+}
+
 /// A schema in force.
 #[derive(Default)]
 pub(super) struct Adopted {
@@ -81,14 +87,53 @@ pub(super) struct Change<'a> {
     /// What it says from now on; `None`: it goes.
     pub(super) text: Option<Cow<'a, str>>,
     /// What it was.
-    pub(super) before: Option<Doc>,
+    before: Option<Before>,
+    /// Its entries in the indexes from now on; `None`: they stay as they are.
+    entries: Option<Entries>,
+}
+
+/// What is kept in mind of a document that is to change.
+#[derive(Clone, Copy)]
+struct Before {
+    created: Micros,
+    bytes: usize,
+}
+
+impl From<&Doc> for Before {
+    fn from(doc: &Doc) -> Self {
+        Self { created: doc.created(), bytes: doc.text_len() }
+    }
+}
+
+/// Where a write goes.
+struct Place<'s> {
+    key: Key,
+    kind: Option<&'s Kind>,
+    before: Option<&'s Doc>,
+}
+
+/// All that one operation changes.
+pub(super) enum Changes<'a> {
+    /// Nearly always.
+    One(Change<'a>),
+    /// A delete that others feel.
+    Many(Vec<Change<'a>>),
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn as_slice(&self) -> &[Change<'a>] {
+        match self {
+            Self::One(change) => std::slice::from_ref(change),
+            Self::Many(changes) => changes,
+        }
+    }
 }
 
 impl Change<'_> {
     /// By how many bytes the documents grow.
     pub(super) fn growth(&self) -> i64 {
-        let size = |text: &str| (text.len() as u64 + DOC_BYTES).cast_signed();
-        self.text.as_deref().map_or(0, size) - self.before.as_ref().map_or(0, |before| size(before.text()))
+        let size = |bytes: usize| (bytes as u64 + DOC_BYTES).cast_signed();
+        self.text.as_ref().map_or(0, |text| size(text.len())) - self.before.map_or(0, |before| size(before.bytes))
     }
 }
 
@@ -99,14 +144,15 @@ impl State {
     }
 
     pub(super) fn schema(&self, kind: &str) -> Option<&Schema> {
-        Some(&self.kinds.get(kind)?.schema.as_ref()?.schema)
+        self.kinds.get(kind)?.schema()
     }
 
-    /// What an operation changes, or why it must not.
-    pub(super) fn decide<'a>(&self, write: &'a Write<'a>) -> Result<Vec<Change<'a>>, Problem> {
+    /// Where a write goes and what stands there, or why it must not go there.
+    fn find(&self, write: &Write<'_>) -> Result<Place<'_>, Problem> {
         let id = write.id.as_deref().ok_or_else(|| problems::invalid(&["id"], "is missing"))?;
         let key = Key::new(id);
-        let before = self.get(write.kind, &key);
+        let kind = self.kinds.get(write.kind);
+        let before = kind.and_then(|kind| kind.documents.get(&key));
         match (write.action, before) {
             (Action::Create, Some(before)) => return Err(problems::exists(write.kind, id, before.version())),
             (Action::Update | Action::Delete, None) => return Err(problems::not_found(write.kind, id)),
@@ -116,39 +162,64 @@ impl State {
         if let Some(expected) = write.if_version.filter(|expected| *expected != current) {
             return Err(problems::version_conflict(write.kind, id, expected, current));
         }
+        Ok(Place { key, kind, before })
+    }
+
+    /// A patch that no schema has a word on is judged without being merged: by how many bytes the document grows at
+    /// most. `None` where [`Self::decide`] has to tell.
+    pub(super) fn harmless(&self, write: &Write<'_>) -> Result<Option<i64>, Problem> {
+        let has_a_word = |schema: &Schema| schema.rules.is_some() || schema.concerns(&write.members);
+        if write.action != Action::Update || self.schema(write.kind).is_some_and(has_a_word) {
+            return Ok(None);
+        }
+        let before = self.find(write)?.before.map_or(0, Doc::text_len);
+        let fits = before + write.data_len() <= DATA_BYTES_MAX;
+        Ok(fits.then_some((write.data_len() as u64).cast_signed()))
+    }
+
+    /// What an operation changes, or why it must not.
+    pub(super) fn decide<'a>(&self, write: &'a Write<'a>) -> Result<Changes<'a>, Problem> {
+        let Place { key, kind, before } = self.find(write)?;
         let text = match (write.action, before) {
-            (Action::Delete, _) => return self.decide_delete(write.kind, id),
+            (Action::Delete, _) => return self.decide_delete(write.kind, &key.to_text()),
             (Action::Update, Some(before)) => {
                 let members = object(before.text()).ok_or_else(problems::not_an_object)?;
-                Cow::Owned(merge(&members, &write.members, before.text().len() + write.data_len()))
+                Cow::Owned(merge(&members, &write.members, before.text_len() + write.data_len()))
             }
             _ => write.body(),
         };
         if text.len() > DATA_BYTES_MAX {
             return Err(problems::too_large(text.len()));
         }
-        self.check(write, &key, &text)?;
-        Ok(vec![Change { kind: Cow::Borrowed(write.kind), key, text: Some(text), before: before.cloned() }])
+        let entries = match kind {
+            Some(kind) => self.check(write, kind, &key, &text)?,
+            None => None,
+        };
+        let (kind, before) = (Cow::Borrowed(write.kind), before.map(Before::from));
+        Ok(Changes::One(Change { kind, key, text: Some(text), before, entries }))
     }
 
-    /// What the schema demands of a document that is to be stored.
-    fn check(&self, write: &Write<'_>, key: &Key, text: &str) -> Result<(), Problem> {
-        let Some(kind) = self.kinds.get(write.kind) else { return Ok(()) };
-        let Some(schema) = kind.schema.as_ref().map(|adopted| &adopted.schema).filter(|schema| schema.is_checked())
-        else {
-            return Ok(());
-        };
+    /// What the schema demands of a document that is to be stored, and its entries in the indexes.
+    fn check(&self, write: &Write<'_>, kind: &Kind, key: &Key, text: &str) -> Result<Option<Entries>, Problem> {
+        let Some(schema) = kind.schema().filter(|schema| schema.is_checked()) else { return Ok(None) };
+        let is_patch = write.action == Action::Update;
+        if is_patch && !schema.concerns(&write.members) {
+            // What is demanded was so before, and stays.
+            return Ok(None);
+        }
         // After a merge the members are those of the new text; otherwise they have been read already.
-        let merged = if write.action == Action::Update { object(text).unwrap_or_default() } else { Vec::new() };
-        let members = if write.action == Action::Update { &merged } else { &write.members };
+        let merged = if is_patch { object(text).unwrap_or_default() } else { Vec::new() };
+        let members = if is_patch { &merged } else { &write.members };
         schema.check_required(members)?;
-        for (field, tree) in schema.unique.iter().zip(&kind.unique) {
-            let owner = unique_key(members, field).and_then(|value| tree.get(&value));
+        let entries = Entries::of(schema, write.kind, key, members);
+        for ((field, tree), value) in schema.unique.iter().zip(&kind.unique).zip(&entries.unique) {
+            let owner = value.as_ref().and_then(|value| tree.get(value));
             if let Some(owner) = owner.filter(|owner| *owner != key) {
                 return Err(problems::unique(write.kind, field, &owner.to_text()));
             }
         }
-        self.check_references(write.kind, key, schema, members)
+        self.check_references(write.kind, key, schema, members)?;
+        Ok(Some(entries))
     }
 
     /// Every reference leads to a document; a document may refer to itself.
@@ -174,7 +245,10 @@ impl State {
     /// The document, all that goes with it, and all that loses a reference by it.
     ///
     /// A reference that restricts does so unless the document that holds it goes too, whatever the order.
-    fn decide_delete<'a>(&self, kind: &'a str, id: &str) -> Result<Vec<Change<'a>>, Problem> {
+    fn decide_delete<'a>(&self, kind: &'a str, id: &str) -> Result<Changes<'a>, Problem> {
+        if !self.referrers.contains_key(kind) {
+            return Ok(Changes::One(self.change(Cow::Borrowed(kind), id, None)));
+        }
         let mut doomed = BTreeSet::new();
         let mut cleared: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         let mut restricted = Vec::new();
@@ -197,17 +271,21 @@ impl State {
             return Err(problems::restricted((&target.0, &target.1), (&source.0, &source.1), field));
         }
         cleared.retain(|source, _| !doomed.contains(source));
-        let removals = doomed.into_iter().map(|(kind, id)| self.change(kind, &id, None));
-        let clearings = cleared.into_iter().map(|((kind, id), fields)| self.change(kind, &id, Some(&fields)));
-        Ok(removals.chain(clearings).collect())
+        let removals = doomed.into_iter().map(|(kind, id)| self.change(kind.into(), &id, None));
+        let clearings = cleared.into_iter().map(|((kind, id), fields)| self.change(kind.into(), &id, Some(&fields)));
+        Ok(Changes::Many(removals.chain(clearings).collect()))
     }
 
     /// The removal of a document, or the fields of it that become null.
-    fn change(&self, kind: String, id: &str, cleared: Option<&[String]>) -> Change<'static> {
+    fn change<'a>(&self, kind: Cow<'a, str>, id: &str, cleared: Option<&[String]>) -> Change<'a> {
         let key = Key::new(id);
-        let before = self.get(&kind, &key).cloned();
-        let text = cleared.zip(before.as_ref()).map(|(fields, before)| Cow::Owned(with_nulls(before.text(), fields)));
-        Change { kind: Cow::Owned(kind), key, text, before }
+        let before = self.get(&kind, &key);
+        let text = cleared.zip(before).map(|(fields, before)| with_nulls(before.text(), fields));
+        let entries = match (&text, self.schema(&kind)) {
+            (Some(text), Some(schema)) => Entries::of(schema, &kind, &key, &object(text).unwrap_or_default()),
+            _ => Entries::default(),
+        };
+        Change { kind, key, text: text.map(Cow::Owned), before: before.map(Before::from), entries: Some(entries) }
     }
 
     /// Who refers to this document, and by which field.
@@ -236,8 +314,8 @@ fn with_nulls(text: &str, fields: &[String]) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     for member in object(text).unwrap_or_default() {
         out.push(if out.is_empty() { '{' } else { ',' });
-        if fields.iter().any(|field| *field == member.name) {
-            out.push_str(&member.text[..member.text.len() - member.value.len()]);
+        if fields.iter().any(|field| member.is(field)) {
+            out.push_str(&member.text[..member.text.len() - member.value().len()]);
             out.push_str("null");
         } else {
             out.push_str(member.text);
@@ -255,80 +333,102 @@ pub(super) fn reference_key(target: (&str, &str), kind: &str, id: &str, field: &
 /// Changing.
 impl State {
     /// Carries out what was decided on this very state.
-    pub(super) fn perform(&mut self, changes: Vec<Change<'_>>, version: Version, time: Micros) {
-        for change in changes {
-            self.bytes = self.bytes.checked_add_signed(change.growth()).expect("bytes are counted both ways");
-            self.perform_one(change, version, time);
+    pub(super) fn perform(&mut self, changes: Changes<'_>, version: Version, time: Micros) {
+        match changes {
+            Changes::One(change) => self.perform_one(change, version, time),
+            Changes::Many(changes) => {
+                for change in changes {
+                    self.perform_one(change, version, time);
+                }
+            }
         }
     }
 
     fn perform_one(&mut self, change: Change<'_>, version: Version, time: Micros) {
-        let Change { kind: name, key, text, before } = change;
-        if !self.kinds.contains_key(&*name) {
-            self.kinds.insert(name.as_ref().into(), Kind::default());
-        }
-        let kind = self.kinds.get_mut(&*name).expect("it was put there if it was missing");
-        match &text {
-            Some(text) => {
-                let created = before.as_ref().map_or(time, Doc::created);
-                kind.documents.insert(key.clone(), Doc::new(version, created, time, text));
+        let mut growth = change.growth();
+        let Change { kind: name, key, text, before, entries } = change;
+        let kind = match self.kinds.get_mut(&*name) {
+            Some(kind) => kind,
+            None => self.kinds.entry(name.as_ref().into()).or_default(),
+        };
+        let doc = text.map(|text| Doc::new(version, before.map_or(time, |before| before.created), time, &text));
+        let old = match doc {
+            Some(doc) => kind.documents.insert(key.clone(), doc),
+            None => kind.documents.remove(&key),
+        };
+        match (&kind.schema, entries) {
+            (Some(adopted), Some(entries)) if adopted.schema.is_indexed() => {
+                let members = old.as_ref().and_then(|old| object(old.text())).unwrap_or_default();
+                let old = Entries::of(&adopted.schema, &name, &key, &members);
+                growth += old.replace(entries, &key, &mut kind.unique, &mut self.references);
             }
-            None => {
-                kind.documents.remove(&key);
-            }
-        }
-        match &kind.schema {
-            Some(adopted) if adopted.schema.is_indexed() => {
-                let adopted = Arc::clone(adopted);
-                let old = before.as_ref().and_then(|before| object(before.text())).unwrap_or_default();
-                let new = text.as_deref().and_then(object).unwrap_or_default();
-                self.reindex(&name, &adopted.schema, &key, &old, &new);
-            }
-            None if kind.documents.len() == 0 => {
+            (None, _) if kind.documents.len() == 0 => {
                 self.kinds.remove(&*name);
             }
             _ => {}
         }
-    }
-
-    fn reindex(&mut self, name: &str, schema: &Schema, key: &Key, old: &[Member<'_>], new: &[Member<'_>]) {
-        let kind = self.kinds.get_mut(name).expect("the document lies in it");
-        let mut growth = 0_i64;
-        for (field, tree) in schema.unique.iter().zip(&mut kind.unique) {
-            let (old, new) = (unique_key(old, field), unique_key(new, field));
-            if old == new {
-                continue;
-            }
-            if let Some(old) = old {
-                growth -= index_bytes(&old, Some(key));
-                tree.remove(&old);
-            }
-            if let Some(new) = new {
-                growth += index_bytes(&new, Some(key));
-                tree.insert(new, key.clone());
-            }
-        }
-        let id = key.to_text();
-        for reference in &schema.references {
-            let target = |members: &[Member<'_>]| {
-                let id_of_target = reference.target(members).ok().flatten()?;
-                Some(reference_key((&reference.kind, &id_of_target), name, &id, &reference.field))
-            };
-            let (old, new) = (target(old), target(new));
-            if old == new {
-                continue;
-            }
-            if let Some(old) = old {
-                growth -= index_bytes(&old, None);
-                self.references.remove(&old);
-            }
-            if let Some(new) = new {
-                growth += index_bytes(&new, None);
-                self.references.insert(new, ());
-            }
-        }
         self.bytes = self.bytes.checked_add_signed(growth).expect("bytes are counted both ways");
     }
+}
+
+/// The entries of one document in the indexes. Where a place is missing, there is none.
+#[derive(Default)]
+struct Entries {
+    /// In the order of the schema's unique fields.
+    unique: Vec<Option<Key>>,
+    /// In the order of the schema's references.
+    references: Vec<Option<Key>>,
+}
+
+impl Entries {
+    fn of(schema: &Schema, kind: &str, key: &Key, members: &[Member<'_>]) -> Self {
+        if members.is_empty() {
+            return Self::default();
+        }
+        let unique = schema.unique.iter().map(|field| unique_key(members, field)).collect();
+        let mut buffer = [0; 36];
+        let id = if schema.references.is_empty() { "" } else { key.text(&mut buffer) };
+        let entry = |reference: &Reference| {
+            let target = reference.target(members).ok().flatten()?;
+            Some(reference_key((&reference.kind, &target), kind, id, &reference.field))
+        };
+        Self { unique, references: schema.references.iter().map(entry).collect() }
+    }
+
+    /// Puts the new entries of a document where these are, and says by how many bytes the indexes grow.
+    fn replace(self, new: Self, owner: &Key, unique: &mut [Tree<Key>], references: &mut Tree<()>) -> i64 {
+        let mut growth = 0;
+        for (tree, (old, new)) in unique.iter_mut().zip(pairs(self.unique, new.unique)) {
+            growth += swap(tree, old, new, owner.clone(), Some(owner));
+        }
+        for (old, new) in pairs(self.references, new.references) {
+            growth += swap(references, old, new, (), None);
+        }
+        growth
+    }
+}
+
+fn pairs(old: Vec<Option<Key>>, new: Vec<Option<Key>>) -> impl Iterator<Item = (Option<Key>, Option<Key>)> {
+    let count = old.len().max(new.len());
+    let (mut old, mut new) = (old.into_iter(), new.into_iter());
+    (0..count).map(move |_| (old.next().flatten(), new.next().flatten()))
+}
+
+/// One entry for another, and by how many bytes the index grows.
+fn swap<V: Clone>(tree: &mut Tree<V>, old: Option<Key>, new: Option<Key>, value: V, owner: Option<&Key>) -> i64 {
+    let mut growth = 0;
+    if old == new {
+        return growth;
+    }
+    if let Some(old) = old {
+        growth -= index_bytes(&old, owner);
+        tree.remove(&old);
+    }
+    if let Some(new) = new {
+        growth += index_bytes(&new, owner);
+        tree.insert(new, value);
+    }
+    growth
 }
 
 /// What an entry of an index is counted with.

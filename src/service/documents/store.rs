@@ -12,6 +12,7 @@
 //! holds on to small, because its branches keep copies of keys whose entries are long gone.
 
 use std::cmp::Ordering;
+use std::iter::repeat_n;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -149,15 +150,16 @@ impl Key {
 }
 
 impl Ord for Key {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
             (Form::Uuid(one), Form::Uuid(two)) => u128::from_be_bytes(*one).cmp(&u128::from_be_bytes(*two)),
             // Equal up to the filling: the shorter one is a beginning of the other.
             (Form::Short { len: one_len, bytes: one }, Form::Short { len: two_len, bytes: two }) => {
-                halves(one).cmp(&halves(two)).then(one_len.cmp(two_len))
+                first_bytes(one).cmp(&first_bytes(two)).then_with(|| one.cmp(two)).then(one_len.cmp(two_len))
             }
             (Form::Long { head: one_head, text: one }, Form::Long { head: two_head, text: two }) => {
-                one_head.cmp(two_head).then_with(|| one.cmp(two))
+                first_bytes(one_head).cmp(&first_bytes(two_head)).then_with(|| one.cmp(two))
             }
             _ => self.bytes(&mut [0; 36]).cmp(other.bytes(&mut [0; 36])),
         }
@@ -178,11 +180,9 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
-/// The same order as that of the bytes, in two comparisons at most.
-fn halves(bytes: &[u8; Key::SHORT_MAX]) -> (u128, u128) {
-    // The second one overlaps: where it does, the bytes are equal by then.
-    let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else { unreachable!("16 of 30 bytes") };
-    (u128::from_be_bytes(*first), u128::from_be_bytes(*last))
+/// The order of the first bytes, which is nearly always that of the whole.
+fn first_bytes(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The bytes of a UUID written in the one way from which its text can be made again.
@@ -191,20 +191,31 @@ fn uuid_bytes(text: &[u8]) -> Option<[u8; 16]> {
         return None;
     }
     let mut bytes = [0; 16];
+    let mut wrong = 0;
     let mut digits = 0;
-    for (place, byte) in text.iter().enumerate() {
-        let digit = match (place, byte) {
-            (8 | 13 | 18 | 23, b'-') => continue,
-            (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => byte - b'0',
-            (_, b'a'..=b'f') => byte - b'a' + 10,
-            _ => return None,
-        };
-        bytes[digits / 2] |= digit << (4 - 4 * (digits % 2));
-        digits += 1;
+    for byte in &mut bytes {
+        if matches!(digits, 8 | 13 | 18 | 23) {
+            wrong |= text[digits] ^ b'-';
+            digits += 1;
+        }
+        let (high, low) = (DIGITS[usize::from(text[digits])], DIGITS[usize::from(text[digits + 1])]);
+        // What is no digit has its high bits set.
+        wrong |= (high | low) & 0xf0;
+        *byte = high << 4 | low;
+        digits += 2;
     }
-    Some(bytes)
+    (wrong == 0).then_some(bytes)
 }
+
+/// The value of a hexadecimal digit in lower case; 255 for any other byte.
+const DIGITS: [u8; 256] = {
+    let (mut table, mut value) = ([255; 256], 0);
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
 
 /// A document: what it says, and since when.
 #[derive(Clone)]
@@ -215,12 +226,13 @@ impl Doc {
     const HEAD: usize = 24;
 
     pub(super) fn new(version: Version, created: Micros, updated: Micros, text: &str) -> Self {
-        let mut bytes = Vec::with_capacity(Self::HEAD + text.len());
-        for number in [version, created, updated] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+        let mut shared: Arc<[u8]> = repeat_n(0, Self::HEAD + text.len()).collect();
+        let bytes = Arc::get_mut(&mut shared).expect("nobody has it yet");
+        for (place, number) in [version, created, updated].into_iter().enumerate() {
+            bytes[8 * place..8 * (place + 1)].copy_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(text.as_bytes());
-        Self(bytes.into())
+        bytes[Self::HEAD..].copy_from_slice(text.as_bytes());
+        Self(shared)
     }
 
     /// A document from the bytes that [`Self::bytes`] gave; `None` for anything else.
@@ -243,6 +255,10 @@ impl Doc {
 
     pub(super) fn updated(&self) -> Micros {
         self.number(2)
+    }
+
+    pub(super) fn text_len(&self) -> usize {
+        self.0.len() - Self::HEAD
     }
 
     pub(super) fn text(&self) -> &str {

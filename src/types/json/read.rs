@@ -3,25 +3,48 @@
 //! Everything here trusts that the text went through the door, and pays for a broken promise with a wrong
 //! answer at most, never with a panic.
 
-use super::scan::plain_end;
+use super::scan::{plain_end, quote_from};
 use std::borrow::Cow;
 
 /// One member of an object, as it is spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// What stands between the quotes of the key, escapes as sent: see [`unescape`] and [`Member::is`].
-    pub key: &'a str,
-    /// The value, quotes included when it is a string.
-    pub value: &'a str,
     /// All of it: `"key":value`.
     pub text: &'a str,
+    key_bytes: u32,
+    /// Whether the key has escapes.
+    escaped: bool,
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// What stands between the quotes of the key, escapes as sent: see [`Member::name`] and [`Member::is`].
+    #[inline]
+    pub fn key(&self) -> &'a str {
+        &self.text[1..1 + self.key_bytes as usize]
+    }
+
+    /// The value, quotes included when it is a string.
+    #[inline]
+    pub fn value(&self) -> &'a str {
+        &self.text[self.key_bytes as usize + r#""":"#.len()..]
+    }
+
+    /// The key without its escapes.
+    #[inline]
+    pub fn name(&self) -> Cow<'a, str> {
+        if self.escaped { unescape(self.key()) } else { Cow::Borrowed(self.key()) }
+    }
+
     /// Whether this is the member of that name.
     #[inline]
     pub fn is(&self, name: &str) -> bool {
-        self.key == name || (self.key.contains('\\') && unescape(self.key) == name)
+        if self.escaped { unescape(self.key()) == name } else { self.key() == name }
+    }
+
+    /// Whether the value is `null`.
+    #[inline]
+    pub fn is_null(&self) -> bool {
+        self.value() == "null"
     }
 }
 
@@ -33,7 +56,7 @@ pub fn members(line: &str) -> Members<'_> {
 
 /// The value of the member of that name, as it is spelled.
 pub fn get<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    members(line).find(|member| member.is(name)).map(|member| member.value)
+    members(line).find(|member| member.is(name)).map(|member| member.value())
 }
 
 /// The items of one checked array in order, nested values as a whole; `None` for any other text.
@@ -54,10 +77,10 @@ pub fn items(line: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// The text of a value that is a string; `None` for any other value.
+/// The text of a value that is a string, borrowed where it has no escapes; `None` for any other value.
 pub fn string_of(value: &str) -> Option<Cow<'_, str>> {
-    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
-    (string_end(value.as_bytes(), 0)? == value.len()).then(|| unescape(inner))
+    let end = value_end(value.as_bytes(), 0).filter(|end| *end == value.len())?;
+    Some(unescape(value.strip_prefix('"')?.get(..end - 2)?))
 }
 
 /// See [`members`].
@@ -77,6 +100,7 @@ impl Members<'_> {
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Member<'a>> {
         let bytes = self.line.as_bytes();
         let start = match bytes.get(self.at)? {
@@ -84,38 +108,40 @@ impl<'a> Iterator for Members<'a> {
             b'"' if self.at == 1 => 1,
             _ => return None,
         };
-        let key_end = string_end(bytes, start)?;
-        let key = self.line.get(start + 1..key_end - 1)?;
+        let (key_end, escaped) = key_end(bytes, start)?;
         if bytes.get(key_end) != Some(&b':') {
             return None;
         }
         let value_end = value_end(bytes, key_end + 1)?;
-        let value = self.line.get(key_end + 1..value_end)?;
+        let text = self.line.get(start..value_end)?;
+        let key_bytes = u32::try_from(key_end - start - r#""""#.len()).ok()?;
         self.at = value_end;
-        Some(Member { key, value, text: self.line.get(start..value_end)? })
+        Some(Member { text, key_bytes, escaped })
     }
 }
 
-/// Behind the closing quote of the string that begins at `at`.
-fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+/// Behind the closing quote of the key that begins at `at`, and whether it has escapes.
+#[inline(always)]
+fn key_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     if bytes.get(at) != Some(&b'"') {
         return None;
     }
-    let mut end = at + 1;
+    let (mut end, mut escaped) = (at + 1, false);
     loop {
         end = plain_end(bytes, end);
         match bytes.get(end)? {
-            b'"' => return Some(end + 1),
-            b'\\' => end += 2,
+            b'"' => return Some((end + 1, escaped)),
+            b'\\' => (end, escaped) = (end + 2, true),
             _ => end += 1,
         }
     }
 }
 
 /// Behind the value that begins at `at`.
+#[inline(always)]
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
-        b'"' => string_end(bytes, at),
+        b'"' => string_end(bytes, at + 1),
         b'{' | b'[' => container_end(bytes, at),
         _ => {
             let rest = &bytes[at..];
@@ -125,12 +151,33 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// Behind the closing quote of the string whose text begins at `start`: the first quote that no backslash escapes.
+#[inline(always)]
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut end = start;
+    loop {
+        end = quote_from(bytes, end)?;
+        // Before a quote that belongs to the text stands an odd number of backslashes.
+        let is_escaped = bytes[end - 1] == b'\\' && backslashes(&bytes[start..end]) % 2 == 1;
+        end += 1;
+        if !is_escaped {
+            return Some(end);
+        }
+    }
+}
+
+#[cold]
+fn backslashes(before: &[u8]) -> usize {
+    before.iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+#[inline(never)]
 fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut end, mut depth) = (at, 0_usize);
     loop {
         match bytes.get(end)? {
             b'"' => {
-                end = string_end(bytes, end)?;
+                end = string_end(bytes, end + 1)?;
                 continue;
             }
             b'{' | b'[' => depth += 1,

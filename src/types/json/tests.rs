@@ -152,7 +152,7 @@ fn depth_is_bounded_at_its_limit_exactly() {
 #[test]
 fn members_are_read_without_a_tree() {
     let line = r#"{"id":"al\"i,}ce","n":1,"o":{"x":["}",{"y":2}],"z":null},"\u0061":[1,[2]],"t":true}"#;
-    let read: Vec<_> = members(line).map(|member| (member.key, member.value)).collect();
+    let read: Vec<_> = members(line).map(|member| (member.key(), member.value())).collect();
     let expected = [
         ("id", r#""al\"i,}ce""#),
         ("n", "1"),
@@ -269,7 +269,7 @@ fn agrees_with_the_oracle(text: &[u8]) {
                 "not idempotent: {out}"
             );
             if let Value::Object(map) = value {
-                let read: Vec<_> = members(&out).map(|m| (unescape(m.key).into_owned(), m.value)).collect();
+                let read: Vec<_> = members(&out).map(|m| (unescape(m.key()).into_owned(), m.value())).collect();
                 assert_eq!(read.len(), map.len());
                 assert!(read.iter().all(|(key, value)| serde_json::from_str::<Value>(value).unwrap() == map[key]));
             }
@@ -306,7 +306,7 @@ proptest! {
     #[test]
     fn no_text_panics_the_readers(text in "[\\[\\]{}\",:\\\\ué1d8c ]{0,40}") {
         for member in members(&text) {
-            let _ = (unescape(member.key), string_of(member.value));
+            let _ = (unescape(member.key()), string_of(member.value()));
         }
         let _ = (get(&text, "u"), string_of(&text), unescape(&text), envelope(text.as_bytes()));
     }
@@ -319,6 +319,24 @@ proptest! {
             (Err(_), Err(_)) => {}
             (Ok(envelope), Err(error)) => prop_assert!(false, "{:?} {}", envelope, error),
             (Err(error), Ok(line)) => prop_assert!(false, "{} {}", error, line),
+        }
+    }
+}
+
+#[test]
+fn strings_of_any_length_end_at_their_quote_and_nowhere_else() {
+    for length in 0..100 {
+        let plain = "\u{e9}".repeat(length / 2) + &"x".repeat(length % 2);
+        assert_eq!(get(&format!(r#"{{"a":"{plain}","z":1}}"#), "z"), Some("1"), "{length}");
+        for place in 0..length {
+            let (before, after) = ("x".repeat(place), "x".repeat(length - place - 1));
+            for escape in [r#"\""#, r"\\"] {
+                let line = format!(r#"{{"{before}{escape}{after}":"{before}{escape}{after}","z":1}}"#);
+                assert_eq!(compacted(line.as_bytes()).unwrap(), line, "{length} {place}");
+                assert_eq!(get(&line, "z"), Some("1"), "{length} {place}");
+            }
+            let control = format!("[\"{before}\u{1f}{after}\"]");
+            assert_eq!(compacted(control.as_bytes()).unwrap_err().column, place + 3, "{length} {place}");
         }
     }
 }
