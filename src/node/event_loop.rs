@@ -244,6 +244,8 @@ pub struct Node {
     touched: BTreeSet<usize>,
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
+    /// How much of the log the streams know to be committed.
+    streamed: Version,
     followers: usize,
     /// Bytes that the connections hold of requests that are coming in.
     buffered: usize,
@@ -378,6 +380,7 @@ impl Node {
             serial: 0,
             touched: BTreeSet::new(),
             streaming: BTreeSet::new(),
+            streamed: 0,
             followers: 0,
             buffered: 0,
             later: Vec::new(),
@@ -605,7 +608,6 @@ impl Node {
                 Done::Panicked => return Err(NodeError::Panicked("log")),
             }
         }
-        self.touched.extend(self.streaming.iter().copied());
         // Those that waited for this disk.
         let held_back =
             self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));
