@@ -1,6 +1,6 @@
 -- What wrk sends to a node (and to the yardstick), one new document of 256 bytes for each operation, with a key.
 -- By the environment: RUN (a word that no other run has), MODE=create|put|get, DOCUMENTS (how many put and get share),
--- BATCH (operations in a request), PIPELINE (requests under way on a connection), PAUSE (milliseconds after each answer).
+-- BATCH (operations in a request), PIPELINE (requests under way on a connection), PAUSE (milliseconds after an answer).
 -- The answer is one line of JSON.
 
 local run = os.getenv("RUN")
@@ -25,7 +25,8 @@ local function operation()
 end
 
 local function post(kind, key, body)
-  return "POST /do HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " .. kind .. key .. "\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
+  return "POST /do HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " .. kind .. key ..
+    "\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
 local function one()
@@ -58,6 +59,7 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format('{"ops":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,"errors":%d}\n',
-    (summary.requests - errors.status) * math.max(batch, 1), summary.duration / 1e6, latency:percentile(50), latency:percentile(99),
+    (summary.requests - errors.status) * math.max(batch, 1), summary.duration / 1e6,
+    latency:percentile(50), latency:percentile(99),
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end

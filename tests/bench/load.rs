@@ -7,8 +7,8 @@
 //!
 //! It is one thread that waits on all sockets, so that it takes as little as possible of the processors it shares with
 //! the two nodes. For Redis an operation is `SET` and `WAIT 1` in one write. For etcd it is a `Put` over gRPC, that is
-//! HTTP/2 with prior knowledge, one stream after the other on each connection. What HTTP/2 offers beyond that (compressed
-//! heads, many streams, flow control that matters) is not here.
+//! HTTP/2 with prior knowledge, one stream after the other on each connection. What HTTP/2 offers beyond that
+//! (compressed heads, many streams, flow control that matters) is not here.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
