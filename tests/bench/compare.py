@@ -132,6 +132,7 @@ def run(options):
 
 
 def main():
+    systems.end_in_order()
     names = [system.name for system in systems.ALL]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", help=f"which of them, all if none is named: {', '.join(names)}")

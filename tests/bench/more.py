@@ -232,6 +232,7 @@ PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload
 
 
 def main():
+    systems.end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="all but the soak if none is named")
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")

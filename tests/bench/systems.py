@@ -65,6 +65,11 @@ def until(what, condition, seconds=60):
     sys.exit(f"{what} is not there within {seconds} s: {last}")
 
 
+def end_in_order():
+    """SIGTERM too stops what was started, and removes it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class System:
     """A pair of nodes. `nodes` are the first process of each; they may have children."""
 
