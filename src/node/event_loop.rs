@@ -248,6 +248,8 @@ pub struct Node {
     postponed: Vec<usize>,
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
+    /// How much of the log the streams know to be committed.
+    streamed: Version,
     followers: usize,
     /// Bytes that the connections hold of requests that are coming in.
     buffered: usize,
@@ -383,6 +385,7 @@ impl Node {
             touched: Places::default(),
             postponed: Vec::new(),
             streaming: BTreeSet::new(),
+            streamed: 0,
             followers: 0,
             buffered: 0,
             later: Vec::new(),
@@ -616,7 +619,6 @@ impl Node {
                 Done::Panicked => return Err(NodeError::Panicked("log")),
             }
         }
-        self.touched.extend(self.streaming.iter().copied());
         // Those that waited for this disk.
         let held_back =
             self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));

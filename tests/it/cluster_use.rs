@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Home, Node};
+use crate::wire::{self, Wire};
 
 #[test]
 fn a_replica_says_whom_it_waits_for_and_whom_it_follows() {
@@ -138,6 +140,33 @@ fn events_are_followed_while_they_happen() {
     assert!(!later.is_empty() && later.iter().all(|event| event["seq"].as_u64() > left["seq"].as_u64()), "{later:?}");
     let text = cluster.ok(1, &["events"]).stdout;
     assert!(text.contains("n1  degraded  member n2"), "{text}");
+}
+
+#[test]
+fn a_write_reaches_the_followers_of_either_node_when_it_is_committed_and_not_at_the_next_tick() {
+    let cluster = Cluster::new(2, &["--replication", "sync"]);
+    let mut feeds = [1, 2].map(|number| {
+        let address = cluster.url(number).replace("http://", "");
+        let mut feed = Wire::open(&address).unwrap();
+        feed.send(wire::get("/log?follow=1&method=user_put", "").as_bytes()).unwrap();
+        assert_eq!(feed.head().unwrap().status, 200);
+        feed
+    });
+    let mut late = [const { Vec::new() }; 2];
+    for n in 0..15 {
+        assert_eq!(cluster.request(1, "a", &format!("k{n}"), 5000).unwrap().status, 200);
+        let answered = Instant::now();
+        for (feed, late) in feeds.iter_mut().zip(&mut late) {
+            let line: Value = serde_json::from_slice(&feed.chunk().unwrap()).unwrap();
+            assert_eq!(line["key"], format!("k{n}"));
+            late.push(answered.elapsed());
+        }
+    }
+    for (late, node) in late.iter_mut().zip(["n1", "n2"]) {
+        late.sort_unstable();
+        // Half of them, because a busy machine delays some; without being woken a follower waits for 50 ms and more.
+        assert!(late[late.len() / 2] < Duration::from_millis(30), "{node}: {late:?}");
+    }
 }
 
 #[test]

@@ -281,6 +281,11 @@ impl Node {
             self.hand_out(answer);
         }
         self.answers = answers;
+        // Not only a sync of this disk moves it: so does an acknowledgement, or the word of the primary.
+        let committed = self.engine.core().committed();
+        if std::mem::replace(&mut self.streamed, committed) != committed {
+            self.touched.extend(self.streaming.iter().copied());
+        }
         let touched = self.touched.take();
         for index in touched.iter().copied() {
             let Some(mut connection) = self.connections[index].take() else { continue };
