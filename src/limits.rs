@@ -58,6 +58,8 @@ pub const FOLLOWERS_MAX: usize = 256;
 pub const UNSENT_BYTES_MAX: usize = 4 << 20;
 /// Requests of one connection that are read ahead of their answers.
 pub const PIPELINE_MAX: usize = 256;
+/// Requests of one connection before the others have their turn, and before commits and peers have theirs.
+pub const TURN_REQUESTS_MAX: usize = 16;
 /// A follower hears something at least this often.
 pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
 

@@ -276,6 +276,37 @@ fn a_follower_sees_every_record_as_ndjson_and_as_events() {
 }
 
 #[test]
+fn a_flood_on_some_connections_leaves_the_others_their_turns() {
+    let (_home, node) = node();
+    let mut flood: Vec<Client> = (0..64).map(|_| Client::of(&node)).collect();
+    let requests = |connection: usize| -> String {
+        let one = |n: usize| {
+            let body = format!("{{\"method\":\"item_put\",\"data\":{{\"id\":\"i{connection}-{n}\"}}}}");
+            wire::post("/do", "Content-Type: application/json\r\n", &body)
+        };
+        (0..250).map(one).collect()
+    };
+    let texts: Vec<String> = (0..flood.len()).map(requests).collect();
+    let mut other = Client::of(&node);
+    // So that it finds all of them at once.
+    node.signal("STOP");
+    for (client, text) in flood.iter_mut().zip(&texts) {
+        client.send(text);
+    }
+    other.send(&wire::get("/metrics", ""));
+    node.signal("CONT");
+    let page = String::from_utf8(other.answer().body).unwrap();
+    let taken = page.lines().find_map(|line| line.strip_prefix("rig_in_flight_ops ")).unwrap();
+    for client in &mut flood {
+        for _ in 0..250 {
+            let status = client.answer().status;
+            assert!(matches!(status, 200 | 503), "{status}");
+        }
+    }
+    assert!(taken.parse::<f64>().unwrap() < 2_000.0, "{taken} operations were taken in before another had its turn");
+}
+
+#[test]
 fn a_list_is_filtered_paged_and_whole_at_one_version() {
     let (_home, node) = node();
     let mut client = Client::of(&node);

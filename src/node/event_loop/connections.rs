@@ -5,7 +5,7 @@ use mio::{Interest, Token};
 use super::*;
 use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
-use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT};
+use crate::limits::{BODIES_BYTES_MAX, FOLLOW_HEARTBEAT, TURN_REQUESTS_MAX};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::engine::Applied;
 use crate::node::request_id::RequestId;
@@ -134,8 +134,9 @@ impl Node {
     }
 
     fn serve(&mut self, connection: &mut Connection, index: usize, now: Now) -> Result<Flow, NodeError> {
+        let mut left = TURN_REQUESTS_MAX;
         loop {
-            while connection.has_room() {
+            while connection.has_room() && left > 0 {
                 let to = ReplyTo { connection: index, request: connection.next_request(), line: 0 };
                 match self.step(connection, to, now) {
                     Step::More => break,
@@ -148,9 +149,10 @@ impl Node {
                     Step::Refused(problem) => self.refuse(connection, &problem),
                     Step::Handled(handled, exchange) => self.take_in(connection, handled, &exchange)?,
                 }
+                left -= 1;
             }
             self.count(connection);
-            connection.held_back = !connection.has_room() && !connection.ending;
+            connection.held_back = (left == 0 || !connection.has_room()) && !connection.ending;
             if !connection.readable || connection.held_back || connection.ending {
                 return Ok(Flow::Open);
             }
