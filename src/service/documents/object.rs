@@ -40,7 +40,7 @@ pub(super) fn quoted(text: &str) -> String {
 /// A text that two values share exactly when they are the same JSON value: escapes undone, numbers by their
 /// exact value, members in the order of their names.
 pub(super) fn canonical(value: &str) -> Cow<'_, str> {
-    if let Some(Cow::Borrowed(_)) = string_of(value) {
+    if json::is_plain_string(value) {
         return Cow::Borrowed(value);
     }
     let mut out = String::with_capacity(value.len());
@@ -229,6 +229,7 @@ mod tests {
         for (one, other) in same {
             assert_eq!(canonical(one), canonical(other), "{one} {other}");
         }
+        assert!(matches!(canonical(r#""a long enough plain string""#), Cow::Borrowed(_)));
         let different =
             [("1", "\"1\""), ("1", "10"), ("[1,2]", "[2,1]"), (r#"["a\",\"b"]"#, r#"["a","b"]"#), ("true", "\"true\"")];
         for (one, other) in different {

@@ -26,7 +26,7 @@ mod scan;
 mod tests;
 
 pub use envelope::{Envelope, envelope};
-pub use read::{Member, Members, get, items, members, quote, string_of, unescape};
+pub use read::{Member, Members, get, is_plain_string, items, members, quote, string_of, unescape};
 
 use crate::error::{Code, Problem};
 use scan::Scanner;

@@ -83,6 +83,12 @@ pub fn string_of(value: &str) -> Option<Cow<'_, str>> {
     Some(unescape(value.strip_prefix('"')?.get(..end - 2)?))
 }
 
+/// Whether a value is a string without escapes: it says what stands between its quotes.
+pub fn is_plain_string(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    bytes.first() == Some(&b'"') && bytes.get(plain_end(bytes, 1)..) == Some(b"\"")
+}
+
 /// See [`members`].
 #[derive(Debug, Clone)]
 pub struct Members<'a> {
