@@ -643,6 +643,7 @@ impl Node {
 
     /// The orderly end, or the last answers of a disorderly one.
     fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
+        self.hurry.set(true);
         match &outcome {
             Ok(()) => self.engine.stopped(),
             Err(_) => self.engine.storage_failed(),
