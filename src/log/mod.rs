@@ -54,7 +54,7 @@ pub use reader::{Held, Reader};
 pub use record::{RecordRef, decode, record_bytes};
 pub use repair::{Known, Truncated, known, truncate_from};
 pub use sealer::{Batch, Checked, Sealer};
-pub use segment::{Spare, prepare_spare};
+pub use segment::{Spare, prepare_spare, prepare_spare_beside};
 pub use verify::verify;
 pub use vfs::{Access, DiskVfs, File, MemVfs, Vfs};
 pub use writer::Writer;

@@ -18,6 +18,7 @@ use crate::types::Version;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A file of zeros, as long as a segment, that the next segment is made of.
 pub(crate) const SPARE: &str = "spare";
@@ -25,6 +26,8 @@ const SPARE_HALF: &str = "spare.tmp";
 const NEW_HALF: &str = "new.tmp";
 /// Zeros are written in pieces of this size.
 static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+/// A spare is synced after so many of them.
+const SPARE_PIECE: u64 = 1 << 20;
 
 /// What came of [`prepare_spare`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,17 @@ pub enum Spare {
 /// Makes the file that the next segment will be made of, zero-filled and durable. It blocks for as long as writing a
 /// segment takes: run it where nobody waits, after a start and after each new segment.
 pub fn prepare_spare(vfs: &dyn Vfs, dir: &Path, config: &Config) -> Result<Spare, LogError> {
+    prepare_spare_beside(vfs, dir, config, &|_, _| ())
+}
+
+/// The same beside others who use the disk: `rest` is called after each durable piece, with its bytes and how long
+/// they took.
+pub fn prepare_spare_beside(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    config: &Config,
+    rest: &dyn Fn(usize, Duration),
+) -> Result<Spare, LogError> {
     let dir = log_dir(dir);
     if !config.zero_fill {
         return Ok(Spare::NotWanted);
@@ -52,7 +66,7 @@ pub fn prepare_spare(vfs: &dyn Vfs, dir: &Path, config: &Config) -> Result<Spare
     }
     let half = dir.join(SPARE_HALF);
     remove_if_there(vfs, &half)?;
-    match make_spare(vfs, &dir, &half, config) {
+    match make_spare(vfs, &dir, &half, config, rest) {
         Ok(()) => Ok(Spare::Ready),
         Err(error) => {
             remove_if_there(vfs, &half)?;
@@ -61,10 +75,24 @@ pub fn prepare_spare(vfs: &dyn Vfs, dir: &Path, config: &Config) -> Result<Spare
     }
 }
 
-fn make_spare(vfs: &dyn Vfs, dir: &Path, half: &Path, config: &Config) -> Result<(), LogError> {
+fn make_spare(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    half: &Path,
+    config: &Config,
+    rest: &dyn Fn(usize, Duration),
+) -> Result<(), LogError> {
     let file = vfs.open(half, Access::Create).context("create", half)?;
-    write_zeros(&*file, 0, config.segment_bytes).context("fill", half)?;
-    file.sync_data().context("sync", half)?;
+    let mut at = 0;
+    while at < config.segment_bytes {
+        let since = Instant::now();
+        let end = (at + SPARE_PIECE).min(config.segment_bytes);
+        write_zeros(&*file, at, end).context("fill", half)?;
+        // Piece by piece: one sync of everything would hold up those of the log.
+        file.sync_data().context("sync", half)?;
+        rest((end - at) as usize, since.elapsed());
+        at = end;
+    }
     vfs.rename(half, &dir.join(SPARE)).context("rename", half)?;
     vfs.sync_dir(dir).context("sync", dir)
 }

@@ -38,6 +38,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::alone;
 use super::auth::Tokens;
+use super::background::Hurry;
 use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
@@ -232,6 +233,10 @@ pub struct Node {
     pool: Pool<PoolDone>,
     /// What is promised waits for nothing but its own disk.
     state_pool: Pool<PoolDone>,
+    /// What nobody waits for: snapshots and spare segments, one of each at a time.
+    background: Pool<PoolDone>,
+    /// Somebody waits for it after all.
+    hurry: Hurry,
     /// Reads that go on to a service in another process, if they do.
     proxy: Option<reading::Proxy>,
     /// What is to be cut off, and whether it is being cut.
@@ -271,6 +276,7 @@ pub struct Node {
     snapshot: Version,
     snapshot_running: bool,
     bytes_since_spare: u64,
+    spare_running: bool,
     pace: Pace,
     keys_to_load: Option<SnapshotFile>,
     /// Whether what a start does not wait for has begun.
@@ -323,6 +329,7 @@ impl Node {
         let panicked = || PoolDone::Panicked;
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
+        let background = Pool::start_in_background(2, &waker, panicked).map_err(failed("start the pool of"))?;
         let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
@@ -374,6 +381,8 @@ impl Node {
             request_poll: BusyPoll::new(REQUEST_MAX),
             pool,
             state_pool,
+            background,
+            hurry: Hurry::default(),
             proxy,
             cut: None,
             cutting: false,
@@ -406,6 +415,7 @@ impl Node {
             snapshot: started.snapshot,
             snapshot_running: false,
             bytes_since_spare: 0,
+            spare_running: false,
             pace: Pace::new(begin),
             keys_to_load: started.keys_to_load,
             in_background: false,
@@ -646,6 +656,7 @@ impl Node {
 
     /// The orderly end, or the last answers of a disorderly one.
     fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
+        self.hurry.set(true);
         match &outcome {
             Ok(()) => self.engine.stopped(),
             Err(_) => self.engine.storage_failed(),
@@ -663,6 +674,7 @@ impl Node {
         }
         self.pool.stop();
         self.state_pool.stop();
+        self.background.stop();
         if let Err(error) = self.dir.remove_endpoint() {
             ::log::warn!("{error}");
         }

@@ -17,6 +17,7 @@
 pub mod adapter;
 mod alone;
 mod auth;
+mod background;
 mod base;
 mod belongs;
 mod busy_poll;

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use mio::Waker;
 
+use super::background;
+
 type Job<T> = Box<dyn FnOnce() -> T + Send>;
 
 /// Threads that run jobs in order of arrival.
@@ -21,14 +23,30 @@ pub(super) struct Pool<T> {
 impl<T: Send + 'static> Pool<T> {
     /// Starts `size` threads; `waker` is called whenever an answer is there. A job that panics answers `panicked`.
     pub(super) fn start(size: usize, waker: &Arc<Waker>, panicked: fn() -> T) -> std::io::Result<Self> {
+        Self::start_named("rig-pool", || (), size, waker, panicked)
+    }
+
+    /// The same for what nobody waits for: its threads step back behind all others.
+    pub(super) fn start_in_background(size: usize, waker: &Arc<Waker>, panicked: fn() -> T) -> std::io::Result<Self> {
+        Self::start_named("rig-background", background::step_back, size, waker, panicked)
+    }
+
+    fn start_named(
+        name: &str,
+        begin: fn(),
+        size: usize,
+        waker: &Arc<Waker>,
+        panicked: fn() -> T,
+    ) -> std::io::Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job<T>>();
         let inbox = Arc::new(Mutex::new(inbox));
         let done = Arc::new(Mutex::new(Vec::new()));
         let mut threads = Vec::new();
         for _ in 0..size {
             let (inbox, done, waker) = (Arc::clone(&inbox), Arc::clone(&done), Arc::clone(waker));
-            let thread = std::thread::Builder::new().name("rig-pool".into());
+            let thread = std::thread::Builder::new().name(name.into());
             threads.push(thread.spawn(move || {
+                begin();
                 loop {
                     let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };

@@ -24,12 +24,13 @@
 //! # Not here
 //! Compaction of the log; it needs a snapshot that was read back, and comes with it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::background::{BLOCK, Hurry, LargeFile};
 use super::chronicle::Chronicle;
 use super::keys::{Frozen, Keys, Run, Runs};
 use crate::service::{Service, ServiceError, Snapshot};
@@ -37,7 +38,7 @@ use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Position, Version};
 
 const MAGIC: &[u8; 8] = b"RIGSNP1\n";
 const FORMAT: u16 = 1;
-const HEADER: usize = 4096;
+const HEADER: usize = BLOCK;
 const SECTIONS_AT: usize = 120;
 const CRC_AT: usize = HEADER - 4;
 const KEEP: usize = 2;
@@ -79,7 +80,7 @@ const KEYS_MAGIC: &[u8; 8] = b"RIGKEY1\n";
 const KEYS_HEADER: usize = 32;
 
 /// Writes a snapshot. Gives back the runs of keys that are in it, and the bytes that were written.
-pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
+pub(super) fn write(dir: &Path, contents: Contents, hurry: &Hurry) -> io::Result<(Runs, u64)> {
     let version = contents.position.version;
     let (keyed, now) = (contents.keys.count, contents.keys.now);
     let runs = contents.keys.merge();
@@ -88,14 +89,13 @@ pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
     for run in &runs {
         let name = run.name().unwrap_or(version);
         if run.name().is_none() {
-            bytes += write_run(dir, name, run)?;
+            bytes += write_run(dir, name, run, hurry)?;
             run.set_name(name);
         }
         names.push(name);
     }
     let unfinished = dir.join(format!("{version:020}.tmp"));
-    let file = create(&unfinished)?;
-    let mut out = Checked { inner: BufWriter::with_capacity(BUFFER, &file), section: Section::default() };
+    let mut out = Checked { inner: LargeFile::create(&unfinished, hurry)?, section: Section::default() };
     let mut sections = [Section::default(); 3];
     out.inner.write_all(&[0; HEADER])?;
     serde_json::to_writer(&mut out, &contents.chronicle)?;
@@ -104,22 +104,14 @@ pub(super) fn write(dir: &Path, contents: Contents) -> io::Result<(Runs, u64)> {
     sections[SERVICE] = out.end();
     serde_json::to_writer(&mut out, &names)?;
     sections[RUNS] = out.end();
-    out.inner.flush()?;
-    drop(out);
-    file.write_all_at(&header(contents.cluster, contents.position, keyed, now, &sections), 0)?;
-    file.sync_all()?;
+    bytes += out.inner.finish(Some(&header(contents.cluster, contents.position, keyed, now, &sections)))?;
     fs::rename(&unfinished, dir.join(format!("{version:020}.snap")))?;
     File::open(dir)?.sync_all()?;
-    bytes += HEADER as u64 + sections.iter().map(|section| section.length).sum::<u64>();
     Ok((runs, bytes))
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
 /// Writes a run; durable, name and all, when the snapshot that names it is.
-fn write_run(dir: &Path, name: Version, run: &Run) -> io::Result<u64> {
+fn write_run(dir: &Path, name: Version, run: &Run, hurry: &Hurry) -> io::Result<u64> {
     let (entries, results) = run.parts();
     let mut header = KEYS_MAGIC.to_vec();
     header.extend_from_slice(&(entries.len() as u64).to_le_bytes());
@@ -130,13 +122,13 @@ fn write_run(dir: &Path, name: Version, run: &Run) -> io::Result<u64> {
     header.extend_from_slice(&crc.to_le_bytes());
     assert_eq!(header.len(), KEYS_HEADER);
     let unfinished = dir.join(format!("{name:020}.keys.tmp"));
-    let mut file = create(&unfinished)?;
+    let mut file = LargeFile::create(&unfinished, hurry)?;
     for part in [&header, entries, results] {
         file.write_all(part)?;
     }
-    file.sync_all()?;
+    let bytes = file.finish(None)?;
     fs::rename(&unfinished, run_path(dir, name))?;
-    Ok((KEYS_HEADER + entries.len() + results.len()) as u64)
+    Ok(bytes)
 }
 
 fn run_path(dir: &Path, name: Version) -> PathBuf {
@@ -319,7 +311,7 @@ fn read_section(file: &File, offset: u64, section: Section) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &[Section; 3]) -> Vec<u8> {
+fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &[Section; 3]) -> [u8; HEADER] {
     let mut header = Vec::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&FORMAT.to_le_bytes());
@@ -340,7 +332,7 @@ fn header(cluster: ClusterId, at: Position, keyed: u64, now: Micros, sections: &
     header.resize(CRC_AT, 0);
     let crc = crc32c::crc32c(&header);
     header.extend_from_slice(&crc.to_le_bytes());
-    header
+    header.try_into().expect("it was filled up to its length")
 }
 
 type Header = (ClusterId, Position, u64, Micros, [Section; 3]);

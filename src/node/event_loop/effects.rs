@@ -66,6 +66,7 @@ impl Node {
                 // At once: what is on its way to the service must not arrive while the cut waits.
                 self.reset_service_above(to)?;
                 self.cut = Some(Cut { to, committed, for_epoch });
+                self.hurry.set(true);
                 self.begin_cut(now)?;
             }
             Effect::Answered { request, result } => self.answer_operator(request, result)?,

@@ -45,6 +45,7 @@ impl Node {
         }
         if self.shared.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
             self.draining_until = Some(now.instant + self.config.drain);
+            self.hurry.set(true);
             self.engine.tell(Input::Drain, now)?;
         }
         if self.repair.is_some() {
@@ -76,7 +77,7 @@ impl Node {
         {
             self.begin_snapshot();
         }
-        if self.bytes_since_spare >= self.config.segment_bytes / 4 {
+        if self.bytes_since_spare >= self.config.segment_bytes / 8 {
             self.prepare_spare();
         }
         Ok(())
@@ -215,7 +216,7 @@ impl Node {
 
     pub(super) fn take_pool_done(&mut self, now: Now) -> Result<(), NodeError> {
         let proxied = self.proxy.as_ref().map(reading::Proxy::take_done).unwrap_or_default();
-        for done in self.pool.take_done().into_iter().chain(self.state_pool.take_done()).chain(proxied) {
+        for done in self.pools_done().into_iter().chain(proxied) {
             match done {
                 PoolDone::Proxied(fetched) => self.end_proxied(*fetched)?,
                 PoolDone::Piece { to, piece } => self.take_piece(to, piece, now),
@@ -289,11 +290,20 @@ impl Node {
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Healed(state) => self.take_healed(*state?, now)?,
-                PoolDone::Spare(Err(error)) => ::log::warn!("prepare the next segment: {error}"),
-                PoolDone::Spare(Ok(_)) | PoolDone::Nothing => {}
+                PoolDone::Spare(made) => {
+                    self.spare_running = false;
+                    if let Err(error) = made {
+                        ::log::warn!("prepare the next segment: {error}");
+                    }
+                }
+                PoolDone::Nothing => {}
             }
         }
         Ok(())
+    }
+
+    fn pools_done(&self) -> Vec<PoolDone> {
+        [&self.pool, &self.state_pool, &self.background].into_iter().flat_map(Pool::take_done).collect()
     }
 
     pub(super) fn load_keys(&mut self, snapshot: SnapshotFile) {
@@ -311,10 +321,13 @@ impl Node {
     }
 
     pub(super) fn prepare_spare(&mut self) {
+        let Some(cluster) = self.cluster.filter(|_| !self.spare_running) else { return };
         self.bytes_since_spare = 0;
-        let Some(cluster) = self.cluster else { return };
+        self.spare_running = true;
         let (dir, config) = (self.dir.path().to_owned(), self.log_config(cluster));
-        self.pool.run(move || PoolDone::Spare(log::prepare_spare(&log::DiskVfs, &dir, &config)));
+        let hurry = self.hurry.clone();
+        let rest = move |bytes, took| hurry.rest(bytes, took);
+        self.background.run(move || PoolDone::Spare(log::prepare_spare_beside(&log::DiskVfs, &dir, &config, &rest)));
     }
 
     fn log_config(&self, cluster: ClusterId) -> log::Config {
@@ -339,8 +352,10 @@ impl Node {
         self.snapshot_running = true;
         let contents = Contents { cluster, position, chronicle, service, keys };
         let (folder, version) = (self.dir.snapshots(), position.version);
-        self.pool.run(move || {
-            let written = snapshots::write(&folder, contents).and_then(|written| {
+        self.hurry.set(self.draining_until.is_some());
+        let hurry = self.hurry.clone();
+        self.background.run(move || {
+            let written = snapshots::write(&folder, contents, &hurry).and_then(|written| {
                 snapshots::tidy(&folder, cluster)?;
                 Ok(written)
             });
@@ -365,7 +380,7 @@ impl Node {
             }
         };
         let leftover = self.engine.thaw(runs);
-        self.pool.run(move || {
+        self.background.run(move || {
             drop(leftover);
             PoolDone::Nothing
         });
