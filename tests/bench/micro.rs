@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rig::log::{Batch, Config, DiskVfs, MemVfs, Opened, Vfs, open, prepare_spare, record_bytes, verify};
-use rig::peer::{Decoder, Frame, encode};
+use rig::peer::{Decoder, Frame, Greeting, PROTOCOL, encode};
 use rig::replication::{Append, Message};
 use rig::service::{Context, Documents, Entry, Service, Settings};
 use rig::types::{ClusterId, Epoch, Hash, Kind, NodeId, Operation, Position, Record, Version};
@@ -54,8 +54,8 @@ fn main() -> Result<()> {
     }
     let bench = Bench { quick, dir: parent.join(format!("rig-bench-micro-{}", std::process::id())) };
     std::fs::create_dir(&bench.dir)?;
-    let wanted = ALL.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
-    let result = wanted.map(|(_, run)| run(&bench)).collect();
+    let mut wanted = ALL.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
+    let result = wanted.try_for_each(|(_, run)| run(&bench));
     std::fs::remove_dir_all(&bench.dir)?;
     result
 }
@@ -172,6 +172,9 @@ impl Bench {
             landmarks: Vec::new(),
         });
         let (mut out, mut decoder) = (Vec::new(), Decoder::new());
+        Greeting { protocol: PROTOCOL, format: 1, cluster: None }.encode(&mut out);
+        decoder.push(&out);
+        decoder.next()?;
         let frames = if self.quick { 1 } else { 500 };
         self.measure("frame", frames, Some(records.len()), || {
             let begin = Instant::now();

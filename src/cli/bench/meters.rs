@@ -78,19 +78,16 @@ impl Meters {
         }
     }
 
-    /// How large the batches were, up to the largest that there was.
+    /// How large the batches were, from the smallest to the largest that there was.
     pub(super) fn batch_sizes(&self) -> Vec<Sizes> {
         let (mut from, mut below) = (1, 0.0);
-        let mut sizes: Vec<_> = self
-            .sizes
-            .iter()
-            .map(|&(bound, count)| {
-                let upto = bound.is_finite().then_some(bound as u64);
-                let size = Sizes { from, upto, batches: (count - below) as u64 };
-                (from, below) = (upto.unwrap_or(from) + 1, count);
-                size
-            })
-            .collect();
+        let sizes = self.sizes.iter().map(|&(bound, count)| {
+            let upto = bound.is_finite().then_some(bound as u64);
+            let size = Sizes { from, upto, batches: (count - below) as u64 };
+            (from, below) = (upto.unwrap_or(from) + 1, count);
+            size
+        });
+        let mut sizes: Vec<_> = sizes.skip_while(|size| size.batches == 0).collect();
         while sizes.last().is_some_and(|size| size.batches == 0) {
             sizes.pop();
         }
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_told_by_their_size_up_to_the_largest() {
+    fn batches_are_told_by_their_size_from_the_smallest_to_the_largest() {
         let page = |counts: [u32; 5]| {
             let lines = ["1", "2", "4", "8", "+Inf"].iter().zip(counts);
             let line = |(bound, count)| format!("rig_batch_ops_bucket{{le=\"{bound}\"}} {count}\n");
@@ -143,11 +140,8 @@ mod tests {
         };
         let size = |from, upto, batches| Sizes { from, upto, batches };
         let since = page([5, 9, 9, 10, 10]).since(&page([5, 5, 5, 5, 5]));
-        assert_eq!(
-            since.batch_sizes(),
-            [size(1, Some(1), 0), size(2, Some(2), 4), size(3, Some(4), 0), size(5, Some(8), 1)]
-        );
-        assert_eq!(page([0, 0, 0, 0, 2]).batch_sizes().last(), Some(&size(9, None, 2)));
+        assert_eq!(since.batch_sizes(), [size(2, Some(2), 4), size(3, Some(4), 0), size(5, Some(8), 1)]);
+        assert_eq!(page([0, 0, 0, 0, 2]).batch_sizes(), [size(9, None, 2)]);
         assert!(Meters::parse("").batch_sizes().is_empty());
     }
 }
