@@ -92,7 +92,9 @@ fn a_node_alone_and_a_rate_are_measured_over_time() {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let measured = ran.json();
     assert_eq!(measured["nodes"].as_array().unwrap().len(), 1);
-    assert_eq!(measured["over_time"].as_array().unwrap().len(), 40, "{measured}");
+    // Of the second that was asked for forty; more when the node was late.
+    let slices = measured["over_time"].as_array().unwrap().len();
+    assert!((40..=80).contains(&slices), "{measured}");
     assert_over_time(&measured);
     assert_nothing_left(&home);
 }

@@ -2,10 +2,11 @@
 //! terminal.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use super::meters::Sizes;
 use super::report::Point;
-use crate::cli::values::show_number;
+use crate::cli::values::{show_duration, show_number};
 
 /// Lines of the chart of latency.
 const ROWS: u32 = 8;
@@ -42,7 +43,7 @@ pub(super) fn latency(points: &[Point], width: Option<u16>) -> String {
     }
     line(&mut text, "", "   +", columns.iter().map(|_| '-'));
     let end = points.last().map_or(0.0, |point| point.at_s + point.length_s);
-    let (begin, end) = ("0s", format!("{end:.1}s"));
+    let (begin, end) = ("0s", show_duration(Duration::from_secs_f64(end)));
     let gap = columns.len().saturating_sub(end.len() + begin.len()).max(1);
     writeln!(text, "{:MARGIN$}{begin}{:gap$}{end}", "", "").expect("a string takes all text");
     text

@@ -138,10 +138,12 @@ pub(super) struct Load<'a> {
     poll: Poll,
     connections: Vec<Connection>,
     random: u64,
+    may_stay_awake: bool,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn open(url: &Url, clients: usize, work: &'a Work) -> Result<Self, Failure> {
+    /// `nodes`: how many have to share this machine with the clients.
+    pub(super) fn open(url: &Url, nodes: usize, clients: usize, work: &'a Work) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Unreachable, "unreachable", format!("cannot connect to {url}: {error}"))
         };
@@ -157,7 +159,8 @@ impl<'a> Load<'a> {
             poll.registry().register(&mut stream, Token(place), interest).map_err(broken)?;
             connections.push(Connection::new(stream));
         }
-        Ok(Self { work, poll, connections, random: SEED })
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        Ok(Self { work, poll, connections, random: SEED, may_stay_awake: clients == 1 && cores > nodes })
     }
 
     /// Runs one phase to its end, and adds what came of it.
@@ -201,11 +204,11 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Until something comes. A single client stays awake at first: the time that a sleeping core takes to wake is not
-    /// the node's. With more clients the node may want this core.
+    /// Until something comes. A single client stays awake at first, if nobody else wants this core: the time that a
+    /// sleeping core takes to wake is not the node's.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let begin = Instant::now();
-        while self.connections.len() == 1 && begin.elapsed() < AWAKE_MAX {
+        while self.may_stay_awake && begin.elapsed() < AWAKE_MAX {
             self.poll.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
