@@ -294,7 +294,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__bench)
-            opts="-y -D -N -q -v -h --clients --duration --ops --warm-up --size --batch --pipeline --rate --reads --unique --no-keys --disk --dir --yes --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-y -D -N -q -v -h --clients --duration --ops --warm-up --size --batch --pipeline --rate --reads --unique --no-keys --disk --nodes --dir --chart --yes --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,6 +333,10 @@ _rig() {
                     return 0
                     ;;
                 --reads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nodes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

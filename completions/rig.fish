@@ -647,7 +647,8 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -l batch -d 'Operations i
 complete -c rig -n "__fish_rig_using_subcommand bench" -l pipeline -d 'Requests under way on one connection' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l rate -d 'Operations in a second, due at fixed times, on all connections together' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l reads -d 'Of a hundred requests, those that read a document' -r
-complete -c rig -n "__fish_rig_using_subcommand bench" -l dir -d 'Where the throw-away node has its data [default: the system\'s place for temporary files, on a disk]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand bench" -l nodes -d 'Throw-away nodes: 2 for a primary and its replica, 1 for a node alone [default: 2]' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -l dir -d 'Where the throw-away nodes have their data [default: the system\'s place for temporary files, on a disk]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand bench" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
@@ -658,6 +659,7 @@ never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand bench" -l unique -d 'Let the node check that every document\'s e-mail is unique'
 complete -c rig -n "__fish_rig_using_subcommand bench" -l no-keys -d 'Send operations without idempotency keys'
 complete -c rig -n "__fish_rig_using_subcommand bench" -l disk -d 'Measure a bare loop of append and fdatasync beside it'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l chart -d 'Draw latency over time, as is done on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand bench" -s y -l yes -d 'Measure a node that runs, and leave the documents in it'
 complete -c rig -n "__fish_rig_using_subcommand bench" -l json -d 'Print JSON, one object per line'
 complete -c rig -n "__fish_rig_using_subcommand bench" -s q -l quiet -d 'Print only what is essential'

@@ -7,8 +7,9 @@
 use super::answer::{push_header, push_number};
 use super::head::has_bare_lf;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
-use httparse::Status;
+use httparse::{Header, ParserConfig, Response, Status};
 use std::fmt;
+use std::mem::MaybeUninit;
 
 /// The first buffer, and what is kept of a large one.
 const READ_BYTES: usize = 64 << 10;
@@ -114,6 +115,7 @@ pub struct ResponseReader {
     end: usize,
     state: State,
     head_only: bool,
+    with_fields: bool,
     interim: u32,
     eof: bool,
 }
@@ -121,7 +123,21 @@ pub struct ResponseReader {
 impl ResponseReader {
     /// For the answer to the first request; `head_only` if that is a HEAD.
     pub fn new(head_only: bool) -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, state: State::Head, head_only, interim: 0, eof: false }
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            state: State::Head,
+            head_only,
+            with_fields: true,
+            interim: 0,
+            eof: false,
+        }
+    }
+
+    /// For who wants to know only the status of many answers: [`ResponseHead::headers`] stays empty.
+    pub fn without_fields() -> Self {
+        Self { with_fields: false, ..Self::new(false) }
     }
 
     /// For the answer to the next request on the same connection, behind [`Event::End`].
@@ -227,7 +243,7 @@ impl ResponseReader {
     fn read_head(&mut self) -> Result<Option<ResponseHead>, ResponseError> {
         loop {
             let rest = &self.buffer[self.start..self.end];
-            let Some((head, len, body)) = parse_head(rest, self.head_only)? else { return Ok(None) };
+            let Some((head, len, body)) = parse_head(rest, self.head_only, self.with_fields)? else { return Ok(None) };
             self.start += len;
             if (100..200).contains(&head.status) && head.status != 101 {
                 self.interim += 1;
@@ -247,11 +263,16 @@ fn take(left: u64, rest: &[u8]) -> usize {
     usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()))
 }
 
-fn parse_head(bytes: &[u8], head_only: bool) -> Result<Option<(ResponseHead, usize, State)>, ResponseError> {
+fn parse_head(
+    bytes: &[u8],
+    head_only: bool,
+    with_fields: bool,
+) -> Result<Option<(ResponseHead, usize, State)>, ResponseError> {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
-    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let len = match response.parse(window) {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, window, &mut fields);
+    let len = match parsed {
         Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) if window.len() >= HEAD_BYTES_MAX => return Err(ResponseError::TooLarge),
         Ok(Status::Partial) => return Ok(None),
@@ -262,43 +283,39 @@ fn parse_head(bytes: &[u8], head_only: bool) -> Result<Option<(ResponseHead, usi
         return Err(ResponseError::Head);
     }
     let status = response.code.unwrap_or(0);
-    let mut headers = Vec::with_capacity(response.headers.len());
-    for header in response.headers.iter() {
-        headers.push((header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()));
-    }
-    let mut head = ResponseHead { status, headers, keep_alive: response.version == Some(1) };
-    let body = framing(&mut head, head_only)?;
-    Ok(Some((head, len, body)))
+    let (keep_alive, body) = framing(&response, status, head_only)?;
+    let text = |field: &Header<'_>| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned());
+    let headers = if with_fields { response.headers.iter().map(text).collect() } else { Vec::new() };
+    Ok(Some((ResponseHead { status, headers, keep_alive }, len, body)))
 }
 
-fn framing(head: &mut ResponseHead, head_only: bool) -> Result<State, ResponseError> {
-    let values = |name: &str| {
-        let mut all = head.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        let first = all.next().map(|(_, value)| value.as_str());
+/// Whether another answer can follow, and where this one's body ends.
+fn framing(response: &Response<'_, '_>, status: u16, head_only: bool) -> Result<(bool, State), ResponseError> {
+    let values = |name: &'static str| {
+        response.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    };
+    let only = |name| {
+        let mut all = values(name);
+        let first = all.next();
         if all.next().is_some() { Err(ResponseError::Framing) } else { Ok(first) }
     };
-    let (length, coding) = (values("content-length")?, values("transfer-encoding")?);
-    let says_close = head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
-    let says_close = says_close.flat_map(|(_, value)| value.split(',')).any(|o| o.trim().eq_ignore_ascii_case("close"));
-    let mut keep_alive = head.keep_alive && !says_close;
+    let (length, coding) = (only("content-length")?, only("transfer-encoding")?);
+    let mut options = values("connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let says_close = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+    let keep_alive = response.version == Some(1) && !says_close;
     let state = match (length, coding) {
-        _ if head_only || head.status == 101 || head.status == 204 || head.status == 304 || head.status < 200 => {
-            State::Done
-        }
+        _ if head_only || status == 101 || status == 204 || status == 304 || status < 200 => State::Done,
         (Some(_), Some(_)) => return Err(ResponseError::Framing),
-        (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => State::ChunkSize,
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => State::ChunkSize,
         (None, Some(_)) => return Err(ResponseError::Framing),
         (Some(digits), None) => {
-            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            State::Length(digits.parse().ok().filter(|_| plain).ok_or(ResponseError::Framing)?)
+            let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            let length = std::str::from_utf8(digits).ok().filter(|_| plain).and_then(|digits| digits.parse().ok());
+            State::Length(length.ok_or(ResponseError::Framing)?)
         }
-        (None, None) => {
-            keep_alive = false;
-            State::UntilClose
-        }
+        (None, None) => return Ok((false, State::UntilClose)),
     };
-    head.keep_alive = keep_alive;
-    Ok(state)
+    Ok((keep_alive, state))
 }
 
 fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ResponseError> {

@@ -1,7 +1,7 @@
 //! The documents in another process, over a pipe and over HTTP: what they are here they are there.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,17 +11,7 @@ use rig::node::adapter::{Caller, Facts, Remote, connect};
 use rig::service::conformance::{check, documents_workload};
 use rig::service::{Documents, Entry, Service};
 
-use crate::support::skipped;
-
-/// `cargo test` builds the examples beside the tests; a test that is built alone has to do without.
-fn example(test: &str) -> Option<PathBuf> {
-    let path = std::env::current_exe().unwrap().parent()?.parent()?.join("examples/service_documents");
-    if !path.exists() {
-        skipped(test, "the example service_documents: cargo build --examples");
-        return None;
-    }
-    Some(path)
-}
+use crate::support::example;
 
 /// Documents over HTTP, killed when dropped.
 struct Served {
@@ -66,7 +56,9 @@ fn holds_the_rules(make: &dyn Fn() -> Box<dyn Service>) {
 
 #[test]
 fn documents_of_a_command_hold_the_rules_of_a_service() {
-    let Some(program) = example("documents_of_a_command_hold_the_rules_of_a_service") else { return };
+    let Some(program) = example("service_documents", "documents_of_a_command_hold_the_rules_of_a_service") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let source = Source::Exec(format!("exec {} --stdio", program.display()));
     holds_the_rules(&|| Box::new(Remote::new("exec", reach(&source, dir.path())).unwrap()));
@@ -74,7 +66,7 @@ fn documents_of_a_command_hold_the_rules_of_a_service() {
 
 #[test]
 fn documents_over_http_hold_the_rules_of_a_service() {
-    let Some(program) = example("documents_over_http_hold_the_rules_of_a_service") else { return };
+    let Some(program) = example("service_documents", "documents_over_http_hold_the_rules_of_a_service") else { return };
     let dir = tempfile::tempdir().unwrap();
     let served = std::sync::Mutex::new(Vec::new());
     holds_the_rules(&|| {
@@ -87,7 +79,10 @@ fn documents_over_http_hold_the_rules_of_a_service() {
 
 #[test]
 fn a_large_log_goes_through_in_batches_and_ends_in_the_same_state() {
-    let Some(program) = example("a_large_log_goes_through_in_batches_and_ends_in_the_same_state") else { return };
+    let Some(program) = example("service_documents", "a_large_log_goes_through_in_batches_and_ends_in_the_same_state")
+    else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let http = Served::start(&program);
     let sources = [Source::Exec(format!("exec {} --stdio", program.display())), Source::Http(http.url.clone())];

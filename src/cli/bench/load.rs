@@ -23,6 +23,7 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::timeline::Timeline;
 use super::work::Work;
 use crate::cli::Failure;
 use crate::client::Url;
@@ -33,11 +34,13 @@ use crate::http::{Event, ResponseReader};
 const SILENCE_MAX: Duration = Duration::from_secs(70);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Latencies beyond this are counted as this, in nanoseconds.
-const LATENCY_MAX: u64 = 100_000_000_000;
+pub(super) const LATENCY_MAX: u64 = 100_000_000_000;
 /// The clock that wakes an open loop sleeps at most so long at a time, to hear that it is no longer needed.
 const NAP_MAX: Duration = Duration::from_millis(20);
 /// A single client waits so long for its answer before it falls asleep.
 const AWAKE_MAX: Duration = Duration::from_micros(400);
+/// Where the choice between reading and writing begins.
+const SEED: u64 = 0x2545_f491_4f6c_dd1d;
 const WAKE: Token = Token(usize::MAX);
 
 /// A histogram of nanoseconds, exact to three digits.
@@ -46,7 +49,11 @@ pub(super) fn histogram() -> Histogram<u64> {
 }
 
 pub(super) fn record(histogram: &mut Histogram<u64>, latency: Duration) {
-    histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1));
+    histogram.saturating_record(nanos(latency));
+}
+
+fn nanos(latency: Duration) -> u64 {
+    u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// When a phase is over.
@@ -83,32 +90,21 @@ pub(super) struct Tally {
     pub(super) write_latency: Histogram<u64>,
     /// Of requests that read.
     pub(super) read_latency: Histogram<u64>,
-    /// From the first request to the last answer.
-    pub(super) elapsed: Duration,
+    /// All of them over the time from the first request to the last answer.
+    pub(super) timeline: Timeline,
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
+    /// For phases that take so long together, if that is known.
+    pub(super) fn new(expected: Option<Duration>) -> Self {
         Self {
             written: 0,
             read: 0,
             refused: BTreeMap::new(),
             write_latency: histogram(),
             read_latency: histogram(),
-            elapsed: Duration::ZERO,
+            timeline: Timeline::new(expected),
         }
-    }
-
-    /// Takes in what came of another stretch.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.written += other.written;
-        self.read += other.read;
-        for (status, count) in &other.refused {
-            *self.refused.entry(*status).or_default() += count;
-        }
-        self.write_latency += &other.write_latency;
-        self.read_latency += &other.read_latency;
-        self.elapsed += other.elapsed;
     }
 
     pub(super) fn done(&self) -> u64 {
@@ -141,12 +137,13 @@ pub(super) struct Load<'a> {
     work: &'a Work,
     poll: Poll,
     connections: Vec<Connection>,
-    body: Vec<u8>,
     random: u64,
+    may_stay_awake: bool,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn open(url: &Url, clients: usize, work: &'a Work) -> Result<Self, Failure> {
+    /// `nodes`: how many have to share this machine with the clients.
+    pub(super) fn open(url: &Url, nodes: usize, clients: usize, work: &'a Work) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Unreachable, "unreachable", format!("cannot connect to {url}: {error}"))
         };
@@ -162,13 +159,14 @@ impl<'a> Load<'a> {
             poll.registry().register(&mut stream, Token(place), interest).map_err(broken)?;
             connections.push(Connection::new(stream));
         }
-        Ok(Self { work, poll, connections, body: Vec::new(), random: u64::from(work.run) | 1 })
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        Ok(Self { work, poll, connections, random: SEED, may_stay_awake: clients == 1 && cores > nodes })
     }
 
-    /// Runs one phase to its end.
-    pub(super) fn run(&mut self, phase: &Phase) -> Result<Tally, Failure> {
-        let mut tally = Tally::new();
+    /// Runs one phase to its end, and adds what came of it.
+    pub(super) fn run(&mut self, phase: &Phase, tally: &mut Tally) -> Result<(), Failure> {
         let begin = Instant::now();
+        tally.timeline.resume(begin);
         let _clock = match phase.rate {
             Some(rate) => Some(Clock::start(&self.poll, begin, rate)?),
             None => None,
@@ -178,8 +176,9 @@ impl<'a> Load<'a> {
         let mut free: VecDeque<usize> = (0..phase.pipeline).flat_map(|_| 0..self.connections.len()).collect();
         let (slots, mut last, mut events) = (free.len(), begin, Events::with_capacity(1024));
         loop {
-            self.send(&mut schedule, &mut free)?;
-            if free.len() == slots && schedule.is_over(Instant::now()) {
+            let now = Instant::now();
+            self.send(&mut schedule, &mut free, now)?;
+            if free.len() == slots && schedule.is_over(now) {
                 break;
             }
             match self.wait(&mut events) {
@@ -189,27 +188,27 @@ impl<'a> Load<'a> {
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 let place = event.token().0;
                 let before = free.len();
-                self.receive(place, &mut free, &mut tally)?;
+                let now = self.receive(place, &mut free, tally)?;
                 if free.len() > before {
-                    last = Instant::now();
-                    self.send(&mut schedule, &mut free)?;
+                    last = now;
+                    self.send(&mut schedule, &mut free, now)?;
                 }
                 self.connections[place].flush()?;
             }
-            if free.len() < slots && last.max(begin).elapsed() > SILENCE_MAX {
+            if free.len() < slots && last.elapsed() > SILENCE_MAX {
                 let silent = format!("no answer came for {} s", SILENCE_MAX.as_secs());
                 return Err(Failure::new(Exit::Unknown, "no_answer", silent));
             }
         }
-        tally.elapsed = last.duration_since(begin);
-        Ok(tally)
+        tally.timeline.pause(last);
+        Ok(())
     }
 
-    /// Until something comes. A single client stays awake at first: the time that a sleeping core takes to wake is not
-    /// the node's. With more clients the node may want this core.
+    /// Until something comes. A single client stays awake at first, if nobody else wants this core: the time that a
+    /// sleeping core takes to wake is not the node's.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let begin = Instant::now();
-        while self.connections.len() == 1 && begin.elapsed() < AWAKE_MAX {
+        while self.may_stay_awake && begin.elapsed() < AWAKE_MAX {
             self.poll.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
@@ -220,8 +219,7 @@ impl<'a> Load<'a> {
     }
 
     /// Gives what is due to the connections that are free, and sends it.
-    fn send(&mut self, schedule: &mut Schedule, free: &mut VecDeque<usize>) -> Result<(), Failure> {
-        let now = Instant::now();
+    fn send(&mut self, schedule: &mut Schedule, free: &mut VecDeque<usize>, now: Instant) -> Result<(), Failure> {
         let mut filled = None;
         while let Some(place) = free.front().copied() {
             let Some(due) = schedule.next(now) else { break };
@@ -237,7 +235,7 @@ impl<'a> Load<'a> {
                 self.work.read(place, (random >> 8) % connection.there, &mut connection.out);
                 connection.under_way.push_back((Kind::Read, due));
             } else {
-                self.work.create(place, connection.next, &mut self.body, &mut connection.out);
+                self.work.create(place, connection.next, &mut connection.out);
                 connection.next += self.work.batch;
                 connection.under_way.push_back((Kind::Write, due));
             }
@@ -259,25 +257,27 @@ impl<'a> Load<'a> {
         self.random % 100 < u64::from(percent)
     }
 
-    fn receive(&mut self, place: usize, free: &mut VecDeque<usize>, tally: &mut Tally) -> Result<(), Failure> {
+    /// Takes in what one connection has for us, and says when that was.
+    fn receive(&mut self, place: usize, free: &mut VecDeque<usize>, tally: &mut Tally) -> Result<Instant, Failure> {
         let connection = &mut self.connections[place];
         loop {
             let space = connection.reader.space();
             let room = space.len();
             let n = match connection.stream.read(space) {
                 Ok(n) => n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Instant::now()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(lost(&error)),
             };
+            let now = Instant::now();
             connection.reader.filled(n);
             if n == 0 && connection.under_way.is_empty() {
                 return Err(lost(&ErrorKind::UnexpectedEof));
             }
-            connection.answers(place, self.work.batch, free, tally)?;
+            connection.answers(place, now, self.work.batch, free, tally)?;
             // A short read has emptied the socket: what comes next is a new event.
             if n < room {
-                return Ok(());
+                return Ok(now);
             }
         }
     }
@@ -287,7 +287,7 @@ impl Connection {
     fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            reader: ResponseReader::new(false),
+            reader: ResponseReader::without_fields(),
             out: Vec::new(),
             sent: 0,
             under_way: VecDeque::new(),
@@ -316,11 +316,11 @@ impl Connection {
     fn answers(
         &mut self,
         place: usize,
+        now: Instant,
         batch: u64,
         free: &mut VecDeque<usize>,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
-        let now = Instant::now();
         while !self.under_way.is_empty() {
             match self.reader.poll().map_err(|error| lost(&error))? {
                 Event::More => return Ok(()),
@@ -336,7 +336,7 @@ impl Connection {
                 Event::End => {
                     self.reader.begin(false);
                     let Some((kind, since)) = self.under_way.pop_front() else { return Ok(()) };
-                    self.answered(kind, now.duration_since(since), batch, tally);
+                    self.answered(kind, now, since, batch, tally);
                     free.push_back(place);
                 }
             }
@@ -344,11 +344,13 @@ impl Connection {
         Ok(())
     }
 
-    fn answered(&mut self, kind: Kind, latency: Duration, batch: u64, tally: &mut Tally) {
+    fn answered(&mut self, kind: Kind, now: Instant, since: Instant, batch: u64, tally: &mut Tally) {
+        let latency = nanos(now.duration_since(since));
         match (kind, self.status) {
             (Kind::Read, 200) => {
                 tally.read += 1;
-                record(&mut tally.read_latency, latency);
+                tally.read_latency.saturating_record(latency);
+                tally.timeline.record(now, 1, latency);
             }
             (Kind::Read, status) => *tally.refused.entry(status).or_default() += 1,
             (Kind::Write, 200) => {
@@ -357,7 +359,8 @@ impl Connection {
                     *tally.refused.entry(status).or_default() += count;
                 }
                 tally.written += done;
-                record(&mut tally.write_latency, latency);
+                tally.write_latency.saturating_record(latency);
+                tally.timeline.record(now, done, latency);
                 // Documents are only counted as there up to the first that is not, so that no read misses.
                 if done == batch && self.there + batch * (1 + self.writes_under_way()) == self.next {
                     self.there += batch;

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Args;
 use super::disk::Disk;
 use super::load::{Tally, histogram};
-use super::meters::{Meters, each};
+use super::meters::{Meters, Sizes, each};
+use super::subject::Subject;
+use super::timeline::{Slice, Timeline};
+use super::{Args, chart};
 use crate::cli::output::Table;
 use crate::cli::values::{show_bytes, show_duration, show_number};
 
 pub(super) const HEADER: &[&str] =
-    &["CLIENTS", "OPS", "OPS/S", "P50 us", "P90 us", "P99 us", "P99.9 us", "MAX us", "OPS/BATCH", "SYNCS/OP", "WHAT"];
+    &["CLIENTS", "OPS", "OPS/S", "P50 us", "P90 us", "P99 us", "P99.9 us", "MAX us", "WHAT"];
+pub(super) const NODES_HEADER: &[&str] = &["CLIENTS", "NODE", "ROLE", "OPS/BATCH", "SYNCS/OP", "BYTES/OP"];
 
 /// Latencies in whole microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -91,29 +95,93 @@ pub(super) struct Object {
     writes: Option<Spread>,
     reads: Option<Spread>,
     refused: BTreeMap<u16, u64>,
+    /// Of the node that got the load.
+    #[serde(flatten)]
+    log: Log,
+    disk: Option<Beside>,
+    nodes: Vec<Node>,
+    over_time: Vec<Point>,
+}
+
+/// What a node wrote for the operations that were answered.
+#[derive(Debug, Clone, Serialize)]
+struct Log {
     ops_per_batch: Option<f64>,
     syncs_per_op: Option<f64>,
     log_bytes_per_op: Option<f64>,
-    disk: Option<Beside>,
+    batch_sizes: Vec<Sizes>,
+}
+
+impl Log {
+    fn of(counted: &Meters, written: u64) -> Self {
+        let written = Some(written as f64);
+        Self {
+            ops_per_batch: each(counted.records, counted.batches).map(|figure| round(figure, 2)),
+            syncs_per_op: each(counted.syncs, written).map(|figure| round(figure, 4)),
+            log_bytes_per_op: each(counted.bytes, written).map(|figure| round(figure, 1)),
+            batch_sizes: counted.batch_sizes(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Node {
+    name: String,
+    role: String,
+    #[serde(flatten)]
+    log: Log,
+}
+
+/// One slice of the measured time; null where nothing was answered.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Point {
+    pub(super) at_s: f64,
+    #[serde(skip)]
+    pub(super) length_s: f64,
+    pub(super) ops_per_s: f64,
+    pub(super) p50_us: Option<u64>,
+    pub(super) p99_us: Option<u64>,
+    pub(super) max_us: Option<u64>,
+}
+
+fn over_time(timeline: &Timeline) -> Vec<Point> {
+    let point = |(at, length, slice): (Duration, Duration, Slice)| {
+        let is_empty = slice.latency.is_empty();
+        let at_quantile = |quantile| (!is_empty).then(|| micros(slice.latency.value_at_quantile(quantile)));
+        Point {
+            at_s: round(at.as_secs_f64(), 4),
+            length_s: length.as_secs_f64(),
+            ops_per_s: round(slice.ops as f64 / length.as_secs_f64().max(1e-9), 1),
+            p50_us: at_quantile(0.5),
+            p99_us: at_quantile(0.99),
+            max_us: (!is_empty).then(|| micros(slice.latency.max())),
+        }
+    };
+    timeline.slices().into_iter().map(point).collect()
 }
 
 impl Report {
+    /// `counted`: what each node of the subject did for it.
     pub(super) fn new(
         args: &Args,
         clients: usize,
-        node: &str,
-        tally: Tally,
-        counted: Meters,
+        subject: &Subject,
+        tally: &Tally,
+        counted: &[Meters],
         disk: Option<&Disk>,
     ) -> Self {
-        let seconds = tally.elapsed.as_secs_f64();
+        let seconds = tally.timeline.elapsed().as_secs_f64();
         let mut latency = histogram();
         latency += &tally.write_latency;
         latency += &tally.read_latency;
         let all = Spread::of(tally.done(), seconds, &latency);
         let mixed = tally.written > 0 && tally.read > 0;
         let part = |ops, latency| mixed.then(|| Spread::of(ops, seconds, latency));
-        let written = Some(tally.written as f64);
+        let nodes = subject.nodes.iter().zip(counted).map(|(node, counted)| Node {
+            name: node.name.clone(),
+            role: node.role.clone(),
+            log: Log::of(counted, tally.written),
+        });
         let disk = disk.map(|disk| Beside {
             record_bytes: disk.record_bytes(),
             syncs_per_s: round(disk.per_s(), 1),
@@ -125,7 +193,7 @@ impl Report {
         });
         let object = Object {
             kind: "bench",
-            node: node.to_owned(),
+            node: subject.name.clone(),
             clients,
             pipeline: args.pipeline,
             batch: args.batch,
@@ -137,11 +205,11 @@ impl Report {
             all,
             writes: part(tally.written, &tally.write_latency),
             reads: part(tally.read, &tally.read_latency),
-            refused: tally.refused,
-            ops_per_batch: each(counted.records, counted.batches).map(|figure| round(figure, 2)),
-            syncs_per_op: each(counted.syncs, written).map(|figure| round(figure, 4)),
-            log_bytes_per_op: each(counted.bytes, written).map(|figure| round(figure, 1)),
+            refused: tally.refused.clone(),
+            log: Log::of(&counted[0], tally.written),
             disk,
+            nodes: nodes.collect(),
+            over_time: over_time(&tally.timeline),
         };
         Self { object }
     }
@@ -153,9 +221,7 @@ impl Report {
     /// The lines of the table that belong to it.
     pub(super) fn rows(&self, table: &mut Table) {
         let object = &self.object;
-        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string());
-        let mut row = |spread: &Spread, what: &str, with_log: bool| {
-            let log = |value: Option<f64>| if with_log { figure(value) } else { "-".to_owned() };
+        let mut row = |spread: &Spread, what: &str| {
             table.row([
                 object.clients.to_string(),
                 show_number(spread.ops),
@@ -165,19 +231,49 @@ impl Report {
                 show_number(spread.p99_us),
                 show_number(spread.p999_us),
                 show_number(spread.max_us),
-                log(object.ops_per_batch),
-                log(object.syncs_per_op),
                 what.to_owned(),
             ]);
         };
         match (&object.writes, &object.reads) {
             (Some(writes), Some(reads)) => {
-                row(writes, "writes", true);
-                row(reads, "reads", false);
+                row(writes, "writes");
+                row(reads, "reads");
             }
-            _ if object.reads_percent == 100 => row(&object.all, "reads", false),
-            _ => row(&object.all, "writes", true),
+            _ if object.reads_percent == 100 => row(&object.all, "reads"),
+            _ => row(&object.all, "writes"),
         }
+    }
+
+    /// What each node wrote for it.
+    pub(super) fn node_rows(&self, table: &mut Table) {
+        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string());
+        for Node { name, role, log } in &self.object.nodes {
+            table.row([
+                self.object.clients.to_string(),
+                name.clone(),
+                role.clone(),
+                figure(log.ops_per_batch),
+                figure(log.syncs_per_op),
+                figure(log.log_bytes_per_op),
+            ]);
+        }
+    }
+
+    /// What is drawn below the tables.
+    pub(super) fn charts(&self, over_time: bool, width: Option<u16>) -> String {
+        let (object, clients) = (&self.object, clients(self.object.clients));
+        let mut text = String::new();
+        if !object.log.batch_sizes.is_empty() {
+            let batches = chart::batches(&object.log.batch_sizes);
+            write!(text, "\noperations that one sync covered, with {clients}\n{batches}")
+                .expect("a string takes all text");
+        }
+        if over_time {
+            let latency = chart::latency(&object.over_time, width);
+            write!(text, "\nlatency over time, with {clients}: # to the median, : to p99\n{latency}")
+                .expect("a string takes all text");
+        }
+        text
     }
 }
 

@@ -28,6 +28,8 @@ fn what_cannot_be_measured_is_refused_before_anything_starts() {
         &["--ops", "0"],
         &["--ops", "5", "--duration", "1s"],
         &["--pipeline", "0"],
+        &["--nodes", "0"],
+        &["--nodes", "3"],
     ] {
         assert!(args(line).is_err(), "{line:?}");
     }
@@ -59,19 +61,30 @@ fn the_rounds_of_a_count_add_up() {
 #[test]
 fn the_address_is_taken_from_the_line_that_says_ready() {
     let line = r#"{"type":"ready","name":"n1","role":"primary","epoch":1,"version":1,"http":"http://127.0.0.1:7441"}"#;
-    assert_eq!(http_of(line).unwrap().to_string(), "http://127.0.0.1:7441");
-    assert_eq!(http_of("ready"), None);
+    assert_eq!(subject::http_of(line).unwrap().to_string(), "http://127.0.0.1:7441");
+    assert_eq!(subject::http_of("ready"), None);
 }
 
 #[test]
-fn the_object_says_what_was_measured() {
-    let mut tally = Tally::new();
-    (tally.written, tally.elapsed) = (1000, Duration::from_secs(2));
+fn the_object_says_what_was_measured_on_each_node() {
+    let mut tally = Tally::new(Some(Duration::from_secs(2)));
+    let begin = std::time::Instant::now();
+    tally.timeline.resume(begin);
+    tally.written = 1000;
     for micros in 1..=1000 {
         load::record(&mut tally.write_latency, Duration::from_micros(micros));
+        tally.timeline.record(begin + Duration::from_millis(2 * micros - 1), 1, micros * 1000);
     }
-    let counted = Meters { syncs: Some(250.0), batches: Some(250.0), records: Some(1000.0), bytes: Some(400_000.0) };
-    let report = Report::new(&args(&["--clients", "4"]).unwrap(), 4, "n1", tally, counted, None);
+    tally.timeline.pause(begin + Duration::from_secs(2));
+    let counted = |batches: u32| {
+        Meters::parse(&format!(
+            "rig_log_syncs_total {batches}\nrig_log_batches_total {batches}\nrig_log_records_total 1000\n\
+             rig_log_bytes_total 400000\nrig_batch_ops_bucket{{le=\"4\"}} {batches}\n"
+        ))
+    };
+    let pair = Subject::of_names(["n1", "n2"]);
+    let args = args(&["--clients", "4"]).unwrap();
+    let report = Report::new(&args, 4, &pair, &tally, &[counted(250), counted(125)], None);
     let object = serde_json::to_value(report.object()).unwrap();
     for (name, value) in [
         ("type", serde_json::json!("bench")),
@@ -85,8 +98,19 @@ fn the_object_says_what_was_measured() {
         ("ops_per_batch", 4.0.into()),
         ("syncs_per_op", 0.25.into()),
         ("log_bytes_per_op", 400.0.into()),
+        ("batch_sizes", serde_json::json!([{ "from": 1, "upto": 4, "batches": 250 }])),
         ("writes", serde_json::Value::Null),
     ] {
         assert_eq!(object[name], value, "{name}");
     }
+    assert_eq!(object["nodes"][0]["syncs_per_op"], 0.25);
+    let replica = serde_json::json!({
+        "name": "n2", "role": "replica", "ops_per_batch": 8.0, "syncs_per_op": 0.125, "log_bytes_per_op": 400.0,
+        "batch_sizes": [{ "from": 1, "upto": 4, "batches": 125 }],
+    });
+    assert_eq!(object["nodes"][1], replica);
+    let slices = object["over_time"].as_array().unwrap();
+    assert_eq!(slices.len(), 40);
+    let slice = serde_json::json!({ "at_s": 0.05, "ops_per_s": 500.0, "p50_us": 38, "p99_us": 50, "max_us": 50 });
+    assert_eq!(slices[1], slice);
 }

@@ -1,9 +1,25 @@
 use super::*;
 use crate::limits::HEAD_BYTES_MAX;
 
-/// Status and body of every response in the bytes, fed in pieces; the error at the end, if any.
-fn read(bytes: &[u8], step: usize, head_only: bool, eof: bool) -> (Vec<(u16, Vec<u8>)>, Option<ResponseError>) {
-    let mut reader = ResponseReader::new(head_only);
+/// Status and body of every response.
+type Responses = Vec<(u16, Vec<u8>)>;
+
+/// The responses in the bytes, fed in pieces; the error at the end, if any. Who does not want the fields gets the same.
+fn read(bytes: &[u8], step: usize, head_only: bool, eof: bool) -> (Responses, Option<ResponseError>) {
+    let got = read_with(ResponseReader::new(head_only), bytes, step, head_only, eof);
+    if !head_only {
+        assert_eq!(got, read_with(ResponseReader::without_fields(), bytes, step, false, eof));
+    }
+    got
+}
+
+fn read_with(
+    mut reader: ResponseReader,
+    bytes: &[u8],
+    step: usize,
+    head_only: bool,
+    eof: bool,
+) -> (Responses, Option<ResponseError>) {
     let mut pieces = bytes.chunks(step);
     let (mut got, mut current) = (Vec::new(), None);
     let mut gone = false;
@@ -136,6 +152,17 @@ fn what_the_server_writes_the_client_reads() {
     let expected = vec![(200, b"hello".to_vec()), (200, vec![b'x'; 70_000]), (304, vec![])];
     for step in [1, 1000, usize::MAX] {
         assert_eq!(read(&bytes, step, false, false), (expected.clone(), None));
+    }
+}
+
+#[test]
+fn fields_come_only_to_who_wants_them() {
+    let bytes = b"HTTP/1.1 200 OK\r\nRig-Version: 7\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n";
+    for (mut reader, version) in [(ResponseReader::new(false), Some("7")), (ResponseReader::without_fields(), None)] {
+        reader.space()[..bytes.len()].copy_from_slice(bytes);
+        reader.filled(bytes.len());
+        let Ok(Event::Head(head)) = reader.poll() else { panic!("no head") };
+        assert_eq!((head.status, head.header("rig-version"), head.keep_alive), (200, version, false));
     }
 }
 

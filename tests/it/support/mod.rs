@@ -263,6 +263,13 @@ pub(crate) fn skipped(test: &str, needs: &str) -> bool {
     false
 }
 
+/// An example as it was built. `cargo test` builds them beside the tests; a test that is built alone has to do without.
+pub(crate) fn example(name: &str, test: &str) -> Option<PathBuf> {
+    let path = std::env::current_exe().unwrap().parent()?.parent()?.join("examples").join(name);
+    let is_there = path.exists() || skipped(test, &format!("the example {name}: cargo build --examples"));
+    is_there.then_some(path)
+}
+
 /// Says that this machine does not allow what a test needs. Nobody can install a right, so this is no failure; what
 /// such a test shows must be shown by another one too, as far as that goes.
 pub(crate) fn withheld(test: &str, right: &str) -> bool {

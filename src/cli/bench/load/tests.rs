@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, TcpStream as Socket};
 
+use super::super::work::Settings;
 use super::*;
 
 /// Reads whole requests and answers each with what `answer` makes of its number on this connection and its body.
@@ -46,7 +47,13 @@ fn http(status: u16, body: &str) -> String {
 }
 
 fn work(batch: u64) -> Work {
-    Work { host: "h".into(), authorization: None, run: 9, size: 128, batch, keys: true }
+    Work::new(&Settings { host: "h".into(), authorization: None, run: 9, size: 128, batch, keys: true })
+}
+
+/// What comes of one phase.
+fn run(load: &mut Load<'_>, phase: &Phase) -> Result<Tally, Failure> {
+    let mut tally = Tally::new(None);
+    load.run(phase, &mut tally).map(|()| tally)
 }
 
 fn phase(until: Until) -> Phase {
@@ -57,11 +64,11 @@ fn phase(until: Until) -> Phase {
 fn every_answered_operation_is_counted_once() {
     let url = node(|_, _| http(200, "{}"));
     let work = work(1);
-    let mut load = Load::open(&url, 8, &work).unwrap();
-    let tally = load.run(&phase(Until::Ops(1000))).unwrap();
+    let mut load = Load::open(&url, 1, 8, &work).unwrap();
+    let tally = run(&mut load, &phase(Until::Ops(1000))).unwrap();
     assert_eq!((tally.written, tally.read, tally.write_latency.len()), (1000, 0, 1000));
-    assert!(tally.refused.is_empty() && tally.elapsed > Duration::ZERO);
-    let again = load.run(&Phase { pipeline: 16, ..phase(Until::Ops(500)) }).unwrap();
+    assert!(tally.refused.is_empty() && tally.timeline.elapsed() > Duration::ZERO);
+    let again = run(&mut load, &Phase { pipeline: 16, ..phase(Until::Ops(500)) }).unwrap();
     assert_eq!(again.written, 500, "a second phase on the same connections");
 }
 
@@ -69,7 +76,7 @@ fn every_answered_operation_is_counted_once() {
 fn what_is_refused_is_counted_apart() {
     let url = node(|number, _| if number % 4 == 3 { http(503, "no") } else { http(200, "{}") });
     let work = work(1);
-    let tally = Load::open(&url, 1, &work).unwrap().run(&phase(Until::Ops(80))).unwrap();
+    let tally = run(&mut Load::open(&url, 1, 1, &work).unwrap(), &phase(Until::Ops(80))).unwrap();
     assert_eq!((tally.written, tally.write_latency.len()), (60, 60));
     assert_eq!(tally.refused, BTreeMap::from([(503, 20)]));
 }
@@ -84,7 +91,7 @@ fn the_lines_of_a_batch_are_counted_one_by_one() {
         http(200, &lines.collect::<String>())
     });
     let work = work(10);
-    let tally = Load::open(&url, 3, &work).unwrap().run(&phase(Until::Ops(300))).unwrap();
+    let tally = run(&mut Load::open(&url, 1, 3, &work).unwrap(), &phase(Until::Ops(300))).unwrap();
     assert_eq!(tally.written, 270);
     assert_eq!(tally.refused, BTreeMap::from([(409, 30)]));
     assert_eq!(tally.write_latency.len(), 30, "a request has one latency");
@@ -103,8 +110,8 @@ fn only_documents_that_are_there_are_read() {
         }
     });
     let work = work(1);
-    let mut load = Load::open(&url, 4, &work).unwrap();
-    let tally = load.run(&Phase { reads: 80, pipeline: 4, ..phase(Until::Ops(2000)) }).unwrap();
+    let mut load = Load::open(&url, 1, 4, &work).unwrap();
+    let tally = run(&mut load, &Phase { reads: 80, pipeline: 4, ..phase(Until::Ops(2000)) }).unwrap();
     assert!(tally.refused.is_empty(), "{:?}", tally.refused);
     assert_eq!(tally.done(), 2000);
     assert!((1400..1800).contains(&tally.read), "{}", tally.read);
@@ -118,11 +125,11 @@ fn an_open_loop_counts_the_time_that_a_request_had_to_wait() {
         http(200, "{}")
     });
     let work = work(1);
-    let mut load = Load::open(&url, 1, &work).unwrap();
-    let tally = load.run(&Phase { rate: Some(100.0), ..phase(Until::Ops(20)) }).unwrap();
+    let mut load = Load::open(&url, 1, 1, &work).unwrap();
+    let tally = run(&mut load, &Phase { rate: Some(100.0), ..phase(Until::Ops(20)) }).unwrap();
     assert_eq!(tally.written, 20);
     assert!(tally.write_latency.max() >= 180_000_000, "{}", tally.write_latency.max());
-    let closed = load.run(&phase(Until::Ops(20))).unwrap();
+    let closed = run(&mut load, &phase(Until::Ops(20))).unwrap();
     assert!(closed.write_latency.value_at_quantile(0.5) < 60_000_000);
 }
 
@@ -130,16 +137,16 @@ fn an_open_loop_counts_the_time_that_a_request_had_to_wait() {
 fn an_open_loop_keeps_its_rate_when_the_node_does() {
     let url = node(|_, _| http(200, "{}"));
     let work = work(1);
-    let mut load = Load::open(&url, 4, &work).unwrap();
-    let tally = load.run(&Phase { rate: Some(500.0), ..phase(Until::Time(Duration::from_millis(400))) }).unwrap();
+    let mut load = Load::open(&url, 1, 4, &work).unwrap();
+    let tally = run(&mut load, &Phase { rate: Some(500.0), ..phase(Until::Time(Duration::from_millis(400))) }).unwrap();
     assert_eq!(tally.written, 200);
-    assert!(tally.elapsed >= Duration::from_millis(390), "{:?}", tally.elapsed);
+    assert!(tally.timeline.elapsed() >= Duration::from_millis(390), "{:?}", tally.timeline.elapsed());
 }
 
 #[test]
 fn a_lost_connection_ends_the_run() {
     let url = node(|number, _| if number < 5 { http(200, "{}") } else { String::new() });
     let work = work(1);
-    let failure = Load::open(&url, 1, &work).unwrap().run(&phase(Until::Ops(50))).unwrap_err();
+    let failure = run(&mut Load::open(&url, 1, 1, &work).unwrap(), &phase(Until::Ops(50))).unwrap_err();
     assert_eq!((failure.exit, &*failure.code), (Exit::Unknown, "connection_lost"));
 }
