@@ -1,19 +1,23 @@
 //! The newest keys: hash tables in memory, many small ones, so that none of them is ever moved as a whole while a
-//! request waits.
+//! request waits. They hold numbers; the entries themselves lie in the order in which they came, and stay where they are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::{KeyDigest, Remembered};
 use crate::node::hashed::Hashed;
 
-/// Tables. With half a million keys in them, growing one moves two thousand entries.
+/// Tables. With half a million keys in them, growing one moves two thousand numbers.
 const TABLES: usize = 256;
+/// Entries of one piece of memory.
+const PIECE: usize = 1024;
 
 /// Entries by digest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layer {
     /// By the first byte of the digest; none before the first entry.
-    tables: Vec<HashMap<KeyDigest, Remembered, Hashed>>,
+    tables: Vec<HashMap<KeyDigest, u32, Hashed>>,
+    pieces: Vec<Vec<Remembered>>,
     len: usize,
 }
 
@@ -27,30 +31,48 @@ impl Layer {
     }
 
     pub(super) fn get(&self, key: &KeyDigest) -> Option<&Remembered> {
-        self.tables.get(usize::from(key[0]))?.get(key)
+        Some(self.entry(*self.tables.get(usize::from(key[0]))?.get(key)?))
     }
 
     pub(super) fn insert(&mut self, key: KeyDigest, entry: Remembered) {
         if self.tables.is_empty() {
             self.tables.resize_with(TABLES, HashMap::default);
         }
-        self.len += usize::from(self.tables[usize::from(key[0])].insert(key, entry).is_none());
+        match self.tables[usize::from(key[0])].entry(key) {
+            Entry::Occupied(known) => {
+                let place = *known.get() as usize;
+                self.pieces[place / PIECE][place % PIECE] = entry;
+            }
+            Entry::Vacant(new) => {
+                new.insert(u32::try_from(self.len).expect("a layer is frozen long before"));
+                if self.len.is_multiple_of(PIECE) {
+                    self.pieces.push(Vec::with_capacity(PIECE));
+                }
+                self.pieces[self.len / PIECE].push(entry);
+                self.len += 1;
+            }
+        }
     }
 
     /// Takes in everything of a newer layer.
     pub(super) fn append(&mut self, newer: Self) {
-        for (key, entry) in newer.tables.into_iter().flatten() {
-            self.insert(key, entry);
+        for (key, place) in newer.tables.iter().flatten() {
+            self.insert(*key, newer.entry(*place).clone());
         }
     }
 
     /// Everything, in the order of the digests.
     pub(super) fn sorted(&self) -> impl Iterator<Item = (&KeyDigest, &Remembered)> {
-        self.tables.iter().flat_map(|table| {
-            let mut entries: Vec<_> = table.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            entries
-        })
+        let sorted = self.tables.iter().flat_map(|table| {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_unstable_by_key(|(key, _)| *key);
+            keys
+        });
+        sorted.map(|(key, place)| (key, self.entry(*place)))
+    }
+
+    fn entry(&self, place: u32) -> &Remembered {
+        &self.pieces[place as usize / PIECE][place as usize % PIECE]
     }
 }
 
@@ -75,7 +97,9 @@ mod tests {
         assert_eq!(layer.len(), 1500);
         assert_eq!(layer.get(&digest(499)).unwrap().version, 499);
         assert_eq!(layer.get(&digest(500)).unwrap().version, 10_500);
-        let digests: Vec<_> = layer.sorted().map(|(digest, _)| *digest).collect();
-        assert!(digests.len() == 1500 && digests.is_sorted());
+        (500..1000).for_each(|number| layer.insert(digest(number), entry(number + 20_000)));
+        let sorted: Vec<_> = layer.sorted().map(|(digest, entry)| (*digest, entry.version)).collect();
+        assert!(sorted.len() == 1500 && sorted.is_sorted());
+        assert!(sorted.contains(&(digest(700), 20_700)) && sorted.contains(&(digest(1200), 11_200)));
     }
 }
