@@ -25,9 +25,8 @@ use std::time::{Duration, Instant};
 const PIECE: usize = 256 << 10;
 /// What a disk wants addresses, lengths and places to be multiples of.
 pub(super) const BLOCK: usize = 4096;
-/// Beside clients no more than this: a part of what a disk does, and enough that the log grows little meanwhile: what
-/// it grows by is replayed at a start.
-const BYTES_IN_A_SECOND: u64 = 256 << 20;
+/// Beside clients no more than this: a small part of what a disk does.
+const BYTES_IN_A_SECOND: u64 = 64 << 20;
 
 /// Whether somebody waits for what is done in the background.
 #[derive(Debug, Clone, Default)]
@@ -149,14 +148,14 @@ fn past_the_cache() -> i32 {
 pub(super) fn step_back() {
     // Elsewhere this would be said of the whole process.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(error) = rustix::process::nice(NICER) {
         log::debug!("lower the priority of a background thread: {error}");
     }
 }
 
-/// A third of the weight of a usual thread: who answers clients goes first, and a snapshot still ends soon.
+/// A third of the weight of the other threads: who answers clients goes first, and a snapshot still ends soon.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
+const NICER: i32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -207,7 +206,7 @@ mod tests {
             since.elapsed()
         };
         let hurry = Hurry::default();
-        assert!(rested(&hurry, 16 << 20, 1) >= Duration::from_millis(60), "at the rate");
+        assert!(rested(&hurry, 4 << 20, 1) >= Duration::from_millis(60), "at the rate");
         assert!(rested(&hurry, 1, 20) >= Duration::from_millis(20), "as long as it took");
         hurry.set(true);
         assert!(rested(&hurry, 256 << 20, 500) < Duration::from_millis(300), "in a hurry");

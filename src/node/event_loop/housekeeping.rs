@@ -71,10 +71,13 @@ impl Node {
         }
         self.begin_cut(now)?;
         self.heal(now)?;
-        if self.is_steady()
-            && self.engine.core().diverged().is_none()
-            && self.records_since_snapshot() >= self.snapshot_interval()
-        {
+        let (since, interval) = (self.records_since_snapshot(), self.snapshot_interval());
+        if self.snapshot_running {
+            // What a start would replay is bounded: one that takes too long rests no more.
+            if since >= interval + interval / 2 {
+                self.hurry.set(true);
+            }
+        } else if self.is_steady() && self.engine.core().diverged().is_none() && since >= interval {
             self.begin_snapshot();
         }
         if self.bytes_since_spare >= self.config.segment_bytes / 8 {
