@@ -15,7 +15,7 @@ const WIRE_BYTES: usize = 4 << 20;
 const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
-/// A snapshot is due after as many records as a quarter of its documents, or as the last one had KiB where only the
+/// A snapshot is due after as many records as half of its documents, or as the last one had KiB where only the
 /// service knows what is in it; so that writing them costs a bounded share and replaying them at a start a bounded
 /// time. But not for fewer than these, which take about 20 ms.
 const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
@@ -343,7 +343,7 @@ impl Node {
 
     fn snapshot_interval(&self) -> u64 {
         let records = match self.engine.service().documents() {
-            Some(documents) => documents.len() as u64 / 4,
+            Some(documents) => documents.len() as u64 / 2,
             None => self.metrics.snapshot_bytes >> 10,
         };
         records.max(SNAPSHOT_RECORDS_MIN)
