@@ -67,6 +67,8 @@ const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 /// Threads for what blocks.
 const POOL_THREADS: usize = 2;
+/// Connections that are gone through before the log thread is looked after: about as long as it takes to wake it.
+const CONNECTIONS_AT_ONCE: usize = 8;
 /// A full disk has no room for the word where we listen; it is tried again.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a failing node tries to deliver its last answers.
@@ -595,6 +597,14 @@ impl Node {
         }
         // The replicas work while this disk does.
         self.deliver_peers(now)
+    }
+
+    /// In the middle of a turn, while many connections are gone through: the disk has done its part, and waits.
+    fn keep_the_disk_busy(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
+        if place % CONNECTIONS_AT_ONCE == CONNECTIONS_AT_ONCE - 1 && self.log_thread.has_done() {
+            self.take_log_done(now)?;
+        }
+        Ok(())
     }
 
     fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {

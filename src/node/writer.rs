@@ -8,13 +8,15 @@
 //! 2. After a failure that is not "no room" the thread ends, and the node with it: a sync that failed is
 //!    never tried again.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::Waker;
 
+use super::busy_poll::{BATCH_MAX, BusyPoll};
 use super::rescue::{self, Order};
 use crate::log::{Batch, LogError, Writer};
 use crate::types::{Durable, Position, Version};
@@ -40,10 +42,18 @@ pub(super) enum Done {
     Panicked,
 }
 
+/// What was done and not taken yet.
+#[derive(Default)]
+struct Finished {
+    list: Mutex<Vec<Done>>,
+    /// Whether there is something in the list: asked far more often than there is.
+    any: AtomicBool,
+}
+
 /// The event loop's end of it.
 pub(super) struct LogThread {
     jobs: Option<Sender<Job>>,
-    done: Arc<Mutex<Vec<Done>>>,
+    done: Arc<Finished>,
     busy: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,7 +62,7 @@ impl LogThread {
     /// Starts the thread; `waker` is called whenever something is done.
     pub(super) fn start(writer: Writer, waker: Arc<Waker>) -> std::io::Result<Self> {
         let (jobs, inbox) = mpsc::channel();
-        let done = Arc::new(Mutex::new(Vec::new()));
+        let done = Arc::new(Finished::default());
         let report = Report { done: Arc::clone(&done), waker, ended: false };
         let thread = std::thread::Builder::new().name("rig-log".into()).spawn(move || run(writer, &inbox, report))?;
         Ok(Self { jobs: Some(jobs), done, busy: false, thread: Some(thread) })
@@ -82,9 +92,17 @@ impl LogThread {
         }
     }
 
+    /// Whether [`LogThread::take_done`] has something to give.
+    pub(super) fn has_done(&self) -> bool {
+        self.done.any.load(Ordering::Acquire)
+    }
+
     /// What was done since the last call.
     pub(super) fn take_done(&mut self) -> Vec<Done> {
-        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut list = self.done.list.lock().unwrap_or_else(PoisonError::into_inner);
+        self.done.any.store(false, Ordering::Release);
+        let done = std::mem::take(&mut *list);
+        drop(list);
         self.busy &= done.is_empty();
         done
     }
@@ -101,14 +119,17 @@ impl LogThread {
 
 /// Tells the event loop, also when the thread unwinds.
 struct Report {
-    done: Arc<Mutex<Vec<Done>>>,
+    done: Arc<Finished>,
     waker: Arc<Waker>,
     ended: bool,
 }
 
 impl Report {
     fn tell(&self, done: Done) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+        let mut list = self.done.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.push(done);
+        self.done.any.store(true, Ordering::Release);
+        drop(list);
         if let Err(error) = self.waker.wake() {
             log::error!("wake the event loop: {error}");
         }
@@ -123,9 +144,26 @@ impl Drop for Report {
     }
 }
 
+/// The next job: looked for at first, because under load it comes at once, and a thread that sleeps is slow to wake.
+fn next(inbox: &Receiver<Job>, busy_poll: &mut BusyPoll) -> Result<Job, RecvError> {
+    busy_poll.begin(1, Instant::now());
+    while busy_poll.goes_on(Instant::now()) {
+        match inbox.try_recv() {
+            Ok(job) => {
+                busy_poll.end();
+                return Ok(job);
+            }
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+            Err(TryRecvError::Disconnected) => return Err(RecvError),
+        }
+    }
+    inbox.recv()
+}
+
 fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
     let mut committed = 0;
-    while let Ok(job) = inbox.recv() {
+    let mut busy_poll = BusyPoll::new(BATCH_MAX);
+    while let Ok(job) = next(inbox, &mut busy_poll) {
         let done = match job {
             Job::Write { batch, committed: upto } => {
                 committed = upto;

@@ -102,7 +102,8 @@ impl Node {
     pub(super) fn serve_touched(&mut self, now: Now) -> Result<(), NodeError> {
         let touched = self.touched.take();
         let mut readers = if self.engine.is_busy() { READERS_BESIDE_WRITES } else { usize::MAX };
-        for index in touched.iter().copied() {
+        for (place, index) in touched.iter().copied().enumerate() {
+            self.keep_the_disk_busy(place, now)?;
             let Some(mut connection) = self.connections[index].take() else { continue };
             // A follower is no reader that waits: its records are on their way.
             if connection.reads && connection.slots.is_empty() {
@@ -289,7 +290,8 @@ impl Node {
             self.touched.extend(self.streaming.iter().copied());
         }
         let touched = self.touched.take();
-        for index in touched.iter().copied() {
+        for (place, index) in touched.iter().copied().enumerate() {
+            self.keep_the_disk_busy(place, now)?;
             let Some(mut connection) = self.connections[index].take() else { continue };
             self.advance(&mut connection, index, now);
             let flow = connection.write(now.instant);
