@@ -23,7 +23,7 @@ pub(super) const TICK: Time = 50_000;
 /// A full disk is tried again.
 pub(super) const ROOM_PROBE: Time = 1_000_000;
 /// So long after the last message the commit position goes out alone.
-pub(super) const COMMIT_SILENCE: Time = 2_000;
+pub(super) const COMMIT_SILENCE: Time = 1_000;
 
 /// What a start has found on the disk.
 #[derive(Debug, Clone)]

@@ -47,7 +47,7 @@ pub(super) fn append(
 }
 
 fn append_batch(desk: &mut Desk<'_>, body: &[u8], to: ReplyTo, exchange: Exchange, given: &Given) -> Outcome {
-    let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
+    let lines: Vec<&[u8]> = lines_of(body).filter(|line| !line.trim_ascii().is_empty()).collect();
     if lines.len() > LINES_MAX {
         let detail = format!("the batch has {} lines, the limit is {LINES_MAX}", lines.len());
         return Err(Problem::new(Code::TooLarge, detail).into());
@@ -64,6 +64,15 @@ fn append_batch(desk: &mut Desk<'_>, body: &[u8], to: ReplyTo, exchange: Exchang
         }
     }
     Ok(Handled::Slot(Slot::Batch(batch)))
+}
+
+fn lines_of(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', body).chain([body.len()]).map(move |end| {
+        let line = &body[start..end];
+        start = end + 1;
+        line
+    })
 }
 
 /// `POST /validate`.
