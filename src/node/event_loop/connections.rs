@@ -21,7 +21,7 @@ const PIECE_LOOKS: usize = 2_000;
 
 /// Readers that have their turn at once while writes are under way: those go first, because a batch of them goes to the
 /// disk at the end of a turn.
-const READERS_BESIDE_WRITES: usize = 4;
+const READERS_BESIDE_WRITES: usize = 8;
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
