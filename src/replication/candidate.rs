@@ -122,6 +122,15 @@ impl Replication {
             matches!(candidate.purpose, Purpose::Restart | Purpose::Reopen | Purpose::Again))
     }
 
+    /// Whether this node leads, or tries to.
+    pub(super) fn is_under_way(&self) -> bool {
+        match &self.part {
+            Part::Primary(_) => true,
+            Part::Candidate(candidate) => candidate.stage != Stage::Waiting,
+            Part::Replica(_) => false,
+        }
+    }
+
     /// Tells whoever waits for this node to become primary that it does not.
     pub(super) fn abandon(&mut self, out: &mut Outputs) {
         let request = match &mut self.part {

@@ -9,6 +9,7 @@
 //! 2. Peers are in order of their identity.
 
 use super::machine::{Part, Replication, TICK};
+use super::rules::Rule;
 use super::streaming::Flow;
 use super::{Closing, Hello, History, Link, Member, Message, Output, Outputs, Time};
 use crate::limits::MEMBERS_MAX;
@@ -48,6 +49,8 @@ pub(super) struct Peer {
     pub(super) committed: Version,
     pub(super) history: History,
     pub(super) joined: bool,
+    /// Since its hello it was told that its epoch is over.
+    warned: bool,
     /// It said goodbye: it is not waited for, until it says hello.
     pub(super) gone: bool,
     /// Its disk had no room when it last spoke of that: it is not waited for either.
@@ -101,6 +104,7 @@ impl Peer {
             committed: 0,
             history: History::default(),
             joined: false,
+            warned: false,
             gone: false,
             full: false,
             flow: Flow::Idle,
@@ -260,7 +264,7 @@ impl Replication {
         peer.member = hello.member;
         (peer.boot, peer.heard, peer.role, peer.promised) = (hello.boot, now, hello.role, hello.promised);
         (peer.head, peer.committed, peer.history, peer.joined) = (hello.head, hello.committed, history, hello.joined);
-        (peer.gone, peer.full) = (false, false);
+        (peer.gone, peer.full, peer.warned) = (false, false, false);
         if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
             state.peer = Some(id);
         }
@@ -318,6 +322,29 @@ impl Replication {
             .collect();
         for link in silent {
             self.close(link, Closing::Silent, out);
+        }
+    }
+
+    /// Whoever leads in a lower epoch than this node has promised is told so once. What was promised may have reached nobody
+    /// else, and a primary that this node does not follow sends nothing here that could be refused.
+    pub(super) fn tell_what_is_over(&mut self, out: &mut Outputs) {
+        let promised = self.recorded.promised;
+        if self.is_under_way() || !self.rules.hold(Rule::LowerEpochRefused) {
+            return;
+        }
+        let leads_less = |peer: &&mut Peer| {
+            let leads = peer.role == Role::Primary && peer.promised.owner == peer.id;
+            leads && peer.promised < promised && !peer.warned
+        };
+        let mut links = Vec::new();
+        for peer in self.peers.iter_mut().filter(leads_less) {
+            if let Some(link) = peer.link {
+                peer.warned = true;
+                links.push(link);
+            }
+        }
+        for link in links {
+            self.say_hello(link, out);
         }
     }
 

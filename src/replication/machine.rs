@@ -214,6 +214,7 @@ impl Replication {
             self.ticked = self.now;
             self.close_silent(out);
             self.signs_of_life(out);
+            self.tell_what_is_over(out);
             if !self.rules.hold(Rule::NoRollbackByTimer) {
                 self.roll_back(out);
             }

@@ -129,7 +129,9 @@ impl Story {
             }
             ("promote", Some(machine)) => {
                 world.promote(machine, words.get(2) == Some(&"force"));
-                self.run(2_500_000);
+                // Until that has come to its end, or for so long.
+                let time: Option<Time> = words.last().and_then(|word| word.strip_suffix("ms")?.parse().ok());
+                self.run(time.map_or(2_500_000, |time| time * 1000));
             }
             ("demote", Some(machine)) => world.input(machine, Input::Demote),
             ("set", Some(machine)) => {
