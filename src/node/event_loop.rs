@@ -10,6 +10,8 @@
 //! # Not here
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
 
+mod answers;
+mod batches;
 mod connections;
 mod effects;
 mod healing;
@@ -18,6 +20,7 @@ mod opening;
 mod operators;
 mod outside;
 mod peering;
+mod pieces;
 mod places;
 mod reading;
 mod stopper;
@@ -53,7 +56,7 @@ use super::snapshots::SnapshotFile;
 use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
-use super::writer::{Done, LogThread};
+use super::writer::LogThread;
 use super::{Config, NodeError, Ready, events, proxy, repair, rescue, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
@@ -67,8 +70,6 @@ const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 /// Threads for what blocks.
 const POOL_THREADS: usize = 2;
-/// Connections that are gone through before the log thread is looked after: about as long as it takes to wake it.
-const CONNECTIONS_AT_ONCE: usize = 8;
 /// A full disk has no room for the word where we listen; it is tried again.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a failing node tries to deliver its last answers.
@@ -579,81 +580,6 @@ impl Node {
 
     fn is_expectant(&mut self, now: Instant) -> bool {
         self.sync_poll.goes_on(now) || self.request_poll.goes_on(now)
-    }
-
-    /// The next batch goes to the log thread if it is free, and to the replicas at the same time.
-    fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
-        if self.log_thread.is_busy() || self.put_aside.is_some() {
-            return Ok(());
-        }
-        self.engine.flush(now)?;
-        self.perform_effects(now)?;
-        if let Some(batch) = self.engine.take_batch() {
-            // Alone, what is durable is decided.
-            let core = self.engine.core();
-            let committed = if core.decides_alone() { Version::MAX } else { core.committed() };
-            self.sync_poll.begin(batch.len(), Instant::now());
-            self.log_thread.write(batch, committed);
-        }
-        // The replicas work while this disk does.
-        self.deliver_peers(now)
-    }
-
-    /// In the middle of a turn, while many connections are gone through: the disk has done its part, and waits.
-    fn keep_the_disk_busy(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
-        if place % CONNECTIONS_AT_ONCE == CONNECTIONS_AT_ONCE - 1 && self.log_thread.has_done() {
-            self.take_log_done(now)?;
-        }
-        Ok(())
-    }
-
-    fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
-        for done in self.log_thread.take_done() {
-            self.sync_poll.end();
-            match done {
-                Done::Synced { durable, batch, took } => {
-                    self.dispatch(now)?;
-                    self.request_poll.begin(batch.len(), now.instant);
-                    self.metrics.synced(batch.len(), batch.bytes(), took);
-                    self.bytes_since_spare += batch.bytes() as u64;
-                    self.pace.wrote(batch.bytes(), now.instant);
-                    self.engine.synced(durable, batch, now)?;
-                }
-                Done::NoRoom(batch) => {
-                    if self.put_aside.is_none() {
-                        ::log::error!(
-                            "the disk of {} is full: writes are refused until there is room",
-                            self.dir.path().display()
-                        );
-                    }
-                    self.put_aside = Some(batch);
-                    self.engine.no_room(now)?;
-                    self.perform_effects(now)?;
-                    if self.try_again_at.is_none() {
-                        // Nobody else has it: it never was.
-                        self.put_aside = None;
-                    }
-                }
-                Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
-                Done::Failed(error) => return Err(error.into()),
-                Done::Panicked => return Err(NodeError::Panicked("log")),
-            }
-        }
-        // Those that waited for this disk.
-        let held_back =
-            self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));
-        self.touched_peers.extend(held_back.map(|(place, _)| place));
-        Ok(())
-    }
-
-    /// A batch that found no room and that others may have is written again, until there is room.
-    fn try_again(&mut self, now: Now) {
-        if self.try_again_at.is_some_and(|at| at <= now.instant) && !self.log_thread.is_busy() {
-            self.try_again_at = None;
-            if let Some(batch) = self.put_aside.take() {
-                self.log_thread.write(batch, self.engine.core().committed());
-            }
-        }
     }
 
     /// What a start does not wait for: the keys of earlier requests, and the next segment.

@@ -1,0 +1,84 @@
+//! Batches of records on their way to the log thread, and back.
+
+use super::*;
+use crate::node::writer::Done;
+
+/// Connections that are gone through before the log thread is looked after: about as long as it takes to wake it.
+const CONNECTIONS_AT_ONCE: usize = 8;
+
+impl Node {
+    /// The next batch goes to the log thread if it is free, and to the replicas at the same time.
+    pub(super) fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
+        if self.log_thread.is_busy() || self.put_aside.is_some() {
+            return Ok(());
+        }
+        self.engine.flush(now)?;
+        self.perform_effects(now)?;
+        if let Some(batch) = self.engine.take_batch() {
+            // Alone, what is durable is decided.
+            let core = self.engine.core();
+            let committed = if core.decides_alone() { Version::MAX } else { core.committed() };
+            self.sync_poll.begin(batch.len(), Instant::now());
+            self.log_thread.write(batch, committed);
+        }
+        // The replicas work while this disk does.
+        self.deliver_peers(now)
+    }
+
+    /// In the middle of a turn, while many connections are gone through: the disk has done its part, and waits.
+    pub(super) fn keep_the_disk_busy(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
+        if place % CONNECTIONS_AT_ONCE == CONNECTIONS_AT_ONCE - 1 && self.log_thread.has_done() {
+            self.take_log_done(now)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_log_done(&mut self, now: Now) -> Result<(), NodeError> {
+        for done in self.log_thread.take_done() {
+            self.sync_poll.end();
+            match done {
+                Done::Synced { durable, batch, took } => {
+                    self.dispatch(now)?;
+                    self.request_poll.begin(batch.len(), now.instant);
+                    self.metrics.synced(batch.len(), batch.bytes(), took);
+                    self.bytes_since_spare += batch.bytes() as u64;
+                    self.pace.wrote(batch.bytes(), now.instant);
+                    self.engine.synced(durable, batch, now)?;
+                }
+                Done::NoRoom(batch) => {
+                    if self.put_aside.is_none() {
+                        ::log::error!(
+                            "the disk of {} is full: writes are refused until there is room",
+                            self.dir.path().display()
+                        );
+                    }
+                    self.put_aside = Some(batch);
+                    self.engine.no_room(now)?;
+                    self.perform_effects(now)?;
+                    if self.try_again_at.is_none() {
+                        // Nobody else has it: it never was.
+                        self.put_aside = None;
+                    }
+                }
+                Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
+                Done::Failed(error) => return Err(error.into()),
+                Done::Panicked => return Err(NodeError::Panicked("log")),
+            }
+        }
+        // Those that waited for this disk.
+        let held_back =
+            self.peers.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.readable));
+        self.touched_peers.extend(held_back.map(|(place, _)| place));
+        Ok(())
+    }
+
+    /// A batch that found no room and that others may have is written again, until there is room.
+    pub(super) fn try_again(&mut self, now: Now) {
+        if self.try_again_at.is_some_and(|at| at <= now.instant) && !self.log_thread.is_busy() {
+            self.try_again_at = None;
+            if let Some(batch) = self.put_aside.take() {
+                self.log_thread.write(batch, self.engine.core().committed());
+            }
+        }
+    }
+}
