@@ -4,8 +4,8 @@
 //!   poll ─► what the log thread and the pool have done ─► requests ─► batch to the log thread ─► answers ─► write
 //! ```
 //!
-//! A batch goes to the log thread as soon as the one before is durable, before its answers are built: the disk
-//! works while this thread does.
+//! A batch goes to the log thread as soon as the one before is durable and the batch is worth a sync (`batches`), before
+//! the answers are built: the disk works while this thread does.
 //!
 //! # Not here
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
@@ -256,6 +256,10 @@ pub struct Node {
     postponed: Vec<usize>,
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
+    /// The batch that may wait for more.
+    gathering: batches::Gathering,
+    /// Whether nothing is to be done in this turn but what was left.
+    nothing_came: bool,
     /// How much of the log the streams know to be committed.
     streamed: Version,
     followers: usize,
@@ -397,6 +401,8 @@ impl Node {
             touched: Places::default(),
             postponed: Vec::new(),
             streaming: BTreeSet::new(),
+            gathering: batches::Gathering::default(),
+            nothing_came: false,
             streamed: 0,
             followers: 0,
             buffered: 0,
@@ -511,6 +517,7 @@ impl Node {
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
         }
         let now = now();
+        self.nothing_came = events.is_empty() && self.has_nothing_to_do();
         self.touched.extend(self.postponed.drain(..));
         let mut accept = self.accept_again;
         let mut woken = false;
@@ -562,7 +569,7 @@ impl Node {
 
     /// Until something happens; asleep, unless it must come soon.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        while self.has_nothing_to_do() && self.is_expectant(Instant::now()) {
+        while !self.gathering.is_under_way() && self.has_nothing_to_do() && self.is_expectant(Instant::now()) {
             self.poll.poll(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());

@@ -1,15 +1,52 @@
 //! Batches of records on their way to the log thread, and back.
+//!
+//! ```text
+//!   requests ─► gathered ──enough, or nothing more has arrived, or too long──► log thread, replicas ─► synced
+//! ```
+//!
+//! A batch costs every node a write, a sync and several wake-ups, whatever it holds: as much as a dozen operations. So it
+//! goes when the log thread is free and nothing more is there to be read, and a client alone waits for nobody.
 
 use super::*;
 use crate::node::writer::Done;
 
 /// Connections that are gone through before the log thread is looked after: about as long as it takes to wake it.
 const CONNECTIONS_AT_ONCE: usize = 8;
+/// Operations that go at once: with so many a batch costs little beside them.
+const ENOUGH: usize = 32;
+/// Fewer wait for what has arrived already, and so long at most: about as long as a sync takes.
+const GATHERING_MAX: Duration = Duration::from_micros(300);
+
+/// Whether what is gathered waits for what has arrived already.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    since: Option<Instant>,
+}
+
+impl Gathering {
+    /// `nothing_more`: the sockets have just been looked at, and nothing had come.
+    fn goes_on(&mut self, gathered: usize, nothing_more: bool, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let waits = gathered > 0 && gathered < ENOUGH && !nothing_more && now < since + GATHERING_MAX;
+        if !waits {
+            self.since = None;
+        }
+        waits
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.since.is_some()
+    }
+}
 
 impl Node {
-    /// The next batch goes to the log thread if it is free, and to the replicas at the same time.
+    /// The next batch goes to the log thread if that is free and the batch worth it, and to the replicas at the same time.
     pub(super) fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
         if self.log_thread.is_busy() || self.put_aside.is_some() {
+            return Ok(());
+        }
+        let gathered = self.engine.unwritten().map(Batch::len).sum();
+        if self.gathering.goes_on(gathered, self.nothing_came, now.instant) {
             return Ok(());
         }
         self.engine.flush(now)?;
@@ -80,5 +117,31 @@ impl Node {
                 self.log_thread.write(batch, self.engine.core().committed());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_operations_wait_for_what_has_arrived_and_for_nothing_else() {
+        let (mut gathering, now) = (Gathering::default(), Instant::now());
+        assert!(!gathering.goes_on(0, false, now), "there is nothing to wait with");
+        assert!(!gathering.goes_on(ENOUGH, false, now));
+        assert!(!gathering.is_under_way());
+        assert!(gathering.goes_on(1, false, now));
+        assert!(gathering.is_under_way());
+        assert!(!gathering.goes_on(1, true, now), "nothing more has come");
+        assert!(!gathering.is_under_way());
+    }
+
+    #[test]
+    fn nobody_waits_for_long() {
+        let (mut gathering, now) = (Gathering::default(), Instant::now());
+        assert!(gathering.goes_on(1, false, now));
+        assert!(gathering.goes_on(2, false, now + GATHERING_MAX / 2));
+        assert!(!gathering.goes_on(3, false, now + GATHERING_MAX));
+        assert!(gathering.goes_on(1, false, now + GATHERING_MAX), "the next one waits for so long again");
     }
 }

@@ -25,7 +25,8 @@ const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 impl Node {
     /// How long there is nothing to do unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        if !self.has_nothing_to_do() || self.engine.has_effects() || self.engine.has_to_apply() {
+        let gathers = self.gathering.is_under_way();
+        if gathers || !self.has_nothing_to_do() || self.engine.has_effects() || self.engine.has_to_apply() {
             return Duration::ZERO;
         }
         let now = Instant::now();
