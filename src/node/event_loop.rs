@@ -252,14 +252,15 @@ pub struct Node {
     serial: u64,
     /// Connections to look at in this turn.
     touched: Places,
-    /// Readers that wait for the next turn.
+    /// Readers that wait for their turn, which comes then or sooner.
     postponed: Vec<usize>,
+    readers_rest_until: Instant,
+    /// When a batch went to the disk last.
+    wrote_at: Instant,
     /// Connections whose front is a stream.
     streaming: BTreeSet<usize>,
     /// The batch that may wait for more.
     gathering: batches::Gathering,
-    /// Whether nothing is to be done in this turn but what was left.
-    nothing_came: bool,
     /// How much of the log the streams know to be committed.
     streamed: Version,
     followers: usize,
@@ -400,9 +401,10 @@ impl Node {
             serial: 0,
             touched: Places::default(),
             postponed: Vec::new(),
+            readers_rest_until: begin,
+            wrote_at: begin,
             streaming: BTreeSet::new(),
             gathering: batches::Gathering::default(),
-            nothing_came: false,
             streamed: 0,
             followers: 0,
             buffered: 0,
@@ -517,8 +519,9 @@ impl Node {
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
         }
         let now = now();
-        self.nothing_came = events.is_empty() && self.has_nothing_to_do();
-        self.touched.extend(self.postponed.drain(..));
+        if self.readers_rest_until <= now.instant {
+            self.touched.extend(self.postponed.drain(..));
+        }
         let mut accept = self.accept_again;
         let mut woken = false;
         for event in events.iter() {
@@ -582,7 +585,8 @@ impl Node {
 
     /// Whether every connection waits for news.
     pub(super) fn has_nothing_to_do(&self) -> bool {
-        self.touched.is_empty() && self.touched_peers.is_empty() && self.postponed.is_empty()
+        let readers_wait = || !self.postponed.is_empty() && self.readers_rest_until <= Instant::now();
+        self.touched.is_empty() && self.touched_peers.is_empty() && !readers_wait()
     }
 
     fn is_expectant(&mut self, now: Instant) -> bool {

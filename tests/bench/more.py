@@ -2,7 +2,7 @@
 """What else is asked of a pair of nodes in mode sync, each part on a throw-away pair of its own.
 
     cargo build --release --locked --bins --examples
-    tests/bench/more.py                            all but the soak: about two minutes
+    tests/bench/more.py                            all but growth and soak: about two minutes
     tests/bench/more.py batch reads                only these
     tests/bench/more.py soak --minutes 30          30 minutes at 64 clients; --pause MS spares the disk
 
@@ -12,6 +12,7 @@ reads     a document by its id at 64 clients: on either node alone, and beside 6
 feed      from the answer of a write to its line at a follower of the change feed, alone and beside 64 clients
 overload  256 connections with 250 requests under way each, six times what a node takes in; and a client beside them
 memory    what both nodes hold with 1, 64 and 256 clients
+growth    rate and p99 with --records in the log and --documents in the state, beside a pair with 10,000 of both, in turns
 soak      the same 10,000 documents written again and again; memory of both nodes after each minute
 
 Each line is one JSON object on stdout.
@@ -213,6 +214,28 @@ def memory(rig, options):
         emit("memory", clients=clients, mib=held, **summary(figures))
 
 
+def growth(small, options):
+    """Updates of documents that are there, on a small and on a large pair, slice by slice in turns."""
+    with pair(options) as large:
+        for rig, records, documents in ((small, FIXED, FIXED), (large, options.records, options.documents)):
+            done = 0
+            while done < records:
+                done += rig.load(16, 5, BATCH=100, MODE="put", DOCUMENTS=documents)["ops"]
+                rig.settle()
+            emit("growth", records=done, documents=documents, mib=resident(rig))
+        pairs = ((small, PUT), (large, {"MODE": "put", "DOCUMENTS": options.documents}))
+        for clients in (1, 8, 64):
+            slices = []
+            for turn in range(2 * options.rounds + 1):
+                both = [summary(rig.load(clients, options.seconds, **work)) for rig, work in pairs[:: 1 - turn % 2 * 2]]
+                slices.append(both[:: 1 - turn % 2 * 2])
+            # The first turn warms up.
+            ratio = {name: [round(large[name] / small[name], 3) for small, large in slices[1:]]
+                     for name in ("ops_per_s", "p99_ms")}
+            emit("growth", clients=clients, **{f"{name}_ratio": statistics.median(each) for name, each in ratio.items()},
+                 small=slices[-1][0], large=slices[-1][1], slices=ratio)
+
+
 def soak(rig, options):
     """Documents stay the same and keys are at most a million: after that nothing may grow."""
     total, full = 0, None
@@ -228,13 +251,17 @@ def soak(rig, options):
         emit("soak", grown_since_a_million_keys_mib=[now - then for now, then in zip(held, full)])
 
 
-PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload, memory, soak)}
+PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload, memory, growth, soak)}
+LONG = {"growth", "soak"}
 
 
 def main():
     systems.end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="all but the soak if none is named")
+    parser.add_argument("parts", nargs="*", help="all but growth and soak if none is named")
+    parser.add_argument("--records", type=int, default=10_000_000, help="in the log of the large pair")
+    parser.add_argument("--documents", type=int, default=1_000_000, help="in its state")
+    parser.add_argument("--rounds", type=int, default=3, help="of growth: slices of each pair, in twos")
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
     parser.add_argument("--minutes", type=int, default=30, help="of the soak")
     parser.add_argument("--pause", type=int, default=0, metavar="MS", help="of a client of the soak after an answer")
@@ -243,7 +270,7 @@ def main():
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}")
-    for name in options.parts or [name for name in PARTS if name != "soak"]:
+    for name in options.parts or [name for name in PARTS if name not in LONG]:
         with pair(options) as rig:
             PARTS[name](rig, options)
 

@@ -1,11 +1,11 @@
 //! Batches of records on their way to the log thread, and back.
 //!
 //! ```text
-//!   requests ─► gathered ──enough, or nothing more has arrived, or too long──► log thread, replicas ─► synced
+//!   requests ─► gathered ──enough, or a turn brought no more, or too long──► log thread, replicas ─► synced
 //! ```
 //!
 //! A batch costs every node a write, a sync and several wake-ups, whatever it holds: as much as a dozen operations. So it
-//! goes when the log thread is free and nothing more is there to be read, and a client alone waits for nobody.
+//! goes when the log thread is free and no more are there to be read, and a client alone waits for nobody.
 
 use super::*;
 use crate::node::writer::Done;
@@ -20,22 +20,20 @@ const GATHERING_MAX: Duration = Duration::from_micros(300);
 /// Whether what is gathered waits for what has arrived already.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    since: Option<Instant>,
+    /// Since when it waits, and how many there were when it was last looked at.
+    waiting: Option<(Instant, usize)>,
 }
 
 impl Gathering {
-    /// `nothing_more`: the sockets have just been looked at, and nothing had come.
-    fn goes_on(&mut self, gathered: usize, nothing_more: bool, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let waits = gathered > 0 && gathered < ENOUGH && !nothing_more && now < since + GATHERING_MAX;
-        if !waits {
-            self.since = None;
-        }
+    fn goes_on(&mut self, gathered: usize, now: Instant) -> bool {
+        let (since, before) = self.waiting.unwrap_or((now, 0));
+        let waits = gathered > before && gathered < ENOUGH && now < since + GATHERING_MAX;
+        self.waiting = waits.then_some((since, gathered));
         waits
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        self.since.is_some()
+        self.waiting.is_some()
     }
 }
 
@@ -46,7 +44,7 @@ impl Node {
             return Ok(());
         }
         let gathered = self.engine.unwritten().map(Batch::len).sum();
-        if self.gathering.goes_on(gathered, self.nothing_came, now.instant) {
+        if self.gathering.goes_on(gathered, now.instant) {
             return Ok(());
         }
         self.engine.flush(now)?;
@@ -57,6 +55,7 @@ impl Node {
             let committed = if core.decides_alone() { Version::MAX } else { core.committed() };
             self.sync_poll.begin(batch.len(), Instant::now());
             self.log_thread.write(batch, committed);
+            (self.wrote_at, self.readers_rest_until) = (now.instant, now.instant);
         }
         // The replicas work while this disk does.
         self.deliver_peers(now)
@@ -125,23 +124,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_operations_wait_for_what_has_arrived_and_for_nothing_else() {
+    fn a_few_operations_wait_as_long_as_each_look_finds_more() {
         let (mut gathering, now) = (Gathering::default(), Instant::now());
-        assert!(!gathering.goes_on(0, false, now), "there is nothing to wait with");
-        assert!(!gathering.goes_on(ENOUGH, false, now));
+        assert!(!gathering.goes_on(0, now), "there is nothing to wait with");
+        assert!(!gathering.goes_on(ENOUGH, now));
         assert!(!gathering.is_under_way());
-        assert!(gathering.goes_on(1, false, now));
+        assert!(gathering.goes_on(1, now));
+        assert!(gathering.goes_on(3, now));
         assert!(gathering.is_under_way());
-        assert!(!gathering.goes_on(1, true, now), "nothing more has come");
+        assert!(!gathering.goes_on(3, now), "no more have come");
         assert!(!gathering.is_under_way());
+        assert!(gathering.goes_on(1, now), "the next batch waits too");
     }
 
     #[test]
     fn nobody_waits_for_long() {
         let (mut gathering, now) = (Gathering::default(), Instant::now());
-        assert!(gathering.goes_on(1, false, now));
-        assert!(gathering.goes_on(2, false, now + GATHERING_MAX / 2));
-        assert!(!gathering.goes_on(3, false, now + GATHERING_MAX));
-        assert!(gathering.goes_on(1, false, now + GATHERING_MAX), "the next one waits for so long again");
+        assert!(gathering.goes_on(1, now));
+        assert!(gathering.goes_on(2, now + GATHERING_MAX / 2));
+        assert!(!gathering.goes_on(3, now + GATHERING_MAX));
+        assert!(gathering.goes_on(1, now + GATHERING_MAX), "the next one waits for so long again");
     }
 }

@@ -10,9 +10,12 @@ use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::request_id::RequestId;
 use crate::node::routes::{self, Handled, RouteError};
 
-/// Readers that have their turn at once while writes are under way: those go first, because a batch of them goes to the
-/// disk at the end of a turn.
-const READERS_BESIDE_WRITES: usize = 8;
+/// Readers that have their turn while writes are under way: so many for each batch that goes to the disk, when there is
+/// little else to do; and whatever the disk does, so many in [`READERS_REST`].
+const READERS_BESIDE_WRITES: usize = 12;
+const READERS_REST: Duration = Duration::from_millis(1);
+/// A replica hears of writes when their records come: more are on their way.
+const WRITES_GO_ON: Duration = Duration::from_millis(5);
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -92,7 +95,13 @@ impl Node {
     /// Reads and takes in whatever the touched connections have sent.
     pub(super) fn serve_touched(&mut self, now: Now) -> Result<(), NodeError> {
         let touched = self.touched.take();
-        let mut readers = if self.engine.is_busy() { READERS_BESIDE_WRITES } else { usize::MAX };
+        let beside_writes = self.engine.is_busy() || now.instant < self.wrote_at + WRITES_GO_ON;
+        let readers_max = match beside_writes {
+            true if self.readers_rest_until > now.instant => 0,
+            true => READERS_BESIDE_WRITES,
+            false => usize::MAX,
+        };
+        let mut readers = readers_max;
         for (place, index) in touched.iter().copied().enumerate() {
             self.keep_the_disk_busy(place, now)?;
             let Some(mut connection) = self.connections[index].take() else { continue };
@@ -122,6 +131,9 @@ impl Node {
             }
         }
         self.touched.give_back(touched);
+        if beside_writes && readers < readers_max {
+            self.readers_rest_until = now.instant + READERS_REST;
+        }
         Ok(())
     }
 

@@ -31,7 +31,8 @@ impl Node {
         }
         let now = Instant::now();
         let until = |at: Option<Instant>| at.map_or(TICK, |at| at.saturating_duration_since(now));
-        let due = until(self.engine.due_at()).min(until(self.dialer.next()));
+        let readers = Some(self.readers_rest_until).filter(|_| !self.postponed.is_empty());
+        let due = until(self.engine.due_at()).min(until(self.dialer.next())).min(until(readers));
         let waits = !self.later.is_empty() || self.proxy.as_ref().is_some_and(reading::Proxy::has_waiting);
         let usual = if self.engine.is_busy() || waits || self.draining_until.is_some() { EXPIRY } else { TICK };
         usual.min(due)
