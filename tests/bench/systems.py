@@ -105,13 +105,14 @@ class System:
                 process.wait()
 
     def settle(self):
-        """Waits until what a load left to do is done: its processes have become idle."""
+        """Waits until what a load left to do is done: its processes have become idle, and files are written back."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             before = self.cpu()
             time.sleep(0.2)
             if self.cpu() - before < 0.01:
-                return
+                break
+        os.sync()
 
     def cpu(self):
         return sum(seconds_of(pid) for node in self.nodes for pid in family(node.pid))
