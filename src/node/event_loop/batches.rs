@@ -41,6 +41,8 @@ impl Node {
     /// The next batch goes to the log thread if that is free and the batch worth it, and to the replicas at the same time.
     pub(super) fn dispatch(&mut self, now: Now) -> Result<(), NodeError> {
         if self.log_thread.is_busy() || self.put_aside.is_some() {
+            // Whoever waits for that waits asleep.
+            self.gathering = Gathering::default();
             return Ok(());
         }
         let gathered = self.engine.unwritten().map(Batch::len).sum();
