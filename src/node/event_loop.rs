@@ -23,6 +23,7 @@ mod peering;
 mod pieces;
 mod places;
 mod reading;
+mod snapshotting;
 mod stopper;
 mod streaming;
 
@@ -52,7 +53,7 @@ use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
 use super::routes::{Body, Desk, Later, Search};
-use super::snapshots::SnapshotFile;
+use super::snapshots::{SnapshotFile, SnapshotInfo};
 use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
@@ -105,12 +106,24 @@ struct Cut {
 /// What an operator may ask for.
 #[derive(Debug, Clone)]
 pub(super) enum Operator {
-    Promote { force: bool },
+    Promote {
+        force: bool,
+    },
     Demote,
     Change(Asked),
-    Prepare { version: Version, operation: Operation },
-    Decide { commit: bool },
-    Remove { id: NodeId, force: bool },
+    Prepare {
+        version: Version,
+        operation: Operation,
+    },
+    Decide {
+        commit: bool,
+    },
+    Remove {
+        id: NodeId,
+        force: bool,
+    },
+    /// Write a snapshot of what is applied now, and read it back.
+    Snapshot,
 }
 
 /// What the pool has done.
@@ -141,6 +154,8 @@ enum PoolDone {
     Snapshot {
         version: Version,
         written: io::Result<(Runs, u64)>,
+        /// What was read back, if somebody waits for it.
+        checked: Option<io::Result<SnapshotInfo>>,
     },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
@@ -225,7 +240,9 @@ pub struct Node {
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
     changes: Vec<(ReplyTo, Asked, Instant)>,
-    rescue_dir: PathBuf,
+    /// Who waits for a snapshot that is still to be begun, and since when; and for the one that is being written.
+    snapshot_asked: Vec<(ReplyTo, Instant)>,
+    snapshot_for: Vec<ReplyTo>,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -380,7 +397,8 @@ impl Node {
             remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
-            rescue_dir: dir.rescue(),
+            snapshot_asked: Vec::new(),
+            snapshot_for: Vec::new(),
             put_aside: None,
             try_again_at: None,
             rescued,

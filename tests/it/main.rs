@@ -35,6 +35,7 @@ mod readme;
 mod service_page;
 mod service_wire;
 mod services;
+mod snapshots;
 mod storage;
 mod support;
 mod tidy;

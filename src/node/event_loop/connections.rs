@@ -230,7 +230,7 @@ impl Node {
                     metrics: &self.metrics,
                     tasks: &mut tasks,
                     later: &mut self.later,
-                    rescue_dir: &self.rescue_dir,
+                    dir: &self.dir,
                 };
                 Step::Handled(routes::handle(&mut desk, &request, to, exchange), exchange)
             }

@@ -1,4 +1,4 @@
-//! What operators and other nodes ask for: role, configuration, members, rescue files, events, and a peer's call.
+//! What operators and other nodes ask for: role, configuration, members, rescue files, snapshots, events, and a peer's call.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
-use crate::node::rescue;
+use crate::node::{rescue, snapshots};
 use crate::replication::{Asked, NotPromoted};
 use crate::types::{NodeState, Role, Version, format_time};
 
@@ -34,6 +34,10 @@ pub(super) fn change(
         }),
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
+        ("POST", ["snapshots"]) => admin(caller).map(|()| {
+            desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
+            Handled::Slot(Slot::Elsewhere(exchange))
+        }),
         ("POST", ["rescue", file, "replayed"]) => admin(caller).and_then(|()| replayed(desk, file)),
         _ => return None,
     };
@@ -270,10 +274,10 @@ fn remove(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exc
 
 fn replayed(desk: &mut Desk<'_>, file: &str) -> Outcome {
     let at = format_time(desk.now.micros);
-    if rescue::lines(desk.rescue_dir, file).is_err() {
+    if rescue::lines(&desk.dir.rescue(), file).is_err() {
         return Err(Problem::new(Code::NotFound, format!("there is no rescue file `{file}`")).into());
     }
-    rescue::was_replayed(desk.rescue_dir, file, &at)
+    rescue::was_replayed(&desk.dir.rescue(), file, &at)
         .map_err(|error| Problem::new(Code::Internal, format!("note the replay of {file}: {error}")))?;
     Ok(Handled::Body(Body::data(&json!({ "file": file, "replayed_at": at }))))
 }
@@ -286,11 +290,18 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchang
             Ok(Handled::Body(Body::data(&config)))
         }
         ["members"] => Ok(Handled::Body(Body::data(&members(desk)))),
-        ["rescue"] => match rescue::list(desk.rescue_dir) {
+        ["snapshots"] => {
+            let cluster = desk.dir.meta().cluster_id.unwrap_or_default();
+            match snapshots::infos(&desk.dir.snapshots(), cluster) {
+                Ok(found) => Ok(Handled::Body(Body::data(&found))),
+                Err(error) => Err(Problem::new(Code::Internal, format!("list the snapshots: {error}")).into()),
+            }
+        }
+        ["rescue"] => match rescue::list(&desk.dir.rescue()) {
             Ok(found) => Ok(Handled::Body(Body::data(&found))),
             Err(error) => Err(Problem::new(Code::Internal, format!("list the rescue files: {error}")).into()),
         },
-        ["rescue", file] => match rescue::lines(desk.rescue_dir, file) {
+        ["rescue", file] => match rescue::lines(&desk.dir.rescue(), file) {
             Ok(lines) => {
                 let mut bytes = lines.join("\n").into_bytes();
                 bytes.push(b'\n');
