@@ -144,6 +144,14 @@ impl Reader {
         self.inner.cluster
     }
 
+    pub(crate) fn bases(&self) -> Vec<Version> {
+        self.inner.shared.bases()
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
     /// First version that is there, or that will be.
     pub fn oldest(&self) -> Version {
         self.inner.shared.oldest()

@@ -12,6 +12,7 @@
 
 mod answers;
 mod batches;
+mod compacting;
 mod connections;
 mod effects;
 mod healing;
@@ -124,6 +125,11 @@ pub(super) enum Operator {
     },
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
+    /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
+    Compact {
+        keep: u64,
+        dry_run: bool,
+    },
 }
 
 /// What the pool has done.
@@ -183,6 +189,10 @@ enum PoolDone {
         read: Result<Vec<u8>, LogError>,
     },
     Spare(Result<log::Spare, LogError>),
+    /// A snapshot that a compaction may rely on, if there is one.
+    Relied(compacting::Asked, io::Result<Option<Version>>),
+    /// Segments are gone.
+    Removed(Result<log::Compacted, LogError>),
     Nothing,
     /// A job has panicked: a bug.
     Panicked,
@@ -201,7 +211,6 @@ pub struct Node {
     settings: http::Settings,
     tokens: Tokens,
     cluster: Option<ClusterId>,
-    oldest: Version,
     notes: Vec<String>,
     engine: Engine,
     /// The service, when it is in another process.
@@ -243,6 +252,7 @@ pub struct Node {
     /// Who waits for a snapshot that is still to be begun, and since when; and for the one that is being written.
     snapshot_asked: Vec<(ReplyTo, Instant)>,
     snapshot_for: Vec<ReplyTo>,
+    compaction: compacting::Compaction,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -370,7 +380,6 @@ impl Node {
             settings,
             tokens,
             cluster: dir.meta().cluster_id,
-            oldest: started.oldest,
             notes: started.notes,
             engine: started.engine,
             outside,
@@ -399,6 +408,7 @@ impl Node {
             changes: Vec::new(),
             snapshot_asked: Vec::new(),
             snapshot_for: Vec::new(),
+            compaction: compacting::Compaction::default(),
             put_aside: None,
             try_again_at: None,
             rescued,

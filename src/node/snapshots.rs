@@ -27,7 +27,7 @@
 mod check;
 
 pub use check::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
-pub(super) use check::{infos, read_back};
+pub(super) use check::{infos, newest_whole, read_back};
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

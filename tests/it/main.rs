@@ -17,6 +17,7 @@ mod cluster_rescue;
 mod cluster_roles;
 mod cluster_split;
 mod cluster_use;
+mod compaction;
 mod coverage;
 mod crash;
 mod demo;

@@ -23,6 +23,11 @@ fn reopen(vfs: &MemVfs, config: &Config) -> Opened {
     open(Arc::new(vfs.clone()), Path::new(DIR), config).unwrap()
 }
 
+fn compact(made: &mut Made, keep: Version) -> (Version, Compacted) {
+    let front = made.opened.writer.compact(keep).unwrap();
+    (front.oldest, front.remove(|_| {}).unwrap())
+}
+
 /// The codes of what an auditor is told; none of it an error.
 fn notes(vfs: &MemVfs) -> Vec<&'static str> {
     let mut codes = Vec::new();
@@ -45,32 +50,34 @@ fn only_whole_segments_before_the_asked_version_go_and_the_rest_reads_as_before(
         let mut made = Made::on(origin.vfs.fork(), origin.config.clone());
         let reader = made.opened.writer.reader();
         let before = reader.records(1, 5).next().unwrap().unwrap();
-        let done = made.opened.writer.compact(keep).unwrap();
+        let would = reader.would_compact(&made.vfs, keep).unwrap();
+        let (oldest, done) = compact(&mut made, keep);
+        assert_eq!(would, (oldest, done));
         let stays: Vec<_> = bases(&made.vfs);
-        assert!(done.oldest <= keep, "keep {keep}: {done:?}");
+        assert!(oldest <= keep, "keep {keep}: {done:?}");
         assert!(stays.get(1).is_none_or(|&next| next > keep), "keep {keep}: one more could go, {stays:?}");
-        assert_eq!((stays[0], stays.len() + done.segments), (done.oldest, bases_before.len()));
+        assert_eq!((stays[0], stays.len() + done.segments), (oldest, bases_before.len()));
         assert_eq!(done.bytes > 0, done.segments > 0);
-        assert_eq!(reader.oldest(), done.oldest);
+        assert_eq!(reader.oldest(), oldest);
         for version in 1..=RECORDS {
             match reader.record(version) {
                 Ok(record) => assert_eq!(record.as_ref(), Some(&all[version as usize - 1])),
-                Err(LogError::Compacted { wanted, oldest }) => {
-                    assert!((wanted, oldest) == (version, done.oldest) && version < oldest);
+                Err(LogError::Compacted { wanted, oldest: told }) => {
+                    assert!((wanted, told) == (version, oldest) && version < oldest);
                 }
                 Err(error) => panic!("keep {keep}, version {version}: {error}"),
             }
         }
         assert_eq!(before.version, 1);
-        if done.oldest > 1 {
-            assert_eq!(reader.hash(done.oldest - 1).unwrap(), Some(all[done.oldest as usize - 2].hash));
+        if oldest > 1 {
+            assert_eq!(reader.hash(oldest - 1).unwrap(), Some(all[oldest as usize - 2].hash));
         }
-        assert_eq!(made.opened.writer.compact(keep).unwrap().segments, 0, "the second time nothing goes");
+        assert_eq!(compact(&mut made, keep).1.segments, 0, "the second time nothing goes");
         made.write(2, 4, |version| sized(version, 50));
         assert_eq!(notes(&made.vfs), Vec::<&str>::new());
         drop(made.opened);
         let again = reopen(&made.vfs, &made.config);
-        assert_eq!((again.report.oldest, again.report.head.version), (done.oldest, RECORDS + 8));
+        assert_eq!((again.report.oldest, again.report.head.version), (oldest, RECORDS + 8));
     }
 }
 
@@ -80,7 +87,7 @@ fn another_process_that_reads_is_told_what_is_gone() {
     let reader = Reader::open(Arc::new(made.vfs.clone()), Path::new(DIR), Held::ByNode).unwrap();
     let mut under_way = reader.records(1, RECORDS);
     assert_eq!(under_way.next().unwrap().unwrap().version, 1);
-    let oldest = made.opened.writer.compact(150).unwrap().oldest;
+    let (oldest, _) = compact(&mut made, 150);
     assert!(matches!(reader.record(1), Err(LogError::Compacted { wanted: 1, oldest: told }) if told == oldest));
     assert_eq!(reader.record(oldest).unwrap().unwrap().version, oldest);
     // What is open is read to its end; then it is told.
@@ -96,11 +103,10 @@ fn no_crash_in_a_compaction_loses_or_brings_back_anything() {
         let count = bases(&made.vfs).len();
         // Some die while they remove, and some removals are lost, in any order.
         if seed % 2 == 0 {
-            made.opened.writer.compact(150).unwrap();
+            compact(&mut made, 150);
         } else {
-            made.opened.writer.shared.compact(150.min(*bases(&made.vfs).last().unwrap()));
-            made.opened.writer.make_mark_durable().unwrap();
-            let going: Vec<_> = bases(&made.vfs).into_iter().filter(|&base| base < 150).collect();
+            let front = made.opened.writer.compact(150).unwrap();
+            let going: Vec<_> = bases(&made.vfs).into_iter().filter(|&base| base < front.oldest).collect();
             going.iter().skip(seed as usize % going.len()).for_each(|&base| made.vfs.remove(&segment(base)).unwrap());
         }
         made.vfs.crash(seed);

@@ -43,6 +43,10 @@ impl Node {
         if self.log_thread.is_busy() || self.put_aside.is_some() {
             return Ok(());
         }
+        if let Some(keep) = self.compaction.wanted.take() {
+            self.log_thread.compact(keep);
+            return Ok(());
+        }
         let gathered = self.engine.unwritten().map(Batch::len).sum();
         if self.gathering.goes_on(gathered, now.instant) {
             return Ok(());
@@ -96,6 +100,7 @@ impl Node {
                         self.put_aside = None;
                     }
                 }
+                Done::Compacted(front) => self.remove_front(front),
                 Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),

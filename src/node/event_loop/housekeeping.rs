@@ -281,6 +281,8 @@ impl Node {
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Healed(state) => self.take_healed(*state?, now)?,
+                PoolDone::Relied(asked, found) => self.judge_compaction(asked, found)?,
+                PoolDone::Removed(removed) => self.end_compaction(removed)?,
                 PoolDone::Spare(made) => {
                     self.spare_running = false;
                     if let Err(error) = made {

@@ -61,13 +61,18 @@ impl Node {
         let (folder, version) = (self.dir.snapshots(), position.version);
         let is_asked_for = !self.snapshot_for.is_empty();
         self.hurry.set(self.draining_until.is_some() || is_asked_for);
-        let hurry = self.hurry.clone();
+        let (hurry, is_relied_on) = (self.hurry.clone(), self.reader.oldest() > 1);
         self.background.run(move || {
-            let written = snapshots::write(&folder, contents, &hurry).and_then(|written| {
-                snapshots::tidy(&folder, cluster)?;
+            let written = snapshots::write(&folder, contents, &hurry);
+            // Where the log does not reach back, an older one goes only for one that is known to be whole.
+            let reads_back = is_asked_for || is_relied_on;
+            let checked = reads_back.then(|| snapshots::read_back(&folder, cluster, version));
+            let written = written.and_then(|written| {
+                if checked.as_ref().is_none_or(Result::is_ok) {
+                    snapshots::tidy(&folder, cluster)?;
+                }
                 Ok(written)
             });
-            let checked = is_asked_for.then(|| snapshots::read_back(&folder, cluster, version));
             PoolDone::Snapshot { version, written, checked }
         });
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
 use crate::error::{Code, Problem};
 use crate::http::require_json;
+use crate::limits::COMPACT_KEEP;
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
@@ -34,6 +35,7 @@ pub(super) fn change(
         }),
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
+        ("POST", ["log", "compact"]) => admin(caller).and_then(|()| compact(desk, request, to, exchange)),
         ("POST", ["snapshots"]) => admin(caller).map(|()| {
             desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
             Handled::Slot(Slot::Elsewhere(exchange))
@@ -67,6 +69,14 @@ fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     };
     let operation = crate::types::Operation::new(envelope.method, envelope.data);
     desk.tasks.push((to, Task::Operator(Operator::Prepare { version, operation })));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
+/// `POST /log/compact?keep=N&dry_run=true`.
+fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let keep = query_number(request, "keep")?.unwrap_or(COMPACT_KEEP);
+    let dry_run = request.query_value("dry_run").is_some_and(|value| value == "true");
+    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, dry_run })));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 

@@ -80,6 +80,17 @@ pub(in crate::node) fn read_back(folder: &Path, cluster: ClusterId, version: Ver
     SnapshotInfo::of(&snapshot)
 }
 
+/// The version of the newest snapshot that reads back whole.
+pub(in crate::node) fn newest_whole(folder: &Path, cluster: ClusterId) -> io::Result<Option<Version>> {
+    for snapshot in super::list(folder, cluster)? {
+        match read_bytes(&snapshot) {
+            Ok(()) => return Ok(Some(snapshot.position.version)),
+            Err(error) => log::warn!("snapshot {} cannot be relied on: {error}", snapshot.path().display()),
+        }
+    }
+    Ok(None)
+}
+
 /// The snapshots of a data directory, newest first.
 ///
 /// # Errors
