@@ -43,7 +43,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "apply" -d 'Append one opera
 complete -c rig -n "__fish_rig_needs_command" -f -a "get" -d 'Read a document'
 complete -c rig -n "__fish_rig_needs_command" -f -a "ls" -d 'List documents'
 complete -c rig -n "__fish_rig_needs_command" -f -a "schema" -d 'Set or show what is demanded of the documents of a type'
-complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit and repair the log'
+complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit, repair and compact the log'
 complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes are'
 complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
 complete -c rig -n "__fish_rig_needs_command" -f -a "events" -d 'Show what happened on a node and in its cluster'
@@ -55,6 +55,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "resolve" -d 'End a split br
 complete -c rig -n "__fish_rig_needs_command" -f -a "member" -d 'List and remove members of the cluster'
 complete -c rig -n "__fish_rig_needs_command" -f -a "config" -d 'Show and change what the log says about replication'
 complete -c rig -n "__fish_rig_needs_command" -f -a "rescue" -d 'List, show and replay records that were set aside'
+complete -c rig -n "__fish_rig_needs_command" -f -a "snapshot" -d 'Take, list and verify snapshots'
 complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig does, on two throw-away nodes'
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -208,21 +209,22 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l json -d 'Print JSON, one object per line'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s q -l quiet -d 'Print only what is essential'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -l no-input -d 'Never ask, even on a terminal'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "dump" -d 'Print records'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "verify" -d 'Audit the log'
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair" -f -a "repair" -d 'Cut the log at a version'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -f -a "dump" -d 'Print records'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -f -a "verify" -d 'Audit the log'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -f -a "repair" -d 'Cut the log at a version'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -f -a "compact" -d 'Drop records that a snapshot has'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l from -d 'First version' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l to -d 'Last version' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s n -l limit -d 'At most so many records' -r
@@ -282,6 +284,20 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l keep -d 'How many of the newest records stay at least' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l dry-run -d 'Say what would go'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand status" -l watch -d 'Again and again, every 2s or as often as given' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
@@ -625,6 +641,57 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "create" -d 'Take a snapshot now'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "ls" -d 'List the snapshots of a node'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "verify" -d 'Read snapshots back and check them'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F

@@ -23,6 +23,9 @@ pub const SEGMENT_BYTES: u64 = 16 << 20;
 /// Bytes of one group commit: larger ones gain nothing and make the first in line wait.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
+/// Records that a compaction keeps unless it is told otherwise: what a member that was away for a moment needs.
+pub const COMPACT_KEEP: u64 = 10_000;
+
 /// Operations admitted and not answered.
 pub const IN_FLIGHT_OPS_MAX: usize = 10_000;
 /// Bytes of operations admitted and not answered.

@@ -49,6 +49,7 @@ mod rescue;
 mod resolve;
 mod schema;
 mod scratch;
+mod snapshot;
 mod status;
 mod wait;
 
@@ -104,6 +105,7 @@ enum Command {
     Member(member::Args),
     Config(config::Args),
     Rescue(rescue::Args),
+    Snapshot(snapshot::Args),
     Demo(demo::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -116,7 +118,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait", "events", "node"]),
+    ("Operate", &["status", "wait", "events", "node", "snapshot"]),
     ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
     ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
@@ -142,6 +144,7 @@ impl Command {
             Self::Member(args) => member::run(args, context),
             Self::Config(args) => config::run(args, context),
             Self::Rescue(args) => rescue::run(args, context),
+            Self::Snapshot(args) => snapshot::run(args, context),
             Self::Demo(args) => demo::run(args, context),
             Self::Bench(args) => bench::run(args, context),
             Self::Completions(args) => completions::run(args, context),

@@ -15,7 +15,8 @@
 //!
 //! # Invariants
 //! 1. What [`Writer::sync`] confirmed is never lost, changed or reordered without an error that names the place.
-//! 2. Only bytes that were never confirmed are ever cut, and they are kept in `rescue/`.
+//! 2. Only bytes that were never confirmed are ever cut, and they are kept in `rescue/`. Whole segments leave at the front,
+//!    when somebody says that they may ([`Writer::compact`]).
 //! 3. Every byte from the first of a segment to the end of its last record is covered by a checksum, and those that
 //!    do not depend on the segment by the chain.
 //! 4. Bytes of any content give an error, never a panic.
@@ -24,6 +25,7 @@
 //! What a record means, who may write one (`replication`), threads and clocks (`node`), which process holds the
 //! directory.
 
+mod compaction;
 mod cursor;
 mod error;
 pub mod format;
@@ -45,6 +47,7 @@ pub mod verify;
 pub mod vfs;
 mod writer;
 
+pub use compaction::{Compacted, Front};
 pub use cursor::{Backwards, Records, Replay};
 pub use error::{Fault, LogError, Remedy};
 pub use format::genesis;

@@ -12,6 +12,7 @@
 //!    whose sync failed in an earlier process, and only a dirty page is ever synced.
 
 use super::Config;
+use super::compaction;
 use super::error::{Context, Fault, LogError};
 use super::format::{HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, segment_name};
 use super::mark::MarkFile;
@@ -81,6 +82,7 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     inventory.check(dir, &config.cluster)?;
     let joint = check_older(&*vfs, dir, &inventory, config)?;
     segment::remove_halves(&*vfs, &log_dir)?;
+    compaction::remove_leftover(&*vfs, dir, &inventory.leftover)?;
     let (segment, end) = match inventory.bases.last() {
         None => (begin(&*vfs, dir, &inventory, config)?, End::of_nothing(config)),
         Some(&newest) => open_newest(&*vfs, dir, newest, joint, &inventory, config)?,

@@ -84,6 +84,11 @@ impl Shared {
         self.cuts.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Forgets what is before segment `oldest`, before it goes.
+    pub(crate) fn compact(&self, oldest: Version) {
+        self.bases.write().unwrap_or_else(PoisonError::into_inner).retain(|&base| base >= oldest);
+    }
+
     fn set_bases(&self, bases: Vec<Version>) {
         *self.bases.write().unwrap_or_else(PoisonError::into_inner) = bases;
     }
@@ -137,6 +142,14 @@ impl Reader {
     /// Whose log it is; all zero when nothing was ever written.
     pub fn cluster(&self) -> ClusterId {
         self.inner.cluster
+    }
+
+    pub(crate) fn bases(&self) -> Vec<Version> {
+        self.inner.shared.bases()
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.inner.dir
     }
 
     /// First version that is there, or that will be.
@@ -235,10 +248,14 @@ impl Reader {
         }
         if mark.durable > shared.durable() {
             // The names first: a version must not be durable before its segment is known.
-            if let Ok(bases) = segment::bases(&**vfs, &segment::log_dir(dir)) {
+            if let Ok(mut bases) = segment::bases(&**vfs, &segment::log_dir(dir)) {
+                bases.retain(|&base| base >= mark.oldest);
                 shared.set_bases(bases);
                 shared.set_durable(mark.durable);
             }
+        }
+        if mark.oldest > shared.oldest() {
+            shared.compact(mark.oldest);
         }
         shared.set_committed(mark.committed.min(shared.durable()).max(shared.committed()));
     }
@@ -256,7 +273,17 @@ impl Reader {
             return Ok(segment);
         }
         let path = segment::log_dir(dir).join(segment_name(base));
-        let file = vfs.open(&path, Access::Read).context("open", &path)?;
+        let file = match vfs.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) => {
+                // It may have been compacted since its name was read.
+                self.refresh();
+                return match shared.oldest() {
+                    oldest if oldest > base => Err(LogError::Compacted { wanted: version, oldest }),
+                    _ => Err(error).context("open", &path),
+                };
+            }
+        };
         let bytes = segment::read_header(&*file).context("read", &path)?;
         let header = SegmentHeader::decode(&bytes).map_err(|fault| LogError::corrupt(&path, 0, Some(base), fault))?;
         if header.cluster != *cluster {

@@ -221,6 +221,8 @@ impl Judged {
 pub(crate) struct Inventory {
     pub(crate) bases: Vec<Version>,
     pub(crate) mark: Found,
+    /// Segments before the first one that should be there: a compaction was cut short.
+    pub(crate) leftover: Vec<Version>,
     /// A newest segment that was never written: its name alone is there.
     pub(crate) unborn: Option<Version>,
 }
@@ -229,7 +231,9 @@ impl Inventory {
     pub(crate) fn take(vfs: &dyn Vfs, dir: &Path) -> Result<Self, LogError> {
         let log_dir = segment::log_dir(dir);
         let mark = mark::read(vfs, dir)?;
-        let mut bases = segment::bases(vfs, &log_dir)?;
+        let oldest = mark.mark.map_or(1, |mark| mark.oldest);
+        let (mut bases, leftover): (Vec<_>, Vec<_>) =
+            segment::bases(vfs, &log_dir)?.into_iter().partition(|&base| base >= oldest);
         let mut unborn = None;
         if let Some(&newest) = bases.last()
             && newest > mark.mark.map_or(0, |mark| mark.durable)
@@ -237,7 +241,7 @@ impl Inventory {
         {
             unborn = bases.pop();
         }
-        Ok(Self { bases, mark, unborn })
+        Ok(Self { bases, mark, leftover, unborn })
     }
 
     /// The last version that is known to have been durable, by what is not in the newest segment.

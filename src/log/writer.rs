@@ -108,11 +108,13 @@ impl Writer {
         plan.check_end(to.hash)?;
         plan.set_aside(&*self.vfs, &self.dir, why)?;
         self.shared.cut(to.version);
-        self.lower_mark().and_then(|()| plan.carry_out(&*self.vfs, &self.dir)).map_err(|error| match error {
-            // Half a cut is not undone, and must not pass for none.
-            LogError::NoSpace { path, source } => LogError::Io { op: "cut", path, source },
-            other => other,
-        })?;
+        self.write_mark_through().and_then(|()| plan.carry_out(&*self.vfs, &self.dir)).map_err(
+            |error| match error {
+                // Half a cut is not undone, and must not pass for none.
+                LogError::NoSpace { path, source } => LogError::Io { op: "cut", path, source },
+                other => other,
+            },
+        )?;
         let (path, end) = (plan.truncated.segment.clone(), plan.truncated.offset);
         let salt = Salt::new(&self.config.cluster, plan.header.base);
         self.segment = Newest { path, file: plan.file, salt, end, filled: end };
@@ -120,7 +122,18 @@ impl Writer {
         Ok(plan.truncated)
     }
 
-    fn lower_mark(&mut self) -> Result<(), LogError> {
+    /// What readers know already, durably; for once a mark is not to be older than what follows.
+    pub(crate) fn make_mark_durable(&mut self) -> Result<(), LogError> {
+        self.guarded(|writer| {
+            writer.write_mark_through().map_err(|error| match error {
+                // Readers know it, so that this is no refusal.
+                LogError::NoSpace { path, source } => LogError::Io { op: "write", path, source },
+                other => other,
+            })
+        })
+    }
+
+    fn write_mark_through(&mut self) -> Result<(), LogError> {
         self.mark.write(self.mark_of(self.shared.committed()))?;
         self.mark.sync(&*self.vfs)
     }

@@ -66,6 +66,11 @@ pub enum NodeError {
         /// Where the log ends.
         head: u64,
     },
+    /// The log was compacted, and no snapshot that has what is gone can be used.
+    NoSnapshot {
+        /// First version of the log.
+        oldest: u64,
+    },
     /// The service in another process knows operations that this log has never seen.
     ServiceAhead {
         /// What it says, and what the log says.
@@ -102,7 +107,7 @@ impl NodeError {
                 DirError::BadMeta { .. } | DirError::Format { .. } | DirError::Io { .. } => Exit::Failure,
             },
             Self::Log(error) if error.is_damage() => Exit::Corrupt,
-            Self::AheadOfLog { .. } | Self::ServiceAhead { .. } => Exit::Corrupt,
+            Self::AheadOfLog { .. } | Self::NoSnapshot { .. } | Self::ServiceAhead { .. } => Exit::Corrupt,
             Self::Exposed { .. } | Self::Setting { .. } | Self::Tokens { .. } => Exit::Usage,
             Self::NotAlone { .. } | Self::OtherService { .. } => Exit::Conflict,
             Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
@@ -125,6 +130,7 @@ impl NodeError {
             Self::Setting { .. } => "usage",
             Self::Tokens { .. } => "tokens",
             Self::AheadOfLog { .. } => "ahead_of_log",
+            Self::NoSnapshot { .. } => "no_snapshot",
             Self::ServiceAhead { .. } => "service_ahead",
             Self::NotAlone { .. } => "not_alone",
             Self::Io { .. } => "io",
@@ -155,6 +161,9 @@ impl NodeError {
             }
             Self::AheadOfLog { .. } => {
                 "the log has lost records or belongs to another time: restore it, or move the snapshot away".into()
+            }
+            Self::NoSnapshot { .. } => {
+                "restore a backup, or start this node anew as a replica of one that has its state".into()
             }
             Self::ServiceAhead { .. } => {
                 "this is another service's log, or an older copy: check the directory; or give the service an empty state"
@@ -189,6 +198,9 @@ impl fmt::Display for NodeError {
             Self::Tokens { path, reason } => write!(f, "read tokens {}: {reason}", path.display()),
             Self::AheadOfLog { path, snapshot, head } => {
                 write!(f, "{} is of version {snapshot}, but the log ends at {head}", path.display())
+            }
+            Self::NoSnapshot { oldest } => {
+                write!(f, "the log begins with version {oldest}, and no snapshot of what was before can be used")
             }
             Self::ServiceAhead { detail } => write!(f, "the service is ahead of the log: {detail}"),
             Self::NotAlone { reason } => f.write_str(reason),

@@ -12,6 +12,7 @@
 
 mod answers;
 mod batches;
+mod compacting;
 mod connections;
 mod effects;
 mod healing;
@@ -23,6 +24,7 @@ mod peering;
 mod pieces;
 mod places;
 mod reading;
+mod snapshotting;
 mod stopper;
 mod streaming;
 
@@ -52,7 +54,7 @@ use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
 use super::routes::{Body, Desk, Later, Search};
-use super::snapshots::SnapshotFile;
+use super::snapshots::{SnapshotFile, SnapshotInfo};
 use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
@@ -105,12 +107,29 @@ struct Cut {
 /// What an operator may ask for.
 #[derive(Debug, Clone)]
 pub(super) enum Operator {
-    Promote { force: bool },
+    Promote {
+        force: bool,
+    },
     Demote,
     Change(Asked),
-    Prepare { version: Version, operation: Operation },
-    Decide { commit: bool },
-    Remove { id: NodeId, force: bool },
+    Prepare {
+        version: Version,
+        operation: Operation,
+    },
+    Decide {
+        commit: bool,
+    },
+    Remove {
+        id: NodeId,
+        force: bool,
+    },
+    /// Write a snapshot of what is applied now, and read it back.
+    Snapshot,
+    /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
+    Compact {
+        keep: u64,
+        dry_run: bool,
+    },
 }
 
 /// What the pool has done.
@@ -141,6 +160,8 @@ enum PoolDone {
     Snapshot {
         version: Version,
         written: io::Result<(Runs, u64)>,
+        /// What was read back, if somebody waits for it.
+        checked: Option<io::Result<SnapshotInfo>>,
     },
     Keys(Result<Runs, NodeError>),
     Recorded(io::Result<()>),
@@ -168,6 +189,10 @@ enum PoolDone {
         read: Result<Vec<u8>, LogError>,
     },
     Spare(Result<log::Spare, LogError>),
+    /// A snapshot that a compaction may rely on, if there is one.
+    Relied(compacting::Asked, io::Result<Option<Version>>),
+    /// Segments are gone.
+    Removed(Result<log::Compacted, LogError>),
     Nothing,
     /// A job has panicked: a bug.
     Panicked,
@@ -186,7 +211,6 @@ pub struct Node {
     settings: http::Settings,
     tokens: Tokens,
     cluster: Option<ClusterId>,
-    oldest: Version,
     notes: Vec<String>,
     engine: Engine,
     /// The service, when it is in another process.
@@ -225,7 +249,10 @@ pub struct Node {
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
     changes: Vec<(ReplyTo, Asked, Instant)>,
-    rescue_dir: PathBuf,
+    /// Who waits for a snapshot that is still to be begun, and since when; and for the one that is being written.
+    snapshot_asked: Vec<(ReplyTo, Instant)>,
+    snapshot_for: Vec<ReplyTo>,
+    compaction: compacting::Compaction,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -353,7 +380,6 @@ impl Node {
             settings,
             tokens,
             cluster: dir.meta().cluster_id,
-            oldest: started.oldest,
             notes: started.notes,
             engine: started.engine,
             outside,
@@ -380,7 +406,9 @@ impl Node {
             remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
-            rescue_dir: dir.rescue(),
+            snapshot_asked: Vec::new(),
+            snapshot_for: Vec::new(),
+            compaction: compacting::Compaction::default(),
             put_aside: None,
             try_again_at: None,
             rescued,

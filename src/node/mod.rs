@@ -56,6 +56,7 @@ pub use base::Base;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
+pub use snapshots::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
 pub use source::{Make, Source};
 pub use status::stopped_status;
 

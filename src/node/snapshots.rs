@@ -24,6 +24,11 @@
 //! # Not here
 //! Compaction of the log; it needs a snapshot that was read back, and comes with it.
 
+mod check;
+
+pub use check::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
+pub(super) use check::{infos, newest_whole, read_back};
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;

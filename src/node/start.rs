@@ -37,7 +37,6 @@ pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) writer: Writer,
     pub(super) standing_file: StandingFile,
-    pub(super) oldest: Version,
     /// A snapshot whose keys are still to be read.
     pub(super) keys_to_load: Option<SnapshotFile>,
     /// The version of the snapshot that was taken; 0 for none.
@@ -131,7 +130,6 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         engine: Engine::new(parts, now)?,
         writer,
         standing_file,
-        oldest: report.oldest,
         keys_to_load: state.keys_to_load,
         snapshot: state.snapshot,
         notes,
@@ -227,7 +225,7 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     };
     let mut engine = Engine::new(parts, now)?;
     engine.storage_failed();
-    Ok(Started { engine, writer, standing_file, oldest: 1, keys_to_load: None, snapshot: 0, notes: Vec::new() })
+    Ok(Started { engine, writer, standing_file, keys_to_load: None, snapshot: 0, notes: Vec::new() })
 }
 
 /// The snapshots that are there, the newest restored and replayed while the log is still being opened.
@@ -313,6 +311,9 @@ impl State {
                 Ok(state) => return Ok(state),
                 Err(reason) => ::log::warn!("snapshot of version {version} is not used: {reason}"),
             }
+        }
+        if report.oldest > 1 {
+            return Err(NodeError::NoSnapshot { oldest: report.oldest });
         }
         Ok(Self::empty(cluster, config))
     }

@@ -18,12 +18,14 @@ use mio::Waker;
 
 use super::busy_poll::{BATCH_MAX, BusyPoll};
 use super::rescue::{self, Order};
-use crate::log::{Batch, LogError, Writer};
+use crate::log::{Batch, Front, LogError, Writer};
 use crate::types::{Durable, Position, Version};
 
 enum Job {
     /// Write and sync; the mark then says that everything up to `committed` is decided, as far as it is durable.
     Write { batch: Batch, committed: Version },
+    /// Take the segments that hold nothing from there on out of the log.
+    Compact { keep: Version },
     /// Set aside what is behind `end`, unless it is rolled back, then cut it off.
     Cut { end: Position, order: Option<Order> },
 }
@@ -34,6 +36,8 @@ pub(super) enum Done {
     Synced { durable: Durable, batch: Batch, took: Duration },
     /// There was no room: nothing of the batch is in the log.
     NoRoom(Batch),
+    /// The log begins later now; what is no part of it any more is to be removed.
+    Compacted(Front),
     /// The log ends there, and what was behind it is in `rescue/`.
     Cut { end: Position, rescued: Option<(Version, Version)> },
     /// The log is closed for good.
@@ -80,6 +84,15 @@ impl LogThread {
         // The receiver is gone only after a failure, which is on its way to us.
         if let Some(jobs) = &self.jobs {
             drop(jobs.send(Job::Write { batch, committed }));
+        }
+    }
+
+    /// Takes segments out of the log, as [`Writer::compact`] has it.
+    pub(super) fn compact(&mut self, keep: Version) {
+        assert!(!self.busy, "one job at a time");
+        self.busy = true;
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(Job::Compact { keep }));
         }
     }
 
@@ -169,6 +182,7 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
                 committed = upto;
                 write(&mut writer, batch, upto)
             }
+            Job::Compact { keep } => writer.compact(keep).map(Done::Compacted),
             Job::Cut { end, order } => {
                 committed = committed.min(end.version);
                 cut(&mut writer, end, order.as_ref())

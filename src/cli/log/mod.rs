@@ -1,6 +1,7 @@
 //! `rig log`: what is in the log, whether it is whole, and the operator's knife.
 
 mod against;
+mod compact;
 mod dump;
 pub(super) mod line;
 mod repair;
@@ -11,7 +12,7 @@ use super::{Context, Failure, Outcome};
 use crate::error::{Code, Exit};
 use crate::log::LogError;
 
-/// Read, audit and repair the log
+/// Read, audit, repair and compact the log
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ enum Command {
     Dump(dump::Args),
     Verify(verify::Args),
     Repair(repair::Args),
+    Compact(compact::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -30,6 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         Command::Dump(args) => dump::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Repair(args) => repair::run(args, context),
+        Command::Compact(args) => compact::run(&args, context),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log as a whole: write, stop in every way there is, open, read.
 
+mod compaction;
 mod crash;
 mod cut;
 mod exchange;

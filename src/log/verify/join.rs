@@ -75,6 +75,12 @@ impl<'a> Join<'a> {
             let message = format!("{broken} of 2 slots of state/mark do not match their checksum");
             self.tell(severity, "mark", None, None, None, message);
         }
+        let leftover = self.found.leftover.len();
+        if leftover > 0 {
+            let message =
+                format!("{leftover} segments before the oldest one: a compaction is under way, or was cut short");
+            self.tell(Severity::Note, "leftover", None, None, None, message);
+        }
         let mark = self.found.mark.mark;
         let oldest = mark.map_or(1, |mark| mark.oldest);
         let known = self.found.known();

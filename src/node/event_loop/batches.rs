@@ -45,6 +45,10 @@ impl Node {
             self.gathering = Gathering::default();
             return Ok(());
         }
+        if let Some(keep) = self.compaction.wanted.take() {
+            self.log_thread.compact(keep);
+            return Ok(());
+        }
         let gathered = self.engine.unwritten().map(Batch::len).sum();
         if self.gathering.goes_on(gathered, now.instant) {
             return Ok(());
@@ -98,6 +102,7 @@ impl Node {
                         self.put_aside = None;
                     }
                 }
+                Done::Compacted(front) => self.remove_front(front),
                 Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),

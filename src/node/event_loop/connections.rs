@@ -207,7 +207,7 @@ impl Node {
                 let facts = Facts {
                     name: &self.dir.meta().name,
                     cluster: self.cluster,
-                    oldest: self.oldest,
+                    oldest: self.reader.oldest(),
                     http: &self.url,
                     up_since: self.begin,
                     draining: self.draining_until.is_some(),
@@ -230,7 +230,7 @@ impl Node {
                     metrics: &self.metrics,
                     tasks: &mut tasks,
                     later: &mut self.later,
-                    rescue_dir: &self.rescue_dir,
+                    dir: &self.dir,
                 };
                 Step::Handled(routes::handle(&mut desk, &request, to, exchange), exchange)
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::{Code, Problem};
 use crate::node::peers;
 use crate::node::routes::{self, Handled, RouteError, read_data};
-use crate::node::snapshots::{self, Contents, SnapshotFile};
+use crate::node::snapshots::SnapshotFile;
 use crate::types::{NodeState, dump};
 
 /// Operations wait for their deadline with this precision.
@@ -15,12 +15,6 @@ const WIRE_BYTES: usize = 4 << 20;
 const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 /// Everything else that is looked at from time to time.
 const TICK: Duration = Duration::from_millis(100);
-/// A snapshot is due after as many records as half of its documents, or as the last one had KiB where only the
-/// service knows what is in it; so that writing them costs a bounded share and replaying them at a start a bounded
-/// time. But not for fewer than these, which take about 20 ms.
-const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
-/// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
-const LAST_SNAPSHOT_RECORDS_MIN: u64 = 1_000;
 
 impl Node {
     /// How long there is nothing to do unless something happens.
@@ -73,15 +67,7 @@ impl Node {
         }
         self.begin_cut(now)?;
         self.heal(now)?;
-        let (since, interval) = (self.records_since_snapshot(), self.snapshot_interval());
-        if self.snapshot_running {
-            // What a start would replay is bounded: one that takes too long rests no more.
-            if since >= interval + interval / 2 {
-                self.hurry.set(true);
-            }
-        } else if self.is_steady() && self.engine.core().diverged().is_none() && since >= interval {
-            self.begin_snapshot();
-        }
+        self.take_snapshots(now)?;
         if self.bytes_since_spare >= self.config.segment_bytes / 8 {
             self.prepare_spare();
         }
@@ -241,7 +227,7 @@ impl Node {
                     self.answer_elsewhere(to, outside::state_body(version, hash))?;
                 }
                 PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
-                PoolDone::Snapshot { version, written } => self.end_snapshot(version, written),
+                PoolDone::Snapshot { version, written, checked } => self.end_snapshot(version, written, checked)?,
                 PoolDone::Keys(runs) => {
                     self.keys_loading = false;
                     self.engine.keys_loaded(runs?, now)?;
@@ -295,6 +281,8 @@ impl Node {
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Healed(state) => self.take_healed(*state?, now)?,
+                PoolDone::Relied(asked, found) => self.judge_compaction(asked, found)?,
+                PoolDone::Removed(removed) => self.end_compaction(removed)?,
                 PoolDone::Spare(made) => {
                     self.spare_running = false;
                     if let Err(error) = made {
@@ -339,80 +327,12 @@ impl Node {
         log::Config { cluster, segment_bytes: self.config.segment_bytes, zero_fill: true }
     }
 
-    fn records_since_snapshot(&self) -> u64 {
-        self.engine.applied().version.saturating_sub(self.snapshot)
-    }
-
-    fn snapshot_interval(&self) -> u64 {
-        let records = match self.engine.service().documents() {
-            Some(documents) => documents.len() as u64 / 2,
-            None => self.metrics.snapshot_bytes >> 10,
-        };
-        records.max(SNAPSHOT_RECORDS_MIN)
-    }
-
-    fn begin_snapshot(&mut self) {
-        let Some(cluster) = self.cluster else { return };
-        let Some((service, keys, position, chronicle)) = self.engine.freeze() else { return };
-        self.snapshot_running = true;
-        let contents = Contents { cluster, position, chronicle, service, keys };
-        let (folder, version) = (self.dir.snapshots(), position.version);
-        self.hurry.set(self.draining_until.is_some());
-        let hurry = self.hurry.clone();
-        self.background.run(move || {
-            let written = snapshots::write(&folder, contents, &hurry).and_then(|written| {
-                snapshots::tidy(&folder, cluster)?;
-                Ok(written)
-            });
-            PoolDone::Snapshot { version, written }
-        });
-    }
-
-    fn end_snapshot(&mut self, version: Version, written: io::Result<(Runs, u64)>) {
-        self.snapshot_running = false;
-        // After a failure the next one is due as if this one had been written: a full disk is not filled more.
-        self.snapshot = version;
-        let runs = match written {
-            Ok((runs, bytes)) => {
-                self.metrics.snapshots += 1;
-                self.metrics.snapshot_bytes = bytes;
-                Some(runs)
-            }
-            Err(error) => {
-                self.metrics.snapshot_failures += 1;
-                ::log::warn!("write the snapshot of version {version}: {error}; the log has everything");
-                None
-            }
-        };
-        let leftover = self.engine.thaw(runs);
-        self.background.run(move || {
-            drop(leftover);
-            PoolDone::Nothing
-        });
-    }
-
     /// Whether a stop has nothing to wait for any more.
     pub(super) fn is_drained(&self) -> bool {
         self.draining_until.is_some_and(|until| {
             let done = self.engine.is_idle() && !self.has_unsent();
             done || Instant::now() >= until
         })
-    }
-
-    /// The snapshot of an orderly stop, so that the next start replays next to nothing.
-    pub(super) fn last_snapshot(&mut self) {
-        let until = Instant::now() + self.config.drain;
-        while self.snapshot_running && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-            if self.take_pool_done(now()).is_err() {
-                return;
-            }
-        }
-        let is_right = self.engine.core().diverged().is_none();
-        if self.snapshot_running || !is_right || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
-            return;
-        }
-        self.begin_snapshot();
     }
 }
 

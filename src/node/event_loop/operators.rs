@@ -40,6 +40,14 @@ impl Node {
                     self.engine.decide(to, commit, now)?;
                     continue;
                 }
+                Operator::Compact { keep, dry_run } => {
+                    self.ask_compaction(compacting::Asked { to, keep, dry_run });
+                    continue;
+                }
+                Operator::Snapshot => {
+                    self.snapshot_asked.push((to, now.instant));
+                    continue;
+                }
                 Operator::Change(asked) => {
                     self.changes.push((to, asked, now.instant + self.config.request_timeout));
                     self.engine.tell(Input::Change(asked), now)?;

@@ -1,16 +1,17 @@
-//! What operators and other nodes ask for: role, configuration, members, rescue files, events, and a peer's call.
+//! What operators and other nodes ask for: role, configuration, members, rescue files, snapshots, events, and a peer's call.
 
 use serde_json::{Value, json};
 
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
 use crate::error::{Code, Problem};
 use crate::http::require_json;
+use crate::limits::COMPACT_KEEP;
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
-use crate::node::rescue;
+use crate::node::{rescue, snapshots};
 use crate::replication::{Asked, NotPromoted};
 use crate::types::{NodeState, Role, Version, format_time};
 
@@ -34,6 +35,11 @@ pub(super) fn change(
         }),
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
+        ("POST", ["log", "compact"]) => admin(caller).and_then(|()| compact(desk, request, to, exchange)),
+        ("POST", ["snapshots"]) => admin(caller).map(|()| {
+            desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
+            Handled::Slot(Slot::Elsewhere(exchange))
+        }),
         ("POST", ["rescue", file, "replayed"]) => admin(caller).and_then(|()| replayed(desk, file)),
         _ => return None,
     };
@@ -63,6 +69,14 @@ fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     };
     let operation = crate::types::Operation::new(envelope.method, envelope.data);
     desk.tasks.push((to, Task::Operator(Operator::Prepare { version, operation })));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
+/// `POST /log/compact?keep=N&dry_run=true`.
+fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let keep = query_number(request, "keep")?.unwrap_or(COMPACT_KEEP);
+    let dry_run = request.query_value("dry_run").is_some_and(|value| value == "true");
+    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, dry_run })));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
@@ -270,10 +284,10 @@ fn remove(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exc
 
 fn replayed(desk: &mut Desk<'_>, file: &str) -> Outcome {
     let at = format_time(desk.now.micros);
-    if rescue::lines(desk.rescue_dir, file).is_err() {
+    if rescue::lines(&desk.dir.rescue(), file).is_err() {
         return Err(Problem::new(Code::NotFound, format!("there is no rescue file `{file}`")).into());
     }
-    rescue::was_replayed(desk.rescue_dir, file, &at)
+    rescue::was_replayed(&desk.dir.rescue(), file, &at)
         .map_err(|error| Problem::new(Code::Internal, format!("note the replay of {file}: {error}")))?;
     Ok(Handled::Body(Body::data(&json!({ "file": file, "replayed_at": at }))))
 }
@@ -286,11 +300,18 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchang
             Ok(Handled::Body(Body::data(&config)))
         }
         ["members"] => Ok(Handled::Body(Body::data(&members(desk)))),
-        ["rescue"] => match rescue::list(desk.rescue_dir) {
+        ["snapshots"] => {
+            let cluster = desk.dir.meta().cluster_id.unwrap_or_default();
+            match snapshots::infos(&desk.dir.snapshots(), cluster) {
+                Ok(found) => Ok(Handled::Body(Body::data(&found))),
+                Err(error) => Err(Problem::new(Code::Internal, format!("list the snapshots: {error}")).into()),
+            }
+        }
+        ["rescue"] => match rescue::list(&desk.dir.rescue()) {
             Ok(found) => Ok(Handled::Body(Body::data(&found))),
             Err(error) => Err(Problem::new(Code::Internal, format!("list the rescue files: {error}")).into()),
         },
-        ["rescue", file] => match rescue::lines(desk.rescue_dir, file) {
+        ["rescue", file] => match rescue::lines(&desk.dir.rescue(), file) {
             Ok(lines) => {
                 let mut bytes = lines.join("\n").into_bytes();
                 bytes.push(b'\n');

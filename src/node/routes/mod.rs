@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::auth::{Caller, Scope, Tokens};
 use super::connection::{Batch, DocumentStream, Exchange, Slot};
+use super::dir::DataDir;
 use super::engine::{Engine, Now, ReplyTo};
 use super::event_loop::Task;
 use super::metrics::Metrics;
@@ -43,7 +44,7 @@ pub(super) struct Desk<'a> {
     /// What must be done elsewhere, with the request it is for.
     pub(super) tasks: &'a mut Vec<(ReplyTo, Task)>,
     pub(super) later: &'a mut Vec<Later>,
-    pub(super) rescue_dir: &'a std::path::Path,
+    pub(super) dir: &'a DataDir,
 }
 
 /// What a route answers with.
@@ -121,6 +122,7 @@ const PATHS: &[(&str, &str, &str)] = &[
         "GET, HEAD, POST",
         "the newest record that is prepared and not committed; for participants: prepare",
     ),
+    ("/log/compact", "POST", "drop records that a snapshot has: keep, dry_run"),
     ("/log/rollback", "POST", "for participants: roll back what is prepared"),
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
@@ -142,6 +144,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/rescue", "GET, HEAD", "records that were set aside"),
     ("/rescue/{file}", "GET, HEAD", "the records of one rescue file as NDJSON"),
     ("/rescue/{file}/replayed", "POST", "note that they were sent to the primary again"),
+    ("/snapshots", "GET, HEAD, POST", "the snapshots of this node; take one now, and read it back"),
     ("/events", "GET, HEAD", "what happened, as NDJSON: after, follow"),
     ("/peer", "GET", "another node of the cluster calls: Upgrade: rig-peer/1"),
 ];

@@ -1,0 +1,51 @@
+//! `rig log compact`: records that a snapshot has leave the log.
+
+use serde_json::Value;
+
+use crate::cli::ask::{order, word};
+use crate::cli::values::show_bytes;
+use crate::cli::{Context, Outcome, apply, help};
+use crate::client::Request;
+use crate::error::Exit;
+use crate::limits::COMPACT_KEEP;
+
+/// Drop records that a snapshot has
+///
+/// Whole segments leave at the front, and only what is in a snapshot that was read back, and what every member has
+/// confirmed. The newest records are kept. The chain of hashes goes on: the first segment that stays carries the hash
+/// before it. What is gone can be audited no more: keep an anchor (`rig log verify --write-anchor`), or a backup.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&["rig log compact --dry-run", "rig log compact --keep 100000"]),
+    after_long_help = help::exits(&[
+        Exit::Ok, Exit::Failure, Exit::Usage, Exit::Unreachable, Exit::Unknown, Exit::Unavailable, Exit::Auth,
+    ])
+)]
+pub(super) struct Args {
+    /// How many of the newest records stay at least
+    #[arg(long, value_name = "N", default_value_t = COMPACT_KEEP)]
+    keep: u64,
+    /// Say what would go
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Outcome {
+    let target = format!("/log/compact?keep={}&dry_run={}", args.keep, args.dry_run);
+    let done = order(&mut apply::client_for(context)?, &Request::post(target, "{}"), context)?;
+    if context.out.is_json() {
+        context.out.object(&done)?;
+    } else {
+        tell(&done, args.dry_run, context)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn tell(done: &Value, dry_run: bool, context: &Context) -> Result<(), crate::cli::Failure> {
+    let size = show_bytes(done["size_bytes"].as_u64().unwrap_or_default());
+    let would = if dry_run { "would be gone" } else { "gone" };
+    let (segments, oldest) = (word(&done["segments"]), word(&done["oldest"]));
+    context.out.line(format_args!("ok  {segments} segments {would}  {size}  oldest version {oldest}"))?;
+    context.out.note(format_args!("no more, because {}", word(&done["held_by"])));
+    Ok(())
+}

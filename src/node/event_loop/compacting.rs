@@ -1,0 +1,141 @@
+//! Compaction by an operator's word: how much may go, and who holds it back.
+//!
+//! ```text
+//!   asked ─► newest snapshot read back (background) ─► least of: asked, snapshot, members ─► log thread: mark
+//!         ◄────────────── answer ◄── segments removed, with rests (background) ◄───────────────────┘
+//! ```
+//!
+//! # Invariants
+//! 1. Nothing goes that is not in a snapshot which was read back whole, nor what a member still needs.
+//! 2. One compaction at a time.
+
+use serde_json::json;
+
+use super::*;
+use crate::error::{Code, Problem};
+use crate::log::Front;
+use crate::node::routes::{Handled, RouteError};
+use crate::node::snapshots;
+
+/// What an operator has asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) to: ReplyTo,
+    pub(super) keep: u64,
+    pub(super) dry_run: bool,
+}
+
+/// The one that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    asked: Option<Asked>,
+    /// For the log thread, when it is free: the first version that stays.
+    pub(super) wanted: Option<Version>,
+    held_by: String,
+}
+
+impl Node {
+    pub(super) fn ask_compaction(&mut self, asked: Asked) {
+        let problem = match self.cluster {
+            Some(_) if self.compaction.asked.is_none() && self.is_steady() => None,
+            Some(_) => Some("a compaction, a snapshot or a cut is under way"),
+            None => Some("there is no log yet"),
+        };
+        if let Some(detail) = problem {
+            let problem = Problem::new(Code::ResourceBusy, detail).hint("try again");
+            // An error of the answer ends the node where it is told.
+            drop(self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem))));
+            return;
+        }
+        self.compaction.asked = Some(asked);
+        let (folder, cluster) = (self.dir.snapshots(), self.cluster.unwrap_or_default());
+        self.background.run(move || PoolDone::Relied(asked, snapshots::newest_whole(&folder, cluster)));
+    }
+
+    /// The first version that has to stay, and why.
+    fn compaction_floor(&self, keep: u64, snapshot: Version) -> (Version, String) {
+        let core = self.engine.core();
+        let members = core.config().map(|config| config.members.clone()).unwrap_or_default();
+        let is_member = |id| members.iter().any(|member| member.id == id);
+        let peers = core.peers();
+        let others = peers.iter().filter(|peer| is_member(peer.member.id));
+        let needs = others.map(|peer| (peer.acked + 1, format!("{} has not confirmed more", peer.member.name)));
+        let newest = (core.committed() + 1).saturating_sub(keep);
+        let asked = [
+            (newest, format!("{keep} records are kept")),
+            (snapshot + 1, format!("the newest snapshot that can be relied on is of version {snapshot}")),
+        ];
+        asked.into_iter().chain(needs).min_by_key(|(version, _)| *version).expect("there are two at least")
+    }
+
+    pub(super) fn judge_compaction(
+        &mut self,
+        asked: Asked,
+        found: io::Result<Option<Version>>,
+    ) -> Result<(), NodeError> {
+        let snapshot = match found {
+            Ok(Some(version)) => version,
+            Ok(None) => return self.refuse_compaction(asked, "there is no snapshot that can be relied on"),
+            Err(error) => return self.refuse_compaction(asked, &format!("the snapshots cannot be read: {error}")),
+        };
+        let (keep, held_by) = self.compaction_floor(asked.keep, snapshot);
+        let (oldest, would) = self.reader.would_compact(&log::DiskVfs, keep)?;
+        if asked.dry_run || would.segments == 0 {
+            self.compaction = Compaction::default();
+            return self.answer_compaction(asked, oldest, would, &held_by);
+        }
+        (self.compaction.wanted, self.compaction.held_by) = (Some(keep), held_by);
+        Ok(())
+    }
+
+    fn refuse_compaction(&mut self, asked: Asked, detail: &str) -> Result<(), NodeError> {
+        self.compaction = Compaction::default();
+        let problem = Problem::new(Code::ResourceBusy, detail).hint("rig snapshot create");
+        self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem)))
+    }
+
+    /// The log thread has taken them out of the log.
+    pub(super) fn remove_front(&mut self, front: Front) {
+        let hurry = self.hurry.clone();
+        self.background.run(move || {
+            PoolDone::Removed(front.remove(|bytes| {
+                // The blocks of a file go back to the file system at once, and a disk may be told.
+                hurry.rest(usize::try_from(bytes / 8).unwrap_or_default(), Duration::ZERO);
+            }))
+        });
+    }
+
+    pub(super) fn end_compaction(&mut self, removed: Result<log::Compacted, LogError>) -> Result<(), NodeError> {
+        let Compaction { asked, held_by, .. } = std::mem::take(&mut self.compaction);
+        let oldest = self.reader.oldest();
+        ::log::info!("the log begins with version {oldest} now");
+        match (asked, removed) {
+            (Some(asked), Ok(removed)) => self.answer_compaction(asked, oldest, removed, &held_by),
+            (Some(asked), Err(error)) => {
+                let detail =
+                    format!("the log begins with version {oldest}, but not every old segment is gone: {error}");
+                let problem = Problem::new(Code::Internal, detail).hint("what is left goes at the next start");
+                self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem)))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn answer_compaction(
+        &mut self,
+        asked: Asked,
+        oldest: Version,
+        removed: log::Compacted,
+        held_by: &str,
+    ) -> Result<(), NodeError> {
+        let body = json!({
+            "type": "compacted",
+            "oldest": oldest,
+            "segments": removed.segments,
+            "size_bytes": removed.bytes,
+            "held_by": held_by,
+            "dry_run": asked.dry_run,
+        });
+        self.answer_elsewhere(asked.to, Ok(Handled::Body(Body::data(&body))))
+    }
+}

@@ -1,0 +1,102 @@
+//! `rig log compact`: what leaves, what may not, and that everything goes on without it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, Home, Node};
+
+/// Operations of 64 KiB on twenty documents: 250 of them fill a segment.
+fn large(from: usize, count: usize) -> String {
+    let pad = "x".repeat(64 << 10);
+    let line = |n: usize| {
+        format!("{{\"method\":\"user_put\",\"data\":{{\"id\":\"u{}\",\"n\":{n},\"pad\":\"{pad}\"}}}}\n", n % 20)
+    };
+    (from..from + count).map(line).collect()
+}
+
+fn segments(dir: &Path) -> usize {
+    let names = std::fs::read_dir(dir.join("log")).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.len() == 24 && name.to_str().is_some_and(|name| name.ends_with(".log"))).count()
+}
+
+fn oldest(home: &Home) -> Value {
+    home.ok(&["status", "-D", "n1", "--json"]).json()["log"]["oldest"].clone()
+}
+
+#[test]
+fn old_segments_leave_and_the_audit_goes_on_behind_them() {
+    let home = Home::new();
+    home.ok(&["init", "n1"]);
+    let dir = home.path("n1");
+    let mut node = Node::serve(&home, &["-D", "n1", "--listen", "127.0.0.1:0"]);
+    home.ok(&["apply", "--batch", home.file("ops", large(0, 800)).to_str().unwrap(), "-D", "n1", "-q"]);
+    let before = segments(&dir);
+    assert!(before >= 4, "{before} segments");
+    let compact = ["log", "compact", "-D", "n1", "--keep", "10", "--json"];
+    let refused = home.run(&compact);
+    assert_eq!((refused.code, &refused.error()["code"]), (Some(8), &json!("resource_busy")), "{refused:#?}");
+    assert!(refused.error()["message"].as_str().unwrap().contains("no snapshot"), "{refused:#?}");
+    let snapshot = home.ok(&["snapshot", "create", "-D", "n1", "--json"]).json();
+
+    let dry = home.ok(&[&compact[..], &["--dry-run"]].concat()).json();
+    assert_eq!((&dry["dry_run"], dry["segments"].as_u64()), (&json!(true), Some(before as u64 - 1)));
+    assert_eq!((segments(&dir), oldest(&home)), (before, json!(1)), "nothing was changed");
+    let done = home.ok(&compact).json();
+    assert_eq!(
+        (&done["segments"], &done["oldest"], &done["size_bytes"]),
+        (&dry["segments"], &dry["oldest"], &dry["size_bytes"])
+    );
+    assert_eq!((segments(&dir), oldest(&home)), (1, done["oldest"].clone()));
+    assert!(done["oldest"].as_u64().unwrap() <= 801 - 10 + 1);
+    assert_eq!(home.ok(&compact).json()["segments"], 0, "the second time nothing goes");
+
+    // What is gone is told by name, in a directory and over the network; what stays is audited.
+    for place in [["-D", "n1"], ["-N", node.url()]] {
+        let gone = home.run(&[&["log", "dump", "--from", "1", "--json"], &place[..]].concat());
+        assert_eq!((gone.code, &gone.error()["code"]), (Some(3), &json!("compacted")), "{gone:#?}");
+    }
+    home.ok(&["apply", "user_put", "--data", "{\"id\":\"new\"}", "-D", "n1"]);
+    home.ok(&["log", "verify", "-D", "n1"]);
+    node.kill();
+    let deep = home.ok(&["log", "verify", "-D", "n1", "--deep", "--json"]).lines();
+    assert!(deep.iter().any(|line| line["code"] == "replayed"), "{deep:#?}");
+    let mut node = Node::serve(&home, &["-D", "n1", "--listen", "127.0.0.1:0"]);
+    assert_eq!(home.ok(&["ls", "user", "-D", "n1", "--json"]).lines().len(), 21);
+    assert_eq!(oldest(&home), done["oldest"]);
+
+    // The snapshot is not a spare any more.
+    node.kill();
+    let path = dir.join("snapshots").join(snapshot["file"].as_str().unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    let mut bytes = whole.clone();
+    bytes[9000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let failed = home.run(&["serve", "-D", "n1", "--listen", "127.0.0.1:0", "--json"]);
+    assert_eq!((failed.code, &failed.error()["code"]), (Some(9), &json!("no_snapshot")), "{failed:#?}");
+    std::fs::write(&path, whole).unwrap();
+    let _node = Node::serve(&home, &["-D", "n1", "--listen", "127.0.0.1:0"]);
+    assert_eq!(home.ok(&["ls", "user", "-D", "n1", "--json"]).lines().len(), 21);
+}
+
+#[test]
+fn what_a_member_has_not_confirmed_stays() {
+    let mut cluster = Cluster::new(2, &["--replication", "semi-sync", "--sync-timeout", "300ms"]);
+    cluster.wait(1, "in-sync");
+    cluster.kill(2);
+    let known = cluster.status(1)["log"]["durable"].as_u64().unwrap();
+    let ops = cluster.home.file("ops", large(0, 800));
+    cluster.ok(1, &["apply", "--batch", ops.to_str().unwrap(), "-q"]);
+    cluster.ok(1, &["snapshot", "create"]);
+    let held = cluster.ok(1, &["log", "compact", "--keep", "10", "--json"]).json();
+    assert_eq!((&held["segments"], &held["oldest"]), (&json!(0), &json!(1)), "{held}");
+    assert!(held["held_by"].as_str().unwrap().contains("n2 has not confirmed more"), "{held}");
+    cluster.serve(2, &["--role", "replica"]);
+    cluster.wait(2, "in-sync");
+    assert!(cluster.status(2)["log"]["durable"].as_u64().unwrap() >= known + 800);
+    let done = cluster.ok(1, &["log", "compact", "--keep", "10", "--json"]).json();
+    assert!(done["segments"].as_u64().unwrap() >= 3, "{done}");
+    cluster.put(1, "after");
+    cluster.kill(1);
+    cluster.home.ok(&["log", "verify", "-D", "n1", "--against", "n2"]);
+}
