@@ -32,6 +32,7 @@ mod node_manager;
 mod protocol_page;
 mod proxy;
 mod readme;
+mod scrub;
 mod service_page;
 mod service_wire;
 mod services;

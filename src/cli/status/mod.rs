@@ -169,6 +169,9 @@ fn health(status: &Value) -> Exit {
     if status.get("unreachable").is_some() {
         return Exit::Unreachable;
     }
+    if has_damage(status) {
+        return Exit::Corrupt;
+    }
     match status["state"].as_str().unwrap_or_default() {
         "serving" | "in_sync" if status["disk_full"] == true || status["service"]["healthy"] == false => Exit::Degraded,
         "serving" | "in_sync" => Exit::Ok,
@@ -176,6 +179,11 @@ fn health(status: &Value) -> Exit {
         "stopped" => Exit::Unreachable,
         _ => Exit::Degraded,
     }
+}
+
+/// Whether the log of a node that serves was found damaged.
+fn has_damage(status: &Value) -> bool {
+    status["scrub"]["errors"].as_u64().is_some_and(|errors| errors > 0)
 }
 
 /// The worst of several nodes decides.
@@ -204,7 +212,7 @@ fn print(statuses: &[Value], context: &Context) -> Result<(), Failure> {
 }
 
 /// The members of a status as people look for them; what is not listed comes behind.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "type",
     "name",
     "node_id",
@@ -223,6 +231,7 @@ const ORDER: [&str; 18] = [
     "can_promote",
     "service",
     "rescued",
+    "scrub",
 ];
 
 struct InOrder<'a>(&'a Value);
@@ -261,6 +270,8 @@ mod tests {
             assert_eq!(health(&node(state)), exit, "{state}");
         }
         assert_eq!(table.len(), crate::types::NodeState::ALL.len());
+        let damaged = serde_json::json!({ "state": "serving", "scrub": { "errors": 2 } });
+        assert_eq!(health(&damaged), Exit::Corrupt);
         let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
         assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
         assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));
