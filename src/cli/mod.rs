@@ -34,6 +34,7 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod events;
 mod get;
 mod init;
@@ -96,6 +97,7 @@ enum Command {
     Status(status::Args),
     Wait(wait::Args),
     Events(events::Args),
+    Doctor(doctor::Args),
     Node(node::Args),
     Service(service::Args),
     Promote(promote::Args),
@@ -116,7 +118,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait", "events", "node"]),
+    ("Operate", &["status", "wait", "events", "doctor", "node"]),
     ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
     ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
@@ -134,6 +136,7 @@ impl Command {
             Self::Status(args) => status::run(args, context),
             Self::Wait(args) => wait::run(args, context),
             Self::Events(args) => events::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
             Self::Node(args) => node::run(args, context),
             Self::Service(args) => service::run(args, context),
             Self::Promote(args) => promote::run(args, context),

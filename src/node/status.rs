@@ -10,6 +10,7 @@ use super::dir::DataDir;
 use super::engine::{Condition, Engine};
 use super::metrics::{Exposition, Metrics};
 use super::scrub::Scrub;
+use super::start;
 use super::state;
 use crate::replication::{PeerView, Replication, Standing};
 use crate::types::{ClusterId, Micros, NodeId, NodeState, Role, Version, format_time};
@@ -52,6 +53,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "http": facts.http,
         "pid": std::process::id(),
         "uptime_s": facts.up_since.elapsed().as_secs(),
+        "time": format_time(start::wall_clock()),
         "replication": {
             "mode": config.map(|config| config.replication.as_str()),
             "min_replicas": config.map(|config| config.min_replicas),

@@ -20,6 +20,7 @@ mod cluster_use;
 mod coverage;
 mod crash;
 mod demo;
+mod doctor;
 mod embed;
 mod first_minutes;
 mod generated;

@@ -55,7 +55,9 @@ enum Subject {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     loop {
-        let statuses = gather(&subjects(&args, context)?, context)?;
+        let subjects = subjects(&args, context)?;
+        // Only what was named can fail as a whole; who watches wants to see that it is away, and back.
+        let statuses = gather(&subjects, subjects.len() == 1 && args.watch.is_none(), context)?;
         if args.watch.is_some() && context.out.is_terminal() && !context.out.is_json() {
             // Home, and clear what was there before.
             context.out.text("\x1b[H\x1b[2J")?;
@@ -99,9 +101,7 @@ fn subject(node: &str, context: &Context) -> Result<Subject, Failure> {
     }
 }
 
-fn gather(subjects: &[Subject], context: &Context) -> Result<Vec<Value>, Failure> {
-    // Only what was named can fail as a whole.
-    let alone = subjects.len() == 1;
+fn gather(subjects: &[Subject], alone: bool, context: &Context) -> Result<Vec<Value>, Failure> {
     subjects
         .iter()
         .map(|subject| match subject {
@@ -165,7 +165,7 @@ fn unreachable(url: &Url, failure: &Failure) -> Value {
 }
 
 /// What `--check` makes of one node.
-fn health(status: &Value) -> Exit {
+pub(crate) fn health(status: &Value) -> Exit {
     if status.get("unreachable").is_some() {
         return Exit::Unreachable;
     }
