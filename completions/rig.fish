@@ -47,6 +47,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "log" -d 'Read, audit, repai
 complete -c rig -n "__fish_rig_needs_command" -f -a "status" -d 'Show how nodes are'
 complete -c rig -n "__fish_rig_needs_command" -f -a "wait" -d 'Wait until a node is as it should be'
 complete -c rig -n "__fish_rig_needs_command" -f -a "events" -d 'Show what happened on a node and in its cluster'
+complete -c rig -n "__fish_rig_needs_command" -f -a "doctor" -d 'Look for what could keep a node from its work'
 complete -c rig -n "__fish_rig_needs_command" -f -a "node" -d 'Start, stop and look after nodes of this machine'
 complete -c rig -n "__fish_rig_needs_command" -f -a "service" -d 'Check a service of your own'
 complete -c rig -n "__fish_rig_needs_command" -f -a "promote" -d 'Make a node the primary'
@@ -93,6 +94,7 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The servic
 complete -c rig -n "__fish_rig_using_subcommand serve" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
@@ -339,6 +341,18 @@ complete -c rig -n "__fish_rig_using_subcommand events" -s q -l quiet -d 'Print 
 complete -c rig -n "__fish_rig_using_subcommand events" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand events" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
@@ -386,6 +400,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r

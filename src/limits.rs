@@ -20,6 +20,9 @@ pub const JSON_DEPTH_MAX: usize = 128;
 /// Bytes of one segment: a start hashes the newest one before it is ready, at about 0.5 ms for a MiB, and this keeps
 /// what that adds below what else a start does; zero-filling one takes about 12 ms.
 pub const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How often the whole log is read again: twice a day, so that damage is known within one, also when a pass takes long.
+pub const SCRUB_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 /// Bytes of one group commit: larger ones gain nothing and make the first in line wait.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 

@@ -92,7 +92,7 @@ fn show(event: &Value, line: &[u8], context: &Context) -> Result<(), Failure> {
     let name = word(&event["event"]);
     let look = match name.as_str() {
         "in-sync" | "promoted" | "member-added" => Look::Good,
-        "split-brain" | "diverged" => Look::Bad,
+        "split-brain" | "diverged" | "damage" => Look::Bad,
         _ => Look::Warn,
     };
     let facts = event.as_object().into_iter().flatten();

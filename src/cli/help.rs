@@ -105,7 +105,7 @@ fn meaning(exit: Exit) -> &'static str {
         Exit::Corrupt => "damage, tampering or divergence found",
         Exit::InUse => "another process holds the data directory",
         Exit::Auth => "token missing or refused",
-        Exit::Degraded => "works, but not as asked (status --check, wait)",
+        Exit::Degraded => "works, but not as asked (status --check, wait, doctor)",
     }
 }
 

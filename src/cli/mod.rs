@@ -34,6 +34,7 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod events;
 mod get;
 mod init;
@@ -97,6 +98,7 @@ enum Command {
     Status(status::Args),
     Wait(wait::Args),
     Events(events::Args),
+    Doctor(doctor::Args),
     Node(node::Args),
     Service(service::Args),
     Promote(promote::Args),
@@ -118,7 +120,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait", "events", "node", "snapshot"]),
+    ("Operate", &["status", "wait", "events", "doctor", "node", "snapshot"]),
     ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
     ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
@@ -136,6 +138,7 @@ impl Command {
             Self::Status(args) => status::run(args, context),
             Self::Wait(args) => wait::run(args, context),
             Self::Events(args) => events::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
             Self::Node(args) => node::run(args, context),
             Self::Service(args) => service::run(args, context),
             Self::Promote(args) => promote::run(args, context),

@@ -86,6 +86,9 @@ pub struct Args {
     /// Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine's]
     #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     memory_max: Option<u64>,
+    /// How often the whole log is read again in the background and verified, as `rig log verify` does it
+    #[arg(long, value_name = "DURATION", value_parser = values::positive_duration, default_value = "12h")]
+    scrub_interval: Duration,
     /// How long requests under way may take at the end
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "10s")]
     drain: Duration,
@@ -139,6 +142,8 @@ pub struct Plan {
     pub insecure_plaintext: bool,
     /// Nothing: a share of the machine's.
     pub memory_max_bytes: Option<u64>,
+    /// From one reading of the log to the next.
+    pub scrub_interval: Duration,
     /// For requests under way at the end.
     pub drain: Duration,
 }
@@ -184,6 +189,7 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
         tokens: args.tokens,
         insecure_plaintext: args.insecure_plaintext,
         memory_max_bytes: args.memory_max,
+        scrub_interval: args.scrub_interval,
         drain: args.drain,
     })
 }
@@ -240,6 +246,7 @@ fn config(plan: Plan) -> node::Config {
         service: plan.service,
         proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
+        scrub_interval: plan.scrub_interval,
         ..node::Config::new(plan.dir.path())
     }
 }

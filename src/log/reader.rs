@@ -210,6 +210,11 @@ impl Reader {
         Ok(last)
     }
 
+    /// The first version of each segment, in order.
+    pub fn segments(&self) -> Vec<Version> {
+        self.inner.shared.bases()
+    }
+
     /// How often the log was cut back while this reader could see it.
     pub(crate) fn cuts(&self) -> u64 {
         self.inner.shared.cuts()

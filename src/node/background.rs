@@ -40,8 +40,13 @@ impl Hurry {
 
     /// Leaves the disk to others after so many bytes, which took so long.
     pub(super) fn rest(&self, bytes: usize, took: Duration) {
+        self.rest_at(BYTES_IN_A_SECOND, bytes as u64, took);
+    }
+
+    /// The same for what has all the time there is.
+    pub(super) fn rest_at(&self, bytes_in_a_second: u64, bytes: u64, took: Duration) {
         if !self.0.load(Ordering::Relaxed) {
-            let at_rate = Duration::from_micros(bytes as u64 * 1_000_000 / BYTES_IN_A_SECOND);
+            let at_rate = Duration::from_micros(bytes * 1_000_000 / bytes_in_a_second);
             std::thread::sleep(took.max(at_rate.saturating_sub(took)));
         }
     }

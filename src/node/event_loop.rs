@@ -24,6 +24,7 @@ mod peering;
 mod pieces;
 mod places;
 mod reading;
+mod scrubbing;
 mod snapshotting;
 mod stopper;
 mod streaming;
@@ -59,7 +60,7 @@ use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::LogThread;
-use super::{Config, NodeError, Ready, events, proxy, repair, rescue, start};
+use super::{Config, NodeError, Ready, events, proxy, repair, rescue, scrub, start};
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
@@ -193,6 +194,7 @@ enum PoolDone {
     Relied(compacting::Asked, io::Result<Option<Version>>),
     /// Segments are gone.
     Removed(Result<log::Compacted, LogError>),
+    Scrubbed(Result<Option<scrub::Read>, LogError>),
     Nothing,
     /// A job has panicked: a bug.
     Panicked,
@@ -263,7 +265,7 @@ pub struct Node {
     pool: Pool<PoolDone>,
     /// What is promised waits for nothing but its own disk.
     state_pool: Pool<PoolDone>,
-    /// What nobody waits for: snapshots and spare segments, one of each at a time.
+    /// What nobody waits for: snapshots, spare segments and the scrub, one of each at a time.
     background: Pool<PoolDone>,
     /// Somebody waits for it after all.
     hurry: Hurry,
@@ -313,6 +315,7 @@ pub struct Node {
     bytes_since_spare: u64,
     spare_running: bool,
     pace: Pace,
+    scrub: scrub::Scrub,
     keys_to_load: Option<SnapshotFile>,
     /// Whether what a start does not wait for has begun.
     in_background: bool,
@@ -364,7 +367,7 @@ impl Node {
         let panicked = || PoolDone::Panicked;
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
-        let background = Pool::start_in_background(2, &waker, panicked).map_err(failed("start the pool of"))?;
+        let background = Pool::start_in_background(3, &waker, panicked).map_err(failed("start the pool of"))?;
         let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
@@ -456,6 +459,7 @@ impl Node {
             bytes_since_spare: 0,
             spare_running: false,
             pace: Pace::new(begin),
+            scrub: scrub::Scrub::new(config.scrub_interval, begin),
             keys_to_load: started.keys_to_load,
             in_background: false,
             config,
@@ -632,6 +636,7 @@ impl Node {
     /// The orderly end, or the last answers of a disorderly one.
     fn end(mut self, outcome: Result<(), NodeError>) -> Result<(), NodeError> {
         self.hurry.set(true);
+        self.scrub.hurry.set(true);
         match &outcome {
             Ok(()) => self.engine.stopped(),
             Err(_) => self.engine.storage_failed(),

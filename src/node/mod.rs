@@ -44,6 +44,7 @@ mod repair;
 mod request_id;
 pub mod rescue;
 mod routes;
+mod scrub;
 mod snapshots;
 mod source;
 mod start;
@@ -64,7 +65,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::{SCRUB_INTERVAL, SEGMENT_BYTES};
 use crate::replication::Asked;
 use crate::types::{Mode, NodeState, Role, Version};
 
@@ -99,6 +100,8 @@ pub struct Config {
     pub memory_max_bytes: u64,
     /// Bytes of one segment of the log.
     pub segment_bytes: u64,
+    /// How often the whole log is read again in the background, and verified.
+    pub scrub_interval: Duration,
 }
 
 impl Config {
@@ -119,6 +122,7 @@ impl Config {
             proxy: None,
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
+            scrub_interval: SCRUB_INTERVAL,
         }
     }
 }

@@ -9,6 +9,8 @@ use super::alone;
 use super::dir::DataDir;
 use super::engine::{Condition, Engine};
 use super::metrics::{Exposition, Metrics};
+use super::scrub::Scrub;
+use super::start;
 use super::state;
 use crate::replication::{PeerView, Replication, Standing};
 use crate::types::{ClusterId, Micros, NodeId, NodeState, Role, Version, format_time};
@@ -29,6 +31,7 @@ pub(super) struct Facts<'a> {
     /// How often each event has happened.
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
+    pub(super) scrub: &'a Scrub,
 }
 
 /// The object of a running node.
@@ -50,6 +53,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "http": facts.http,
         "pid": std::process::id(),
         "uptime_s": facts.up_since.elapsed().as_secs(),
+        "time": format_time(start::wall_clock()),
         "replication": {
             "mode": config.map(|config| config.replication.as_str()),
             "min_replicas": config.map(|config| config.min_replicas),
@@ -77,6 +81,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             "memory_bytes": engine.service().documents().map(|documents| documents.memory_bytes()),
         },
         "rescued": facts.rescued,
+        "scrub": facts.scrub.status(),
         "refused_peers": facts.refused_peers,
         "disk_full": engine.is_disk_full(),
         "draining": facts.draining,
@@ -187,6 +192,7 @@ pub fn stopped_status(dir: &DataDir) -> Value {
         "can_promote": false,
         "service": null,
         "rescued": 0,
+        "scrub": null,
         "rig": env!("CARGO_PKG_VERSION"),
     })
 }
@@ -259,6 +265,11 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.counter("rig_snapshots_total", "Snapshots written.", metrics.snapshots);
     page.counter("rig_snapshot_failures_total", "Snapshots that could not be written.", metrics.snapshot_failures);
     page.gauge("rig_snapshot_bytes", "Bytes of the newest snapshot.", metrics.snapshot_bytes as f64);
+    page.gauge("rig_scrub_errors", "Errors in the log as it was read last.", facts.scrub.errors() as f64);
+    if let Some(time) = facts.scrub.last_success() {
+        let help = "When the whole log was last read again without an error.";
+        page.gauge("rig_verify_last_success_timestamp_seconds", help, time as f64 / 1e6);
+    }
     page.gauge("rig_http_connections", "Connections.", metrics.connections as f64);
     page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);
     page.counter("rig_http_connections_refused_total", "Connections over the limit.", metrics.refused_connections);

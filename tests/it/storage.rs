@@ -340,7 +340,7 @@ const RECORDS: u64 = 200;
 const SEGMENT_BYTES: u64 = 8 << 10;
 
 /// A closed log of [`RECORDS`] small records in a data directory, written by the library.
-fn closed_log(path: &Path) {
+pub(crate) fn closed_log(path: &Path) {
     let mut dir = DataDir::init(path, "n1").unwrap();
     let cluster = ClusterId([7; 16]);
     dir.set_cluster_id(cluster).unwrap();
@@ -371,7 +371,7 @@ fn closed_log(path: &Path) {
 }
 
 /// The segments of a data directory.
-fn segments(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(dir.join("log")).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<_> = names.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
     names.sort();
@@ -379,7 +379,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Where each record of a segment begins, and the end of the last one, by the page `rig-log(5)`.
-fn places(segment: &[u8]) -> Vec<usize> {
+pub(crate) fn places(segment: &[u8]) -> Vec<usize> {
     let mut places = vec![128];
     loop {
         let at = places[places.len() - 1];
@@ -393,13 +393,13 @@ fn places(segment: &[u8]) -> Vec<usize> {
 }
 
 /// Flips a bit in the file, and back when dropped.
-struct Flipped<'a> {
+pub(crate) struct Flipped<'a> {
     path: &'a Path,
     bit: usize,
 }
 
 impl<'a> Flipped<'a> {
-    fn new(path: &'a Path, bit: usize) -> Self {
+    pub(crate) fn new(path: &'a Path, bit: usize) -> Self {
         let flipped = Self { path, bit };
         flipped.flip();
         flipped

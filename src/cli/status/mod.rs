@@ -55,7 +55,9 @@ enum Subject {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     loop {
-        let statuses = gather(&subjects(&args, context)?, context)?;
+        let subjects = subjects(&args, context)?;
+        // Only what was named can fail as a whole; who watches wants to see that it is away, and back.
+        let statuses = gather(&subjects, subjects.len() == 1 && args.watch.is_none(), context)?;
         if args.watch.is_some() && context.out.is_terminal() && !context.out.is_json() {
             // Home, and clear what was there before.
             context.out.text("\x1b[H\x1b[2J")?;
@@ -99,9 +101,7 @@ fn subject(node: &str, context: &Context) -> Result<Subject, Failure> {
     }
 }
 
-fn gather(subjects: &[Subject], context: &Context) -> Result<Vec<Value>, Failure> {
-    // Only what was named can fail as a whole.
-    let alone = subjects.len() == 1;
+fn gather(subjects: &[Subject], alone: bool, context: &Context) -> Result<Vec<Value>, Failure> {
     subjects
         .iter()
         .map(|subject| match subject {
@@ -165,9 +165,12 @@ fn unreachable(url: &Url, failure: &Failure) -> Value {
 }
 
 /// What `--check` makes of one node.
-fn health(status: &Value) -> Exit {
+pub(crate) fn health(status: &Value) -> Exit {
     if status.get("unreachable").is_some() {
         return Exit::Unreachable;
+    }
+    if has_damage(status) {
+        return Exit::Corrupt;
     }
     match status["state"].as_str().unwrap_or_default() {
         "serving" | "in_sync" if status["disk_full"] == true || status["service"]["healthy"] == false => Exit::Degraded,
@@ -176,6 +179,11 @@ fn health(status: &Value) -> Exit {
         "stopped" => Exit::Unreachable,
         _ => Exit::Degraded,
     }
+}
+
+/// Whether the log of a node that serves was found damaged.
+fn has_damage(status: &Value) -> bool {
+    status["scrub"]["errors"].as_u64().is_some_and(|errors| errors > 0)
 }
 
 /// The worst of several nodes decides.
@@ -204,7 +212,7 @@ fn print(statuses: &[Value], context: &Context) -> Result<(), Failure> {
 }
 
 /// The members of a status as people look for them; what is not listed comes behind.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "type",
     "name",
     "node_id",
@@ -223,6 +231,7 @@ const ORDER: [&str; 18] = [
     "can_promote",
     "service",
     "rescued",
+    "scrub",
 ];
 
 struct InOrder<'a>(&'a Value);
@@ -261,6 +270,8 @@ mod tests {
             assert_eq!(health(&node(state)), exit, "{state}");
         }
         assert_eq!(table.len(), crate::types::NodeState::ALL.len());
+        let damaged = serde_json::json!({ "state": "serving", "scrub": { "errors": 2 } });
+        assert_eq!(health(&damaged), Exit::Corrupt);
         let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
         assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
         assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));

@@ -168,8 +168,18 @@ fn rest(status: &Value) -> Lines {
         let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
         lines.push(("rescued", format!("{what} with records that were set aside: `rig rescue ls`")));
     }
+    lines.extend(damage(status));
     lines.extend(next(status).map(|next| ("next", next)));
     lines
+}
+
+/// What the scrub has found.
+fn damage(status: &Value) -> Option<(&'static str, String)> {
+    let (errors, first) =
+        (status["scrub"]["errors"].as_u64().filter(|_| super::has_damage(status))?, &status["scrub"]["first"]);
+    let place =
+        format!("{} at byte {}, version {}", word(&first["segment"]), word(&first["offset"]), word(&first["version"]));
+    Some(("damage", format!("{errors} in the log, first in {place}: {}", word(&first["message"]))))
 }
 
 /// What to do when all is not well.
@@ -181,6 +191,9 @@ fn next(status: &Value) -> Option<String> {
     let others = if away.is_empty() { "the others".to_owned() } else { away.join(", ") };
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
     Some(match status["state"].as_str()? {
+        "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
+            "see `rig log verify`; while another node has all of it, join anew with an empty directory".to_owned()
+        }
         "serving" | "in_sync" | "degraded" | "catching_up" if status["service"]["state"] == "apply-stalled" => {
             "bring the service back: the node tries again all the time, and nothing is lost meanwhile".to_owned()
         }

@@ -217,6 +217,7 @@ impl Node {
                     rescued: self.rescued,
                     events: self.events.counts(),
                     refused_peers: &self.refused_peers,
+                    scrub: &self.scrub,
                 };
                 let mut desk = Desk {
                     engine: &mut self.engine,

@@ -42,6 +42,7 @@ impl Node {
         if self.shared.stop.load(Ordering::SeqCst) && self.draining_until.is_none() {
             self.draining_until = Some(now.instant + self.config.drain);
             self.hurry.set(true);
+            self.scrub.hurry.set(true);
             self.engine.tell(Input::Drain, now)?;
         }
         if self.repair.is_some() {
@@ -61,6 +62,7 @@ impl Node {
             self.next_tick = now.instant + TICK;
             self.expire_connections(now);
             self.watch_state(now)?;
+            self.begin_scrub(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -289,6 +291,7 @@ impl Node {
                         ::log::warn!("prepare the next segment: {error}");
                     }
                 }
+                PoolDone::Scrubbed(read) => self.end_scrub(read, now),
                 PoolDone::Nothing => {}
             }
         }

@@ -1,0 +1,132 @@
+//! The checks of a node that runs, and of those that it names as its peers.
+
+use serde_json::Value;
+
+use super::{Check, Failure};
+use crate::cli::ask::word;
+use crate::cli::{Context, status, values};
+use crate::client::Url;
+use crate::error::Exit;
+use crate::types::{Micros, parse_time};
+
+/// Clocks further apart than this make the times in the log wrong enough to mislead people, after a promotion too.
+const SKEW_MAX: Micros = 1_000_000;
+
+type Take<'a> = &'a mut dyn FnMut(Check) -> Result<(), Failure>;
+
+pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), Failure> {
+    let own = match ask(url, context) {
+        Ok(answer) => answer,
+        Err(failure) if failure.exit == Exit::Auth => return Err(failure),
+        Err(failure) => {
+            let message = format!("{url} does not answer: {}", failure.message);
+            return take(Check::fail("node", message, "see `rig node logs`, or restart it"));
+        }
+    };
+    take(state(&own.status))?;
+    take(clock("clock", "this command", &own))?;
+    take(version("version", env!("CARGO_PKG_VERSION"), &own.status))?;
+    for peer in own.status["peers"].as_array().into_iter().flatten() {
+        let name = format!("peer {}", word(&peer["name"]));
+        let asked = Url::parse(&word(&peer["url"])).map_err(|error| error.to_string());
+        match asked.and_then(|url| ask(&url, context).map_err(|failure| failure.message)) {
+            Err(why) => {
+                take(Check::warn(name, format!("{}: {why}", word(&peer["url"])), "start it, or mend the network"))?;
+            }
+            Ok(answer) => {
+                take(state_of_peer(&name, peer))?;
+                take(clock(&name, "this command", &answer))?;
+                take(version(&name, &word(&own.status["rig"]), &answer.status))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A status, and when it was asked for and had come.
+struct Answer {
+    status: Value,
+    asked: Micros,
+    came: Micros,
+}
+
+fn ask(url: &Url, context: &Context) -> Result<Answer, Failure> {
+    let asked = values::now();
+    let status = status::ask(url, context)?;
+    Ok(Answer { status, asked, came: values::now() })
+}
+
+fn state(status: &Value) -> Check {
+    let message = format!("{} is {} and {}", word(&status["name"]), word(&status["role"]), word(&status["state"]));
+    match status::health(status) {
+        Exit::Ok => Check::ok("node", message),
+        Exit::Corrupt => Check::fail("node", message, "see `rig status` and `rig log verify`"),
+        _ => Check::warn("node", message, "see `rig status`"),
+    }
+}
+
+fn state_of_peer(name: &str, peer: &Value) -> Check {
+    match peer["connected"] == true {
+        true => Check::ok(name, format!("connected, {} operations behind", word(&peer["lag_ops"]))),
+        false => Check::warn(name, "it answers here, but the node has no link to it", "see `rig status --all`"),
+    }
+}
+
+/// How far the node's clock is from this machine's, for certain: what the way of the answer can explain is left out.
+fn clock(name: &str, whose: &str, answer: &Answer) -> Check {
+    let Some(time) = answer.status["time"].as_str().and_then(parse_time) else {
+        return Check::warn(name, "it does not say its time", "upgrade it: its clock cannot be compared");
+    };
+    let ahead = time.saturating_sub(answer.came);
+    let behind = answer.asked.saturating_sub(time);
+    let apart = std::time::Duration::from_micros(ahead.max(behind));
+    let message = format!("its clock and that of {whose} are {} apart", values::show_duration(apart));
+    if ahead.max(behind) <= SKEW_MAX {
+        return Check::ok(name, message);
+    }
+    Check::warn(name, message, "let both machines take their time from the same source (chrony, ntpd)")
+}
+
+fn version(name: &str, wanted: &str, status: &Value) -> Check {
+    let found = word(&status["rig"]);
+    let message = format!("rig {found}");
+    if found == wanted {
+        return Check::ok(name, message);
+    }
+    Check::warn(name, format!("{message}, and {wanted} here"), "upgrade the older one, replicas first")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::types::format_time;
+    use serde_json::json;
+
+    #[test]
+    fn a_clock_is_judged_by_what_the_way_of_the_answer_cannot_explain() {
+        let seen = |time: Micros, asked: Micros, came: Micros| {
+            let status = json!({ "time": format_time(time) });
+            clock("clock", "here", &Answer { status, asked, came })
+        };
+        let begin = 1_700_000_000_000_000;
+        assert_eq!(seen(begin + 2_500_000, begin, begin + 3_000_000).result, Verdict::Ok, "a slow answer");
+        assert_eq!(seen(begin + 900_000, begin, begin + 10).result, Verdict::Ok);
+        let ahead = seen(begin + 1_100_020, begin, begin + 10);
+        assert_eq!((ahead.result, ahead.message.contains("1.1s apart")), (Verdict::Warn, true), "{}", ahead.message);
+        assert_eq!(seen(begin - 60_000_000, begin, begin + 10).result, Verdict::Warn);
+        assert_eq!(clock("c", "here", &Answer { status: json!({}), asked: 1, came: 2 }).result, Verdict::Warn);
+    }
+
+    #[test]
+    fn a_node_is_as_well_as_its_status_says_and_of_the_version_that_it_should_be() {
+        let of = |state: &str| state_check(state).result;
+        assert_eq!((of("serving"), of("degraded"), of("failed")), (Verdict::Ok, Verdict::Warn, Verdict::Fail));
+        assert_eq!(version("v", "1.0.0", &json!({ "rig": "1.0.0" })).result, Verdict::Ok);
+        assert_eq!(version("v", "1.0.0", &json!({ "rig": "0.9.0" })).result, Verdict::Warn);
+    }
+
+    fn state_check(state_word: &str) -> Check {
+        state(&json!({ "name": "n1", "role": "primary", "state": state_word }))
+    }
+}
