@@ -23,6 +23,7 @@ mod peering;
 mod pieces;
 mod places;
 mod reading;
+mod rereading;
 mod stopper;
 mod streaming;
 
@@ -52,6 +53,7 @@ use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
 use super::routes::{Body, Desk, Later, Search};
+use super::settings::{Seen, Watch};
 use super::snapshots::SnapshotFile;
 use super::state::StandingFile;
 use super::status::Facts;
@@ -169,6 +171,7 @@ enum PoolDone {
     },
     Spare(Result<log::Spare, LogError>),
     Nothing,
+    Looked(Box<Seen>),
     /// A job has panicked: a bug.
     Panicked,
 }
@@ -185,6 +188,7 @@ pub struct Node {
     begin: Instant,
     settings: http::Settings,
     tokens: Tokens,
+    watch: Watch,
     cluster: Option<ClusterId>,
     oldest: Version,
     notes: Vec<String>,
@@ -310,6 +314,7 @@ impl Node {
         let tokens = check_exposure(&config)?;
         let service = config.proxy.as_deref().map(reading::base).transpose()?;
         let dir = DataDir::open(&config.data_dir)?;
+        dir.refuse_others()?;
         let lock = dir.lock()?;
         let (listener, address) = listen(config.listen)?;
         let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -352,6 +357,7 @@ impl Node {
             begin,
             settings,
             tokens,
+            watch: Watch::new(&config, begin),
             cluster: dir.meta().cluster_id,
             oldest: started.oldest,
             notes: started.notes,

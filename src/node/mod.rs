@@ -44,6 +44,7 @@ mod repair;
 mod request_id;
 pub mod rescue;
 mod routes;
+mod settings;
 mod snapshots;
 mod source;
 mod start;
@@ -56,6 +57,7 @@ pub use base::Base;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
+pub use settings::{Live, Origin, Reread, Setting, to_json as settings_to_json};
 pub use source::{Make, Source};
 pub use status::stopped_status;
 
@@ -98,6 +100,10 @@ pub struct Config {
     pub memory_max_bytes: u64,
     /// Bytes of one segment of the log.
     pub segment_bytes: u64,
+    /// What all this was said with, to be shown.
+    pub settings: Vec<Setting>,
+    /// Where some of it is read again when that changes.
+    pub live: Option<Live>,
 }
 
 impl Config {
@@ -118,6 +124,8 @@ impl Config {
             proxy: None,
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
+            settings: Vec::new(),
+            live: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::alone;
 use super::dir::DataDir;
 use super::engine::{Condition, Engine};
 use super::metrics::{Exposition, Metrics};
+use super::settings::Watch;
 use super::state;
 use crate::replication::{PeerView, Replication, Standing};
 use crate::types::{ClusterId, Micros, NodeId, NodeState, Role, Version, format_time};
@@ -29,6 +30,8 @@ pub(super) struct Facts<'a> {
     /// How often each event has happened.
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
+    /// What it was started with, and what is wrong with its files.
+    pub(super) watch: &'a Watch,
 }
 
 /// The object of a running node.
@@ -80,6 +83,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "refused_peers": facts.refused_peers,
         "disk_full": engine.is_disk_full(),
         "draining": facts.draining,
+        "config": facts.watch.status(),
         "rig": env!("CARGO_PKG_VERSION"),
     })
 }

@@ -67,6 +67,7 @@ impl Node {
             self.next_tick = now.instant + TICK;
             self.expire_connections(now);
             self.watch_state(now)?;
+            self.look_at_files(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -301,6 +302,7 @@ impl Node {
                         ::log::warn!("prepare the next segment: {error}");
                     }
                 }
+                PoolDone::Looked(seen) => self.take_seen(*seen, now)?,
                 PoolDone::Nothing => {}
             }
         }
