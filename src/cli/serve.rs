@@ -170,10 +170,22 @@ pub struct Plan {
 pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
     let path = target::dir_path(context)?;
     let file = settings::read(&path)?;
-    check_exposure(&args.clone().or(file.args.clone()))?;
+    check(&args.clone().or(file.args.clone()))?;
     let dir = DataDir::open(&path)?;
     let plan = Plan::of(args.clone(), &file, dir.clone())?;
     Ok(Plan { live: Some(settings::live(args, dir)), ..plan })
+}
+
+/// Whether all of this can be, as far as it can be seen without a directory: what operations are for, where their reads go,
+/// and where to listen.
+fn check(args: &Args) -> Result<(Source, Option<String>, SocketAddr), Failure> {
+    let service = service(args.service.as_deref().unwrap_or(SERVICE_DEFAULT))?;
+    let proxy = args.proxy.clone().map(|url| proxy(url, &service)).transpose()?;
+    if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
+        return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
+    }
+    let listen = check_exposure(args)?;
+    Ok((service, proxy, listen))
 }
 
 /// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
@@ -200,12 +212,7 @@ impl Plan {
     fn of(typed: Args, file: &File<Args>, dir: DataDir) -> Result<Self, Failure> {
         let settings = settings::settings(&typed, file);
         let args = typed.or(file.args.clone());
-        let service = service(args.service.as_deref().unwrap_or(SERVICE_DEFAULT))?;
-        let proxy = args.proxy.clone().map(|url| proxy(url, &service)).transpose()?;
-        if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
-            return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
-        }
-        let listen = check_exposure(&args)?;
+        let (service, proxy, listen) = check(&args)?;
         if let Some(tokens) = &args.tokens {
             std::fs::File::open(tokens)
                 .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
