@@ -1,4 +1,4 @@
-//! `rig config`: what the log says about mode, numbers and times.
+//! `rig config`: what the log says about mode, numbers and times; and what node and user are set to, and by whom.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,12 +11,16 @@ use super::output::Table;
 use super::{Context, Failure, Outcome, apply, help, values};
 use crate::client::{Client, Request};
 use crate::error::Exit;
+use crate::node::settings_to_json;
 use crate::types::Mode;
 
 /// How long the node may say nothing while it looks for control records.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The settings of the log, as its records have them.
 const SETTINGS: [&str; 4] = ["replication", "min_replicas", "sync_timeout_ms", "ack"];
+
+/// The same as a node is asked for them.
+const IN_LOG: [&str; 4] = ["replication", "min_replicas", "sync_timeout", "ack"];
 
 /// Show and change what the log says about replication
 #[derive(Debug, clap::Args)]
@@ -32,14 +36,18 @@ enum Command {
     Set(Set),
 }
 
-/// Show mode, numbers and times
+/// Show every setting
+///
+/// First what the log says, which is the same for every node; then what this node was started with; then what this command
+/// itself works with. With --origin each has its origin: a record of the log, a flag, a variable of the environment, a line
+/// of DIR/rig.toml or of the user's rig/config.toml, or none of these: the default.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&["rig config show", "rig config show --origin --json"]),
     after_long_help = help::exits(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Unreachable, Exit::Auth])
 )]
 struct Show {
-    /// Say which record set each of them
+    /// Say where each value comes from
     #[arg(long)]
     origin: bool,
 }
@@ -98,6 +106,7 @@ struct Shown<'a> {
     config: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a BTreeMap<&'static str, Value>>,
+    client: Value,
 }
 
 fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
@@ -108,7 +117,12 @@ fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
     }
     let origin = if with_origin { Some(origins(client, context)?) } else { None };
     if context.out.is_json() {
-        context.out.object(&Shown { kind: "config", config: &config, origin: origin.as_ref() })?;
+        context.out.object(&Shown {
+            kind: "config",
+            config: &config,
+            origin: origin.as_ref(),
+            client: settings_to_json(&context.settings),
+        })?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"], &[]);
@@ -124,9 +138,25 @@ fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
     let names: Vec<_> =
         config["members"].as_array().into_iter().flatten().map(|member| member["name"].clone()).collect();
     table.row(["members".to_owned(), words(&names.into(), " "), String::new()]);
-    let text = table;
-    context.out.table(&text)?;
+    // What the log says was asked for by this node, perhaps: the log has the last word on it, and the first here.
+    let of_node =
+        config["settings"].as_object().into_iter().flatten().filter(|(key, _)| !IN_LOG.contains(&key.as_str()));
+    let own = settings_to_json(&context.settings);
+    for (key, setting) in of_node.chain(own.as_object().into_iter().flatten()) {
+        let origin = if with_origin { origin_of(setting) } else { String::new() };
+        table.row([key.clone(), word(&setting["value"]), origin]);
+    }
+    context.out.table(&table)?;
     Ok(Exit::Ok)
+}
+
+/// Where a value of node or user comes from, for people.
+fn origin_of(setting: &Value) -> String {
+    match setting["from"].as_str() {
+        Some("file") => format!("{}:{}", word(&setting["file"]), setting["line"]),
+        Some("environment") => format!("environment, {}", word(&setting["variable"])),
+        from => from.unwrap_or_default().to_owned(),
+    }
 }
 
 /// The record that gave each setting the value that it has: the control records, in their order.

@@ -7,11 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::output::{Color, Output};
+use super::settings::{self, File};
 use super::{Failure, values};
 use crate::error::Exit;
+use crate::node::{Origin, Setting};
 
 /// Without `--timeout`: long enough for a node that restarts, short enough for a person.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// What the user's file of settings may say.
+const KEYS: [&str; 5] = ["node", "data_dir", "token_file", "timeout", "color"];
 /// Bytes of a token file: one line.
 const TOKEN_BYTES_MAX: u64 = 4096;
 
@@ -40,9 +44,9 @@ pub struct Global {
     /// Print the equivalent curl line of every request on stderr
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
-    pub color: Color,
+    /// When to use colours [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", value_enum)]
+    pub color: Option<Color>,
     /// Never ask, even on a terminal
     #[arg(long, global = true)]
     pub no_input: bool,
@@ -55,6 +59,8 @@ pub struct Places {
     pub default_dir: PathBuf,
     /// The registry of local nodes.
     pub nodes: PathBuf,
+    /// The user's settings.
+    pub settings: PathBuf,
 }
 
 impl Places {
@@ -62,7 +68,11 @@ impl Places {
     fn of_user() -> Option<Self> {
         let base = directories::BaseDirs::new()?;
         let state = base.state_dir().unwrap_or(base.data_local_dir());
-        Some(Self { default_dir: base.data_dir().join("rig/default"), nodes: state.join("rig/nodes") })
+        Some(Self {
+            default_dir: base.data_dir().join("rig/default"),
+            nodes: state.join("rig/nodes"),
+            settings: base.config_dir().join("rig/config.toml"),
+        })
     }
 }
 
@@ -85,6 +95,8 @@ pub struct Context {
     pub out: Output,
     /// This user's places; none without a home.
     pub places: Option<Places>,
+    /// All of that as it was said, and where.
+    pub settings: Vec<Setting>,
 }
 
 impl Context {
@@ -96,31 +108,58 @@ impl Context {
             Some(Err(_)) => Err(Failure::usage(format!("{name} is not UTF-8"))),
             None => Ok(None),
         };
-        let timeout = match (global.timeout, text("RIG_TIMEOUT")?) {
+        let places = Places::of_user();
+        let file = match &places {
+            Some(places) => Some(settings::read::<Global>(&places.settings, |key| KEYS.contains(&key))?),
+            None => None,
+        };
+        let own = file.as_ref().map(|file| file.args.clone()).unwrap_or_default();
+        let timeout_env = match (global.timeout, text("RIG_TIMEOUT")?) {
             (None, Some(value)) => {
                 let parsed = values::positive_duration(&value);
                 Some(parsed.map_err(|error| Failure::usage(format!("RIG_TIMEOUT={value}: {error}")))?)
             }
-            (flag, _) => flag,
+            _ => None,
         };
-        // A flag for the node beats the environment's directory and the other way round: the nearer word wins.
+        // A flag for the node beats the environment's directory and the other way round: the nearer word wins. So does
+        // the environment's over the file's.
         let flagged = global.data_dir.is_some() || global.node.is_some();
         let node_env = if flagged { None } else { text("RIG_NODE")? };
         let dir_env = if flagged { None } else { env("RIG_DATA_DIR").map(PathBuf::from) };
-        let token = match global.token_file.or_else(|| env("RIG_TOKEN_FILE").map(PathBuf::from)) {
-            Some(file) => Some(read_token(&file)?),
-            None => text("RIG_TOKEN")?,
-        };
+        let said = flagged || node_env.is_some() || dir_env.is_some();
+        let (node_own, dir_own) = if said { (None, None) } else { (own.node, own.data_dir) };
+        let token_env = env("RIG_TOKEN_FILE").map(PathBuf::from);
+        let named = global.token_file.is_some() || token_env.is_some();
+        let token_itself = if named { None } else { text("RIG_TOKEN")? };
+        let token_own = own.token_file.filter(|_| token_itself.is_none());
+        let choose = Choose { file: file.as_ref(), settings: Vec::new() };
+        let (mut choose, shown) = (choose, |path: &PathBuf| path.display().to_string());
+        let node = choose.of("node", [global.node, node_env, node_own], "RIG_NODE", Clone::clone);
+        let data_dir = choose.of("data_dir", [global.data_dir, dir_env, dir_own], "RIG_DATA_DIR", shown);
+        let token_file = choose.of("token_file", [global.token_file, token_env, token_own], "RIG_TOKEN_FILE", shown);
+        if let Some(last) = choose.settings.last_mut().filter(|_| token_itself.is_some()) {
+            last.origin = Origin::Environment("RIG_TOKEN");
+        }
+        let timeout =
+            choose.of("timeout", [global.timeout, timeout_env, own.timeout], "RIG_TIMEOUT", |t| settings::duration(*t));
+        let color = choose.of("color", [global.color, None, own.color], "", |color| color.word().to_owned());
         Ok(Self {
-            data_dir: global.data_dir.or(dir_env),
-            node: global.node.or(node_env),
-            token,
+            data_dir,
+            node,
+            token: token_file.as_deref().map(read_token).transpose()?.or(token_itself),
             timeout,
             verbose: global.verbose,
             no_input: global.no_input,
-            out: Output::new(global.json, global.quiet, global.color),
-            places: Places::of_user(),
+            out: Output::new(global.json, global.quiet, color.unwrap_or_default()),
+            places,
+            settings: choose.settings,
         })
+    }
+
+    /// The directory, where flag or environment names it: a word for this command, not for all of them.
+    pub fn named_dir(&self) -> Option<&PathBuf> {
+        let of_file = |setting: &Setting| setting.key == "data_dir" && matches!(setting.origin, Origin::File(..));
+        self.data_dir.as_ref().filter(|_| !self.settings.iter().any(of_file))
     }
 
     /// How long to try.
@@ -162,6 +201,34 @@ impl Context {
     }
 }
 
+/// Of several words on one thing the nearest, noting whose it was.
+struct Choose<'a> {
+    file: Option<&'a File<Global>>,
+    settings: Vec<Setting>,
+}
+
+impl Choose<'_> {
+    /// Flag, environment, file, in this order.
+    fn of<T>(
+        &mut self,
+        key: &'static str,
+        said: [Option<T>; 3],
+        variable: &'static str,
+        shown: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let at = said.iter().position(Option::is_some);
+        let origin = match at {
+            Some(0) => Origin::Flag,
+            Some(1) => Origin::Environment(variable),
+            Some(_) => self.file.and_then(|file| file.origin(key)).unwrap_or(Origin::Default),
+            None => Origin::Default,
+        };
+        let found = said.into_iter().flatten().next();
+        self.settings.push(Setting { key, value: found.as_ref().map(shown), origin });
+        found
+    }
+}
+
 fn read_token(file: &std::path::Path) -> Result<String, Failure> {
     use std::io::Read;
     let mut text = String::new();
@@ -188,7 +255,12 @@ pub(crate) mod tests {
             verbose: false,
             no_input: true,
             out: Output::new(false, true, Color::Never),
-            places: Some(Places { default_dir: home.join("data/rig/default"), nodes: home.join("state/rig/nodes") }),
+            places: Some(Places {
+                default_dir: home.join("data/rig/default"),
+                nodes: home.join("state/rig/nodes"),
+                settings: home.join("config/rig/config.toml"),
+            }),
+            settings: Vec::new(),
         }
     }
 

@@ -256,6 +256,9 @@ impl From<DirError> for Failure {
             DirError::NotADirectory { .. } => {
                 Self::new(Exit::Usage, "not_a_directory", message).hint("name a directory, not a file")
             }
+            DirError::Open { path, .. } => {
+                Self::new(Exit::Usage, "open_to_others", message).hint(format!("chmod 700 {}", path.display()))
+            }
             DirError::InUse { .. } => {
                 Self::new(Exit::InUse, "in_use", message).hint("a node runs there: see `rig status`, or stop it first")
             }

@@ -123,7 +123,7 @@ fn exit_codes() -> String {
 }
 
 const ENVIRONMENT: &str = "\
-Environment of rig. A flag beats the environment, the environment beats the default.
+Environment of rig. A flag beats the environment, the environment beats the user's file of settings.
 
   RIG_DATA_DIR    the data directory, as -D
   RIG_NODE        the node to talk to, as -N
@@ -134,11 +134,16 @@ Environment of rig. A flag beats the environment, the environment beats the defa
   CLICOLOR_FORCE  colours even into a pipe
   XDG_DATA_HOME   the default data directory is rig/default below it (else ~/.local/share)
   XDG_STATE_HOME  the registry of local nodes is rig/nodes below it (else ~/.local/state)
+  XDG_CONFIG_HOME the file of settings is rig/config.toml below it (else ~/.config)
+
+The file of settings has lines KEY = VALUE, as node = \"n1\" or timeout = \"5s\"; the keys are node, data_dir, token_file,
+timeout and color. Paths in it are meant from its folder. `rig config show --origin` says where each value comes from.
 
 A command that talks to a node takes the first of these that holds:
 
   1. --node or RIG_NODE
   2. the node of -D or RIG_DATA_DIR, and no other
+     (where none of these is given: node and data_dir of the file of settings, in the same way)
   3. the node of the default data directory, when it runs
   4. the only primary that runs on this machine
 ";

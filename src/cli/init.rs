@@ -43,7 +43,7 @@ struct Initialised<'a> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
-    let path = match (&args.dir, &context.data_dir) {
+    let path = match (&args.dir, context.named_dir()) {
         (Some(dir), Some(other)) if std::path::absolute(dir).ok() != std::path::absolute(other).ok() => {
             return Err(Failure::usage(format!(
                 "two directories are given: {} and -D {}",

@@ -23,6 +23,7 @@ pub mod progress;
 pub mod registry;
 pub mod serve;
 mod service;
+mod settings;
 
 pub mod target;
 pub mod values;

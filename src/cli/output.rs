@@ -24,6 +24,17 @@ pub enum Color {
     Never,
 }
 
+impl Color {
+    /// As it is typed.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// What a piece of text means, and so how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {

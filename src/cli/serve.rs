@@ -1,5 +1,7 @@
 //! `rig serve`: runs a node in the foreground. Here are its arguments and what it prints; the node is `node`.
 
+pub(crate) mod settings;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +10,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::output::Look;
+use super::settings::File;
 use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
 use crate::error::Exit;
-use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
+use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL};
 use crate::node::dir::DataDir;
 use crate::node::{self, Node, NodeError, Source};
 use crate::replication::Asked;
@@ -19,6 +22,12 @@ use crate::types::{AckLevel, Mode, NodeState, Role, Version};
 
 /// Where a node listens when nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
+/// What operations are for.
+const SERVICE_DEFAULT: &str = "documents";
+/// How long a request may take that does not say so itself.
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// How long requests under way may take at the end.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Run a node in the foreground
 ///
@@ -32,6 +41,16 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
 ///
 /// What is given here and differs from what the log says (mode, replicas, time-out) is a change, and recorded
 /// in the log. An address beyond loopback needs --tokens, and --insecure-plaintext as long as there is no TLS.
+///
+/// What is not given here is taken from DIR/rig.toml, if there is one: a line `KEY = VALUE` for each flag but --role, with
+/// `_` for `-`, as `request_timeout = "2s"`, `insecure_plaintext = true` and `peers = ["http://n1:7440"]`. Paths in it are
+/// meant from DIR. The running node looks once a second whether rig.toml or the file of --tokens has changed: tokens,
+/// request_timeout and drain hold at once, everything else is named as waiting for a restart, in its messages, its events and
+/// `rig status`. A file that is wrong changes nothing. No signal is needed for that: SIGHUP ends the node as SIGTERM does.
+///
+/// The file of --tokens has a line `NAME ROLE TOKEN` for each token, where ROLE is read, write, admin or peer. Put a new
+/// file in its place with mv. A node shows the first peer token to other nodes: to replace it, add the new one behind it
+/// everywhere, then move it to the front everywhere, then remove the old one.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -68,12 +87,12 @@ pub struct Args {
     /// What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]
     #[arg(long, value_name = "LEVEL", value_parser = ["durable", "received", "applied"])]
     ack: Option<String>,
-    /// How long a request may take that does not say so itself, at most 60s
-    #[arg(long, value_name = "DURATION", value_parser = request_timeout, default_value = "5s")]
-    request_timeout: Duration,
-    /// The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND
-    #[arg(long, value_name = "SERVICE", default_value = "documents")]
-    service: String,
+    /// How long a request may take that does not say so itself, at most 60s [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = request_timeout)]
+    request_timeout: Option<Duration>,
+    /// The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND [default: documents]
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
     /// Pass GET and HEAD of paths that are not Rig's own on to the service, or to where it serves its reads
     #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = base)]
     proxy: Option<Option<String>>,
@@ -86,12 +105,12 @@ pub struct Args {
     /// Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine's]
     #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     memory_max: Option<u64>,
-    /// How often the whole log is read again in the background and verified, as `rig log verify` does it
-    #[arg(long, value_name = "DURATION", value_parser = values::positive_duration, default_value = "12h")]
-    scrub_interval: Duration,
-    /// How long requests under way may take at the end
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "10s")]
-    drain: Duration,
+    /// How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]
+    #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
+    scrub_interval: Option<Duration>,
+    /// How long requests under way may take at the end [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    drain: Option<Duration>,
 }
 
 fn url(text: &str) -> Result<Url, String> {
@@ -146,52 +165,85 @@ pub struct Plan {
     pub scrub_interval: Duration,
     /// For requests under way at the end.
     pub drain: Duration,
+    /// All of that as it was said, and where.
+    pub settings: Vec<node::Setting>,
+    /// How the file of the directory is read again.
+    pub live: Option<node::Live>,
 }
 
 /// Checks the arguments, opens the directory, and refuses what this version cannot do.
 pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
-    let service = service(&args.service)?;
-    let proxy = args.proxy.map(|url| proxy(url, &service)).transpose()?;
+    let path = target::dir_path(context)?;
+    let file = settings::read(&path)?;
+    check(&args.clone().or(file.args.clone()))?;
+    let dir = DataDir::open(&path)?;
+    let plan = Plan::of(args.clone(), &file, dir.clone())?;
+    Ok(Plan { live: Some(settings::live(args, dir)), ..plan })
+}
+
+/// Whether all of this can be, as far as it can be seen without a directory: what operations are for, where their reads go,
+/// and where to listen.
+fn check(args: &Args) -> Result<(Source, Option<String>, SocketAddr), Failure> {
+    let service = service(args.service.as_deref().unwrap_or(SERVICE_DEFAULT))?;
+    let proxy = args.proxy.clone().map(|url| proxy(url, &service)).transpose()?;
     if args.min_replicas.is_some_and(|wanted| wanted == 0 || wanted as usize >= MEMBERS_MAX) {
         return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
     }
+    let listen = check_exposure(args)?;
+    Ok((service, proxy, listen))
+}
+
+/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
+fn check_exposure(args: &Args) -> Result<SocketAddr, Failure> {
     let listen = address(args.listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
-    if !listen.ip().is_loopback() {
-        if args.tokens.is_none() {
-            return Err(Failure::usage(format!(
-                "{listen} can be reached from other machines, and no --tokens are given"
-            ))
-            .hint("give --tokens FILE, or listen on 127.0.0.1"));
-        }
-        if !args.insecure_plaintext {
-            return Err(Failure::usage(format!("{listen} can be reached from other machines, and there is no TLS"))
-                .hint("add --insecure-plaintext if the network is trusted, or listen on 127.0.0.1"));
-        }
+    if listen.ip().is_loopback() {
+        return Ok(listen);
     }
-    let dir = DataDir::open(&target::dir_path(context)?)?;
-    if let Some(tokens) = &args.tokens {
-        std::fs::File::open(tokens)
-            .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
+    if args.tokens.is_none() {
+        let message = format!("{listen} can be reached from other machines, and no --tokens are given");
+        return Err(Failure::usage(message).hint("give --tokens FILE, or listen on 127.0.0.1"));
     }
-    Ok(Plan {
-        dir,
-        peers: args.peer,
-        role: args.role.as_deref().and_then(|word| word.parse().ok()),
-        listen,
-        advertise: args.advertise,
-        replication: args.replication.as_deref().and_then(|word| word.parse().ok()),
-        min_replicas: args.min_replicas,
-        sync_timeout: args.sync_timeout,
-        ack: args.ack.as_deref().and_then(|word| word.parse().ok()),
-        service,
-        proxy,
-        request_timeout: args.request_timeout,
-        tokens: args.tokens,
-        insecure_plaintext: args.insecure_plaintext,
-        memory_max_bytes: args.memory_max,
-        scrub_interval: args.scrub_interval,
-        drain: args.drain,
-    })
+    if !args.insecure_plaintext {
+        let message = format!("{listen} can be reached from other machines, and there is no TLS");
+        return Err(
+            Failure::usage(message).hint("add --insecure-plaintext if the network is trusted, or listen on 127.0.0.1")
+        );
+    }
+    Ok(listen)
+}
+
+impl Plan {
+    /// What the command line and the file come to together.
+    fn of(typed: Args, file: &File<Args>, dir: DataDir) -> Result<Self, Failure> {
+        let settings = settings::settings(&typed, file);
+        let args = typed.or(file.args.clone());
+        let (service, proxy, listen) = check(&args)?;
+        if let Some(tokens) = &args.tokens {
+            std::fs::File::open(tokens)
+                .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
+        }
+        Ok(Self {
+            dir,
+            peers: args.peer,
+            role: args.role.as_deref().and_then(|word| word.parse().ok()),
+            listen,
+            advertise: args.advertise,
+            replication: args.replication.as_deref().and_then(|word| word.parse().ok()),
+            min_replicas: args.min_replicas,
+            sync_timeout: args.sync_timeout,
+            ack: args.ack.as_deref().and_then(|word| word.parse().ok()),
+            service,
+            proxy,
+            request_timeout: args.request_timeout.unwrap_or(REQUEST_TIMEOUT_DEFAULT),
+            tokens: args.tokens,
+            insecure_plaintext: args.insecure_plaintext,
+            memory_max_bytes: args.memory_max,
+            scrub_interval: args.scrub_interval.unwrap_or(SCRUB_INTERVAL),
+            drain: args.drain.unwrap_or(DRAIN_DEFAULT),
+            settings,
+            live: None,
+        })
+    }
 }
 
 /// Runs a node until it is told to stop.
@@ -247,6 +299,8 @@ fn config(plan: Plan) -> node::Config {
         proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
         scrub_interval: plan.scrub_interval,
+        settings: plan.settings,
+        live: plan.live,
         ..node::Config::new(plan.dir.path())
     }
 }

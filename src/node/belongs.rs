@@ -35,7 +35,8 @@ pub(super) fn check(state_dir: &Path, kind: &str, reader: &Reader, head: Version
         _ => {}
     }
     let new = state_dir.join("service.tmp");
-    let written = fs::write(&new, format!("{kind}\n")).and_then(|()| fs::rename(&new, state_dir.join(NAME)));
+    let written = super::dir::write_private(&new, format!("{kind}\n").as_bytes())
+        .and_then(|()| fs::rename(&new, state_dir.join(NAME)));
     if let Err(error) = written {
         log::warn!("note for which service the log is: {error}");
     }

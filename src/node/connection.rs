@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::auth::Shown;
 use super::lines::Lines;
 use super::request_id::RequestId;
 use super::streams::LogStream;
@@ -102,6 +103,8 @@ pub(super) struct Connection {
     pub(super) peer_ended: bool,
     /// No request is taken any more; close when everything is written.
     pub(super) ending: bool,
+    /// The token of its last request.
+    pub(super) shown: Option<Shown>,
     /// It becomes a peer's, with this answer.
     pub(super) upgrade: Option<Vec<u8>>,
     stuck_since: Option<Instant>,
@@ -133,6 +136,7 @@ impl Connection {
             held_back: false,
             peer_ended: false,
             ending: false,
+            shown: None,
             upgrade: None,
             stuck_since: None,
             linger_until: None,

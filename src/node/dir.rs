@@ -120,6 +120,13 @@ pub enum DirError {
         /// Its format.
         found: u32,
     },
+    /// Others than the owner can enter.
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The operating system refused `op`.
     Io {
         /// What was tried.
@@ -162,6 +169,9 @@ impl fmt::Display for DirError {
             Self::BadMeta { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::Format { path, found } => {
                 write!(f, "{} has format {found}, this version of Rig reads format {FORMAT}", path.display())
+            }
+            Self::Open { path, mode } => {
+                write!(f, "{} can be entered by others than its owner (mode {mode:04o})", path.display())
             }
             Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
         }
@@ -264,6 +274,19 @@ impl DataDir {
         Ok(())
     }
 
+    /// A node's data is its owner's alone: a directory that others can enter is not served.
+    pub fn refuse_others(&self) -> Result<(), DirError> {
+        #[cfg(unix)]
+        {
+            let found = fs::metadata(&self.path).at("look at", &self.path)?;
+            let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o7777;
+            if mode & 0o077 != 0 {
+                return Err(DirError::Open { path: self.path.clone(), mode });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the directory for this process until the lock is dropped.
     pub fn lock(&self) -> Result<DirLock, DirError> {
         let path = self.path.join(LOCK);
@@ -296,7 +319,7 @@ impl DataDir {
         if !run.is_dir() {
             make_folder(&run)?;
         }
-        fs::write(&new, to_line(endpoint)).at("write", &new)?;
+        write_private(&new, to_line(endpoint).as_bytes()).at("write", &new)?;
         fs::rename(&new, &path).at("rename", &path)
     }
 
@@ -357,6 +380,11 @@ fn options() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Writes a file that only this user may read, whatever the process leaves to others by default.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    options().write(true).create(true).truncate(true).open(path)?.write_all(bytes)
 }
 
 fn make_folder(path: &Path) -> Result<(), DirError> {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::auth;
 use super::dir::DirError;
 use crate::error::Exit;
 use crate::log::LogError;
@@ -102,7 +103,7 @@ impl NodeError {
             Self::Dir(error) => match error {
                 DirError::NotInitialised { .. } => Exit::NotFound,
                 DirError::AlreadyInitialised { .. } => Exit::Conflict,
-                DirError::Foreign { .. } | DirError::NotADirectory { .. } => Exit::Usage,
+                DirError::Foreign { .. } | DirError::NotADirectory { .. } | DirError::Open { .. } => Exit::Usage,
                 DirError::InUse { .. } => Exit::InUse,
                 DirError::BadMeta { .. } | DirError::Format { .. } | DirError::Io { .. } => Exit::Failure,
             },
@@ -146,6 +147,7 @@ impl NodeError {
                 None => format!("rig init {}", path.display()),
             },
             Self::Dir(DirError::InUse { .. }) => "stop the other process, or serve another directory".into(),
+            Self::Dir(DirError::Open { path, .. }) => format!("chmod 700 {}", path.display()),
             Self::Dir(_) => "look at the directory with ls -la".into(),
             Self::Log(error) => error.what_now().hint().into(),
             Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
@@ -156,8 +158,9 @@ impl NodeError {
                 path.display()
             ),
             Self::Setting { .. } => "give it another value, or leave it out".into(),
+            Self::Tokens { path, reason } if reason == auth::OPEN => format!("chmod 600 {}", path.display()),
             Self::Tokens { .. } => {
-                "each line is: NAME ROLE TOKEN, where ROLE is read, write or admin; mode 0600".into()
+                "each line is: NAME ROLE TOKEN, where ROLE is read, write, admin or peer; mode 0600".into()
             }
             Self::AheadOfLog { .. } => {
                 "the log has lost records or belongs to another time: restore it, or move the snapshot away".into()

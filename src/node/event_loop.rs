@@ -24,6 +24,7 @@ mod peering;
 mod pieces;
 mod places;
 mod reading;
+mod rereading;
 mod scrubbing;
 mod snapshotting;
 mod stopper;
@@ -55,6 +56,7 @@ use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
 use super::routes::{Body, Desk, Later, Search};
+use super::settings::{Seen, Watch};
 use super::snapshots::{SnapshotFile, SnapshotInfo};
 use super::state::StandingFile;
 use super::status::Facts;
@@ -196,6 +198,7 @@ enum PoolDone {
     Removed(Result<log::Compacted, LogError>),
     Scrubbed(Result<Option<scrub::Read>, LogError>),
     Nothing,
+    Looked(Box<Seen>),
     /// A job has panicked: a bug.
     Panicked,
 }
@@ -212,6 +215,7 @@ pub struct Node {
     begin: Instant,
     settings: http::Settings,
     tokens: Tokens,
+    watch: Watch,
     cluster: Option<ClusterId>,
     notes: Vec<String>,
     engine: Engine,
@@ -340,6 +344,7 @@ impl Node {
         let tokens = check_exposure(&config)?;
         let service = config.proxy.as_deref().map(reading::base).transpose()?;
         let dir = DataDir::open(&config.data_dir)?;
+        dir.refuse_others()?;
         let lock = dir.lock()?;
         let (listener, address) = listen(config.listen)?;
         let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -382,6 +387,7 @@ impl Node {
             begin,
             settings,
             tokens,
+            watch: Watch::new(&config, begin),
             cluster: dir.meta().cluster_id,
             notes: started.notes,
             engine: started.engine,

@@ -45,6 +45,7 @@ mod request_id;
 pub mod rescue;
 mod routes;
 mod scrub;
+mod settings;
 mod snapshots;
 mod source;
 mod start;
@@ -57,6 +58,7 @@ pub use base::Base;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
+pub use settings::{Live, Origin, Reread, Setting, to_json as settings_to_json};
 pub use snapshots::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
 pub use source::{Make, Source};
 pub use status::stopped_status;
@@ -102,6 +104,10 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How often the whole log is read again in the background, and verified.
     pub scrub_interval: Duration,
+    /// What all this was said with, to be shown.
+    pub settings: Vec<Setting>,
+    /// Where some of it is read again when that changes.
+    pub live: Option<Live>,
 }
 
 impl Config {
@@ -123,6 +129,8 @@ impl Config {
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
             scrub_interval: SCRUB_INTERVAL,
+            settings: Vec::new(),
+            live: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::auth::Shown;
 use crate::http;
 use crate::peer;
 use crate::replication::Link;
@@ -42,6 +43,8 @@ pub(super) struct Peer {
     pub(super) link: Link,
     /// The address that was dialled.
     pub(super) dialed: Option<String>,
+    /// The token that it was made with: theirs, or ours where we have dialled.
+    pub(super) shown: Option<Shown>,
     pub(super) stage: Stage,
     pub(super) readable: bool,
     pub(super) decoder: peer::Decoder,
@@ -101,6 +104,7 @@ impl Peer {
             socket,
             link,
             dialed,
+            shown: None,
             stage,
             readable: true,
             decoder: peer::Decoder::new(),

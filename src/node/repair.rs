@@ -67,7 +67,7 @@ pub(super) fn members(state_dir: &Path) -> Vec<String> {
 /// Remembers the other members. A hint only, so it is not synced.
 pub(super) fn remember(state_dir: &Path, urls: &[String]) -> io::Result<()> {
     let new = state_dir.join("members.tmp");
-    fs::write(&new, serde_json::to_string(urls)?)?;
+    super::dir::write_private(&new, serde_json::to_string(urls)?.as_bytes())?;
     fs::rename(new, state_dir.join(MEMBERS))
 }
 

@@ -10,6 +10,7 @@ use super::dir::DataDir;
 use super::engine::{Condition, Engine};
 use super::metrics::{Exposition, Metrics};
 use super::scrub::Scrub;
+use super::settings::Watch;
 use super::start;
 use super::state;
 use crate::replication::{PeerView, Replication, Standing};
@@ -32,6 +33,8 @@ pub(super) struct Facts<'a> {
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
     pub(super) scrub: &'a Scrub,
+    /// What it was started with, and what is wrong with its files.
+    pub(super) watch: &'a Watch,
 }
 
 /// The object of a running node.
@@ -85,6 +88,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "refused_peers": facts.refused_peers,
         "disk_full": engine.is_disk_full(),
         "draining": facts.draining,
+        "config": facts.watch.status(),
         "rig": env!("CARGO_PKG_VERSION"),
     })
 }

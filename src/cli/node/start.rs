@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -30,7 +31,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Start a node in the background
 ///
 /// Runs `rig serve` as a process of its own and waits until it is ready. What it says goes to
-/// DIR/run/serve.log. Without --listen the node takes the port that it had before, else 7440, else a free one.
+/// DIR/run/serve.log. Without --listen, and without it in DIR/rig.toml, the node takes the port that it had before, else 7440, else a free one.
 /// Without NAME or DIR it is the node of -D, or of the default directory.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -120,7 +121,7 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         return Err(runs_already(&dir, context));
     }
     let mut flags = args.flags;
-    if !flags.listen {
+    if !flags.listen && !serve::settings::listens(dir.path())? {
         let address = choose(last_address(&dir)).map_err(|error| Failure::io("listen for", dir.path(), &error))?;
         flags.typed.push(format!("--listen={address}").into());
     }
@@ -153,7 +154,9 @@ pub(super) fn last_address(dir: &DataDir) -> Option<SocketAddr> {
 
 pub(super) fn remember_address(dir: &DataDir, url: &Url) {
     // A convenience for the next start: without it that start takes another port.
-    let _ = fs::write(note(dir), format!("{url}\n"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let _ = options.open(note(dir)).and_then(|mut file| writeln!(file, "{url}"));
 }
 
 fn note(dir: &DataDir) -> PathBuf {
@@ -186,7 +189,7 @@ impl Log {
         if fs::metadata(&path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
             fs::rename(&path, path.with_extension("log.1")).map_err(|error| Failure::io("rename", &path, &error))?;
         }
-        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| Failure::io("open", &path, &error))?;
         let begin = file.metadata().map(|found| found.len()).unwrap_or(0);
         Ok(Self { path, file, begin })

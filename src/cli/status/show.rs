@@ -164,6 +164,13 @@ fn rest(status: &Value) -> Lines {
     if status["disk_full"] == true {
         lines.push(("disk", "had no room at the last write: nothing is stored until there is some".to_owned()));
     }
+    for problem in list(&status["config"]["problems"]) {
+        lines.push(("settings", format!("{}; what was read before still holds", word(&problem["error"]))));
+    }
+    if list(&status["config"]["needs_restart"]).next().is_some() {
+        let changed = words(&status["config"]["needs_restart"], ", ");
+        lines.push(("settings", format!("{changed}: changed in rig.toml, and in force after a restart")));
+    }
     if let Some(files) = status["rescued"].as_u64().filter(|files| *files > 0) {
         let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
         lines.push(("rescued", format!("{what} with records that were set aside: `rig rescue ls`")));

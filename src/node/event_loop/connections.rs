@@ -120,8 +120,8 @@ impl Node {
                 self.free.push(index);
                 self.streaming.remove(&index);
                 self.metrics.connections -= 1;
-                let Connection { socket, http, .. } = *connection;
-                self.welcome(socket, &http.into_rest(), &head, now);
+                let Connection { socket, http, shown, .. } = *connection;
+                self.welcome(socket, &http.into_rest(), &head, shown, now);
                 continue;
             }
             self.connections[index] = Some(connection);
@@ -191,7 +191,7 @@ impl Node {
 
     fn step(&mut self, connection: &mut Connection, to: ReplyTo, now: Now) -> Step {
         let mut tasks = Vec::new();
-        let mut connection_reads = None;
+        let (mut connection_reads, mut shown) = (None, connection.shown);
         let step = match connection.http.next(&self.settings, now.instant) {
             Next::More => Step::More,
             Next::End => Step::End,
@@ -218,10 +218,12 @@ impl Node {
                     events: self.events.counts(),
                     refused_peers: &self.refused_peers,
                     scrub: &self.scrub,
+                    watch: &self.watch,
                 };
                 let mut desk = Desk {
                     engine: &mut self.engine,
                     tokens: &self.tokens,
+                    shown: None,
                     now,
                     request_timeout: self.config.request_timeout,
                     draining: self.draining_until.is_some(),
@@ -233,10 +235,13 @@ impl Node {
                     later: &mut self.later,
                     dir: &self.dir,
                 };
-                Step::Handled(routes::handle(&mut desk, &request, to, exchange), exchange)
+                let handled = routes::handle(&mut desk, &request, to, exchange);
+                shown = desk.shown;
+                Step::Handled(handled, exchange)
             }
         };
         connection.reads = connection_reads.unwrap_or(connection.reads);
+        connection.shown = shown;
         for (to, task) in tasks {
             if let Task::Operator(asked) = task {
                 self.asked.push((to, asked));

@@ -63,6 +63,7 @@ impl Node {
             self.expire_connections(now);
             self.watch_state(now)?;
             self.begin_scrub(now);
+            self.look_at_files(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -292,6 +293,7 @@ impl Node {
                     }
                 }
                 PoolDone::Scrubbed(read) => self.end_scrub(read, now),
+                PoolDone::Looked(seen) => self.take_seen(*seen, now)?,
                 PoolDone::Nothing => {}
             }
         }

@@ -195,7 +195,8 @@ impl Node {
     fn reset_service_to(&mut self, to: Version) -> Result<(), NodeError> {
         let marker = reset_file(&self.dir);
         let failed = |source| NodeError::Io { op: "note the reset of the service in", path: marker.clone(), source };
-        std::fs::File::create(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
+        crate::node::dir::write_private(&marker, b"").map_err(failed)?;
+        std::fs::File::open(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
         std::fs::File::open(self.dir.state()).and_then(|dir| dir.sync_all()).map_err(failed)?;
         self.engine.service_is_reset();
         if let Some(outside) = &self.outside {

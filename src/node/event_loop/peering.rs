@@ -6,6 +6,7 @@
 use mio::{Interest, Token};
 
 use super::*;
+use crate::node::auth::Shown;
 use crate::node::engine::Malformed;
 use crate::node::peers::{self, Flow, Peer, Stage};
 use crate::peer::{self, Frame, Greeting};
@@ -136,7 +137,14 @@ impl Node {
     }
 
     /// A client has asked to speak as a peer, and was told yes.
-    pub(super) fn welcome(&mut self, mut socket: mio::net::TcpStream, rest: &[u8], head: &[u8], now: Now) {
+    pub(super) fn welcome(
+        &mut self,
+        mut socket: mio::net::TcpStream,
+        rest: &[u8],
+        head: &[u8],
+        shown: Option<Shown>,
+        now: Now,
+    ) {
         if self.peers.iter().flatten().count() >= PEERS_MAX {
             return;
         }
@@ -149,6 +157,7 @@ impl Node {
             return;
         }
         let mut peer = Peer::new(socket, self.next_link, None, now.instant);
+        peer.shown = shown;
         peer.send_raw(head);
         let own = greeting_of(self.cluster);
         peer.send(|out| own.encode(out));
@@ -241,6 +250,7 @@ impl Node {
         let host = peer.dialed.clone().unwrap_or_default();
         let mut request = Vec::new();
         let mut headers = vec![("Host", host.as_str()), ("Connection", "Upgrade"), ("Upgrade", peers::UPGRADE)];
+        peer.shown = self.tokens.shown_to_peers();
         let bearer = self.tokens.for_peers().map(|token| format!("Bearer {token}"));
         if let Some(bearer) = &bearer {
             headers.push(("Authorization", bearer));

@@ -11,7 +11,7 @@ use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
-use crate::node::{rescue, snapshots};
+use crate::node::{rescue, settings_to_json, snapshots};
 use crate::replication::{Asked, NotPromoted};
 use crate::types::{NodeState, Role, Version, format_time};
 
@@ -296,7 +296,10 @@ fn replayed(desk: &mut Desk<'_>, file: &str) -> Outcome {
 pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchange, parts: &[&str]) -> Option<Outcome> {
     let outcome = match parts {
         ["config"] => {
-            let config = desk.engine.core().config().cloned();
+            let mut config = json!(desk.engine.core().config());
+            if let Some(config) = config.as_object_mut() {
+                config.insert("settings".to_owned(), settings_to_json(&desk.facts.watch.settings));
+            }
             Ok(Handled::Body(Body::data(&config)))
         }
         ["members"] => Ok(Handled::Body(Body::data(&members(desk)))),

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::auth::{Caller, Scope, Tokens};
+use super::auth::{Caller, Scope, Shown, Tokens};
 use super::connection::{Batch, DocumentStream, Exchange, Slot};
 use super::dir::DataDir;
 use super::engine::{Engine, Now, ReplyTo};
@@ -33,6 +33,8 @@ use crate::types::{NodeState, Version};
 pub(super) struct Desk<'a> {
     pub(super) engine: &'a mut Engine,
     pub(super) tokens: &'a Tokens,
+    /// The token that the request has shown.
+    pub(super) shown: Option<Shown>,
     pub(super) now: Now,
     pub(super) request_timeout: std::time::Duration,
     pub(super) draining: bool,
@@ -155,9 +157,10 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, ex
     let open = matches!(path, "/healthz" | "/readyz");
     let caller = match desk.tokens.caller(request.only_header("Authorization")?, request.only_header("X-Api-Key")?) {
         Ok(caller) => caller,
-        Err(_) if open => Caller { name: "".into(), scope: Scope::Read },
+        Err(_) if open => Caller { name: "".into(), scope: Scope::Read, shown: None },
         Err(problem) => return Err(problem.into()),
     };
+    desk.shown = caller.shown;
     http::refuse_origin(request)?;
     let tells_of_itself = open || matches!(path, "/" | "/status" | "/metrics" | "/events");
     if desk.engine.core().state() == NodeState::Failed && !tells_of_itself {
