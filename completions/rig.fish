@@ -28,7 +28,7 @@ complete -c rig -n "__fish_rig_needs_command" -s D -l data-dir -d 'Data director
 complete -c rig -n "__fish_rig_needs_command" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_needs_command" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_needs_command" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_needs_command" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_needs_command" -l json -d 'Print JSON, one object per line'
@@ -67,7 +67,7 @@ complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data 
 complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand init" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand init" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand init" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand init" -l exist-ok -d 'Succeed when the directory is initialised already'
@@ -89,18 +89,18 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l sync-timeout -d 'How l
 complete -c rig -n "__fish_rig_using_subcommand serve" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]' -r -f -a "durable\t''
 received\t''
 applied\t''"
-complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s [default: 5s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND [default: documents]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand serve" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l insecure-plaintext -d 'Listen beyond loopback although tokens and data travel in the clear'
@@ -117,7 +117,7 @@ complete -c rig -n "__fish_rig_using_subcommand apply" -s D -l data-dir -d 'Data
 complete -c rig -n "__fish_rig_using_subcommand apply" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand apply" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand apply" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand apply" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand apply" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand apply" -l dry-run -d 'Ask whether it would be accepted; nothing is logged'
@@ -131,7 +131,7 @@ complete -c rig -n "__fish_rig_using_subcommand get" -s D -l data-dir -d 'Data d
 complete -c rig -n "__fish_rig_using_subcommand get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand get" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand get" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand get" -l json -d 'Print JSON, one object per line'
@@ -147,7 +147,7 @@ complete -c rig -n "__fish_rig_using_subcommand ls" -s D -l data-dir -d 'Data di
 complete -c rig -n "__fish_rig_using_subcommand ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand ls" -l json -d 'Print JSON, one object per line'
@@ -159,7 +159,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l json -d 'Print JSON, one object per line'
@@ -179,7 +179,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l json -d 'Print JSON, one object per line'
@@ -191,7 +191,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l json -d 'Print JSON, one object per line'
@@ -203,7 +203,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
@@ -215,7 +215,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcomm
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l json -d 'Print JSON, one object per line'
@@ -242,7 +242,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s r -l reverse -d 'The newest first'
@@ -261,7 +261,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l deep -d 'Replay the log into a scratch service, and compare its state and the keys with every snapshot'
@@ -277,7 +277,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l dry-run -d 'Say what would be done'
@@ -291,7 +291,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l dry-run -d 'Say what would go'
@@ -305,7 +305,7 @@ complete -c rig -n "__fish_rig_using_subcommand status" -s D -l data-dir -d 'Dat
 complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand status" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand status" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand status" -l all -d 'All local nodes, whatever -D and -N say'
@@ -319,7 +319,7 @@ complete -c rig -n "__fish_rig_using_subcommand wait" -s D -l data-dir -d 'Data 
 complete -c rig -n "__fish_rig_using_subcommand wait" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand wait" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand wait" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand wait" -l json -d 'Print JSON, one object per line'
@@ -332,7 +332,7 @@ complete -c rig -n "__fish_rig_using_subcommand events" -s D -l data-dir -d 'Dat
 complete -c rig -n "__fish_rig_using_subcommand events" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand events" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand events" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand events" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand events" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand events" -s f -l follow -d 'Go on when the node says more'
@@ -345,7 +345,7 @@ complete -c rig -n "__fish_rig_using_subcommand doctor" -s D -l data-dir -d 'Dat
 complete -c rig -n "__fish_rig_using_subcommand doctor" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand doctor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l json -d 'Print JSON, one object per line'
@@ -357,7 +357,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l json -d 'Print JSON, one object per line'
@@ -374,7 +374,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
@@ -395,18 +395,18 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l ack -d 'What an acknowledgement of a replica means: durable, received or applied [default: as in the log, at first durable]' -r -f -a "durable\t''
 received\t''
 applied\t''"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l request-timeout -d 'How long a request may take that does not say so itself, at most 60s [default: 5s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND [default: documents]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tokens -d 'File with the tokens that clients must show' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l insecure-plaintext -d 'Listen beyond loopback although tokens and data travel in the clear'
@@ -419,7 +419,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l now -d 'Do not wait for requests under way'
@@ -433,7 +433,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on with what is said from now on, until the node ends'
@@ -446,7 +446,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l json -d 'Print JSON, one object per line'
@@ -458,7 +458,7 @@ complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_sub
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l json -d 'Print JSON, one object per line'
@@ -475,7 +475,7 @@ complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcomm
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l replace-state -d 'Go on although the service holds something: it is saved first, and put back at the end'
@@ -489,7 +489,7 @@ complete -c rig -n "__fish_rig_using_subcommand promote" -s D -l data-dir -d 'Da
 complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand promote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand promote" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand promote" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand promote" -l accept-data-loss -d 'Go on although answered operations may be missing'
@@ -503,7 +503,7 @@ complete -c rig -n "__fish_rig_using_subcommand demote" -s D -l data-dir -d 'Dat
 complete -c rig -n "__fish_rig_using_subcommand demote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand demote" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand demote" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand demote" -l json -d 'Print JSON, one object per line'
@@ -517,7 +517,7 @@ complete -c rig -n "__fish_rig_using_subcommand resolve" -s D -l data-dir -d 'Da
 complete -c rig -n "__fish_rig_using_subcommand resolve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand resolve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l dry-run -d 'Say what would be done'
@@ -530,7 +530,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l json -d 'Print JSON, one object per line'
@@ -544,7 +544,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
@@ -557,7 +557,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l accept-data-loss -d 'Go on although the member cannot agree'
@@ -570,7 +570,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l json -d 'Print JSON, one object per line'
@@ -578,16 +578,16 @@ complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "show" -d 'Show mode, numbers and times'
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "show" -d 'Show every setting'
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "set" -d 'Change mode, numbers or times'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
-complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Say which record set each of them'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Say where each value comes from'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object per line'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only what is essential'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
@@ -597,7 +597,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'Print JSON, one object per line'
@@ -609,7 +609,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l json -d 'Print JSON, one object per line'
@@ -624,7 +624,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
@@ -636,7 +636,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object per line'
@@ -648,7 +648,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l json -d 'Print JSON, one object per line'
@@ -660,7 +660,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_su
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l json -d 'Print JSON, one object per line'
@@ -675,7 +675,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l json -d 'Print JSON, one object per line'
@@ -687,7 +687,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON, one object per line'
@@ -699,7 +699,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON, one object per line'
@@ -711,7 +711,7 @@ complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data 
 complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand demo" -l keep -d 'Leave the nodes\' directories there, and say where'
@@ -735,7 +735,7 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -s D -l data-dir -d 'Data
 complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand bench" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand bench" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand bench" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand bench" -l unique -d 'Let the node check that every document\'s e-mail is unique'
@@ -752,7 +752,7 @@ complete -c rig -n "__fish_rig_using_subcommand completions" -s D -l data-dir -d
 complete -c rig -n "__fish_rig_using_subcommand completions" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand completions" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand completions" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand completions" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand completions" -l json -d 'Print JSON, one object per line'
@@ -765,7 +765,7 @@ complete -c rig -n "__fish_rig_using_subcommand man" -s D -l data-dir -d 'Data d
 complete -c rig -n "__fish_rig_using_subcommand man" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand man" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand man" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand man" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand man" -l json -d 'Print JSON, one object per line'
@@ -777,7 +777,7 @@ complete -c rig -n "__fish_rig_using_subcommand help" -s D -l data-dir -d 'Data 
 complete -c rig -n "__fish_rig_using_subcommand help" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand help" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand help" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand help" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand help" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
 complete -c rig -n "__fish_rig_using_subcommand help" -l json -d 'Print JSON, one object per line'
