@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Show what happened on a node and in its cluster
 ///
 /// Who left the in-sync set and came back, who became primary, which records were set aside. A node keeps its newest
-/// events in memory, numbered from its start. With --follow new ones are shown as they come, also across a restart
+/// events in memory, numbered from its start. Behind them come lines of what is there now (exists): the node and each
+/// other member; later lines (change, gone) say how one is since then. With --follow new ones are shown as they come, also across a restart
 /// of the node, and Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -62,9 +63,12 @@ fn read(client: &mut Client, after: &mut u64, follow: bool, context: &Context) -
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         for line in rest.drain(..whole).collect::<Vec<_>>().split(|byte| *byte == b'\n') {
             if let Ok(event) = serde_json::from_slice::<Value>(line)
-                && event["type"] == "event"
+                && let Some(kind) = event["type"].as_str()
+                && kind != "heartbeat"
             {
-                *after = event["seq"].as_u64().unwrap_or(*after);
+                if !kind.starts_with("exists") {
+                    *after = event["seq"].as_u64().unwrap_or(*after);
+                }
                 show(&event, line, context)?;
             }
         }
@@ -89,10 +93,15 @@ fn show(event: &Value, line: &[u8], context: &Context) -> Result<(), Failure> {
     if out.is_json() {
         return out.line(String::from_utf8_lossy(line));
     }
-    let name = word(&event["event"]);
+    let name = match &event["type"] {
+        kind if kind == "event" => word(&event["event"]),
+        kind if kind == "exists-end" => return Ok(()),
+        kind => word(kind),
+    };
     let look = match name.as_str() {
         "in-sync" | "promoted" | "member-added" => Look::Good,
         "split-brain" | "diverged" | "damage" => Look::Bad,
+        "exists" | "change" => Look::Faint,
         _ => Look::Warn,
     };
     let facts = event.as_object().into_iter().flatten();

@@ -108,6 +108,12 @@ pub struct Args {
     /// How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]
     #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
     scrub_interval: Option<Duration>,
+    /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
+    #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
+    on_event: Option<String>,
+    /// How the node's messages on stderr look [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    log_format: Option<String>,
     /// How long requests under way may take at the end [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     drain: Option<Duration>,
@@ -163,6 +169,10 @@ pub struct Plan {
     pub memory_max_bytes: Option<u64>,
     /// From one reading of the log to the next.
     pub scrub_interval: Duration,
+    /// Run for each event.
+    pub on_event: Option<String>,
+    /// Whether messages are JSON.
+    pub logs_json: bool,
     /// For requests under way at the end.
     pub drain: Duration,
     /// All of that as it was said, and where.
@@ -239,6 +249,8 @@ impl Plan {
             insecure_plaintext: args.insecure_plaintext,
             memory_max_bytes: args.memory_max,
             scrub_interval: args.scrub_interval.unwrap_or(SCRUB_INTERVAL),
+            on_event: args.on_event,
+            logs_json: args.log_format.is_some_and(|format| format == "json"),
             drain: args.drain.unwrap_or(DRAIN_DEFAULT),
             settings,
             live: None,
@@ -249,7 +261,7 @@ impl Plan {
 /// Runs a node until it is told to stop.
 pub fn run(args: Args, context: &Context) -> Outcome {
     let plan = plan(args, context)?;
-    super::logger::start();
+    super::logger::start(plan.logs_json);
     let (dir, peers) = (plan.dir.clone(), plan.peers.clone());
     let node = Node::start(config(plan)).map_err(failure_of)?;
     stop_on_signals(&node)?;
@@ -299,6 +311,7 @@ fn config(plan: Plan) -> node::Config {
         proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
         scrub_interval: plan.scrub_interval,
+        on_event: plan.on_event,
         settings: plan.settings,
         live: plan.live,
         ..node::Config::new(plan.dir.path())

@@ -50,6 +50,7 @@ use super::busy_poll::{BusyPoll, REQUEST_MAX, SYNC_MAX};
 use super::connection::Connection;
 use super::dir::{DataDir, DirError, DirLock, Endpoint};
 use super::engine::{Answer, Condition, Engine, Now, ReplyTo};
+use super::hook::Hook;
 use super::keys::Runs;
 use super::metrics::Metrics;
 use super::pace::Pace;
@@ -373,6 +374,8 @@ impl Node {
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
         let background = Pool::start_in_background(3, &waker, panicked).map_err(failed("start the pool of"))?;
+        let hook = config.on_event.clone().map(Hook::start).transpose().map_err(failed("start the hook of"))?;
+        let events = events::Events::new(hook);
         let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
@@ -421,7 +424,7 @@ impl Node {
             put_aside: None,
             try_again_at: None,
             rescued,
-            events: events::Events::default(),
+            events,
             sync_poll: BusyPoll::new(SYNC_MAX),
             request_poll: BusyPoll::new(REQUEST_MAX),
             pool,

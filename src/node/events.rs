@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
+use super::hook::{Hook, Told};
+use super::objects;
 use crate::replication::Event;
 use crate::types::{Micros, format_time};
 
@@ -19,9 +21,17 @@ pub(super) struct Events {
     next: u64,
     lines: VecDeque<(u64, Box<str>)>,
     counts: BTreeMap<&'static str, u64>,
+    /// What is there, as it was told last.
+    objects: Vec<Value>,
+    hook: Option<Hook>,
 }
 
 impl Events {
+    /// No events yet; the hook is told each of them.
+    pub(super) fn new(hook: Option<Hook>) -> Self {
+        Self { hook, ..Self::default() }
+    }
+
     /// Adds one; gives back its line.
     pub(super) fn add(&mut self, name: &'static str, facts: Map<String, Value>, node: &str, now: Micros) -> &str {
         self.next += 1;
@@ -31,11 +41,45 @@ impl Events {
         if let Some(object) = line.as_object_mut() {
             object.extend(facts);
         }
+        let line = line.to_string();
+        if let Some(hook) = &self.hook {
+            let (time, node) = (format_time(now), node.to_owned());
+            hook.tell(Told { seq: self.next, time, node, event: name, line: line.clone() });
+        }
+        self.keep(line);
+        self.lines.back().map_or("", |(_, line)| line)
+    }
+
+    /// Adds what differs from the objects that were told last; whether there is anything.
+    pub(super) fn see(&mut self, objects: Vec<Value>, node: &str, now: Micros) -> bool {
+        let before = std::mem::replace(&mut self.objects, objects.clone());
+        if before.is_empty() {
+            return false;
+        }
+        let differences = objects::differences(&before, &objects);
+        for (kind, object) in &differences {
+            self.next += 1;
+            self.keep(objects::line(kind, object, self.next, node, now));
+        }
+        !differences.is_empty()
+    }
+
+    /// The lines of what is there, and one that ends them.
+    pub(super) fn exists(&self, objects: &[Value], node: &str, now: Micros) -> String {
+        let lines = objects.iter().map(|object| objects::line("exists", object, self.next, node, now) + "\n");
+        lines.collect::<String>() + &json!({ "type": "exists-end", "seq": self.next }).to_string() + "\n"
+    }
+
+    fn keep(&mut self, line: String) {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        self.lines.push_back((self.next, line.to_string().into()));
-        self.lines.back().map_or("", |(_, line)| line)
+        self.lines.push_back((self.next, line.into()));
+    }
+
+    /// The command that is told each, if there is one.
+    pub(super) fn hook(&self) -> Option<&Hook> {
+        self.hook.as_ref()
     }
 
     /// How often each has happened since the start.

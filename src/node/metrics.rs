@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// Upper bounds of times, in seconds.
-const SECONDS: [f64; 14] =
+pub(super) const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_2, 0.000_4, 0.000_8, 0.001_6, 0.003_2, 0.006_4, 0.012_8, 0.05, 0.2, 1.0, 5.0, 30.0];
 /// Upper bounds of batch sizes, in operations.
 const OPERATIONS: [f64; 12] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
@@ -19,7 +19,8 @@ pub(super) struct Histogram<const N: usize> {
 }
 
 impl<const N: usize> Histogram<N> {
-    fn new(bounds: [f64; N]) -> Self {
+    /// No observations yet.
+    pub(super) fn new(bounds: [f64; N]) -> Self {
         Self { bounds, counts: [0; N], sum: 0.0, count: 0 }
     }
 
@@ -105,6 +106,20 @@ impl Exposition {
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, "gauge", help);
         self.sample(name, "", value);
+    }
+
+    /// Several samples of one name, each with its labels as the format has them: `a="1",b="2"`.
+    pub(super) fn samples(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, f64)>,
+    ) {
+        self.family(name, kind, help);
+        for (labels, sample) in samples {
+            self.sample(name, &format!("{{{labels}}}"), sample);
+        }
     }
 
     /// Several samples of one name, told apart by one label.

@@ -31,11 +31,13 @@ mod event_loop;
 mod events;
 mod guard;
 mod hashed;
+mod hook;
 mod keys;
 mod lines;
 mod locks;
 mod marks;
 mod metrics;
+mod objects;
 mod pace;
 mod peers;
 mod pool;
@@ -104,6 +106,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How often the whole log is read again in the background, and verified.
     pub scrub_interval: Duration,
+    /// A command for the shell that is run for each event.
+    pub on_event: Option<String>,
     /// What all this was said with, to be shown.
     pub settings: Vec<Setting>,
     /// Where some of it is read again when that changes.
@@ -129,6 +133,7 @@ impl Config {
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
             scrub_interval: SCRUB_INTERVAL,
+            on_event: None,
             settings: Vec::new(),
             live: None,
         }

@@ -1,13 +1,15 @@
 //! `rig status --json`: one node as programs see it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::alone;
 use super::dir::DataDir;
-use super::engine::{Condition, Engine};
+use super::engine::{Condition, Counters, Engine, Method};
+use super::hook::Hook;
 use super::metrics::{Exposition, Metrics};
 use super::scrub::Scrub;
 use super::settings::Watch;
@@ -33,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
     pub(super) scrub: &'a Scrub,
+    /// The command for events.
+    pub(super) hook: Option<&'a Hook>,
     /// What it was started with, and what is wrong with its files.
     pub(super) watch: &'a Watch,
 }
@@ -232,14 +236,10 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.counter("rig_log_bytes_total", "Bytes written to the log.", metrics.log_bytes);
     page.histogram("rig_fsync_seconds", "Writing and syncing one batch.", &metrics.fsync_seconds);
     page.histogram("rig_batch_ops", "Records in one batch.", &metrics.batch_ops);
-    let outcomes = [
-        ("applied", counters.applied as f64),
-        ("rejected", counters.rejected as f64),
-        ("refused", counters.refused as f64),
-        ("unknown", counters.unknown as f64),
-        ("replayed", counters.replayed as f64),
-    ];
-    page.labelled("rig_ops_total", "counter", "Operations by what became of them.", "outcome", &outcomes);
+    page.histogram("rig_commit_seconds", "From admission until it is committed and applied.", &counters.commit);
+    page.histogram("rig_apply_seconds", "The service's work for one group of operations.", &counters.apply);
+    page.histogram("rig_validate_seconds", "The service's look at one operation.", &counters.validate);
+    operations(counters, &mut page);
     let (operations, bytes) = engine.in_flight();
     page.gauge("rig_in_flight_ops", "Operations between admission and answer.", operations as f64);
     page.gauge("rig_in_flight_bytes", "Bytes of their data.", bytes as f64);
@@ -247,16 +247,18 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.gauge("rig_keys", "Idempotency keys that are remembered.", engine.keys_len() as f64);
     page.gauge("rig_disk_full", "1 while writes are refused for want of room.", f64::from(engine.is_disk_full()));
     page.gauge("rig_degraded", "1 while answers promise less than was asked for.", degraded(engine));
+    let alone = core.alone_from().map_or(0, |from| (core.committed() + 1).saturating_sub(from));
+    page.gauge("rig_unreplicated_ops", "Operations of this spell that this disk alone holds.", alone as f64);
     page.gauge("rig_blocked", "1 while the mode keeps this primary from writing.", is(engine, NodeState::Blocked));
     cluster_metrics(engine, facts, &mut page);
     let healthy = f64::from(matches!(engine.condition(), None | Some(Condition::Serving)));
-    page.gauge("rig_service_healthy", "1 while the service answers.", healthy);
+    page.gauge("rig_service_up", "1 while the service answers.", healthy);
     page.gauge(
         "rig_apply_stalled",
         "1 while committed operations wait for a service that is away.",
         f64::from(stalled(engine).is_some()),
     );
-    page.gauge("rig_apply_waiting_ops", "Committed operations that are not applied.", engine.backlog() as f64);
+    page.gauge("rig_apply_backlog", "Committed operations that are not applied.", engine.backlog() as f64);
     if let Some(documents) = engine.service().documents() {
         page.gauge("rig_documents", "Documents.", documents.len() as f64);
         page.gauge(
@@ -274,6 +276,12 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
         let help = "When the whole log was last read again without an error.";
         page.gauge("rig_verify_last_success_timestamp_seconds", help, time as f64 / 1e6);
     }
+    if let Some(runs) = facts.hook.map(Hook::runs) {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let runs = [("ended", of(&runs.ended)), ("failed", of(&runs.failed)), ("missed", of(&runs.missed))];
+        let help = "Runs of the command for events; the failed ones have ended too.";
+        page.labelled("rig_hook_runs_total", "counter", help, "outcome", &runs);
+    }
     page.gauge("rig_http_connections", "Connections.", metrics.connections as f64);
     page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);
     page.counter("rig_http_connections_refused_total", "Connections over the limit.", metrics.refused_connections);
@@ -283,6 +291,20 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.labelled("rig_http_requests_total", "counter", "Answers by class of status.", "status", &answers);
     page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.up_since.elapsed().as_secs() as f64);
     page.finish()
+}
+
+/// What became of the operations.
+fn operations(counters: &Counters, page: &mut Exposition) {
+    let named = |name: &str, outcome: &str| format!("method=\"{name}\",outcome=\"{outcome}\"");
+    let of_method = |(name, method): (&str, Method)| {
+        [(named(name, "applied"), method.applied as f64), (named(name, "rejected"), method.rejected as f64)]
+    };
+    let rest = [("refused", counters.refused), ("unknown", counters.unknown), ("replayed", counters.replayed)];
+    let rest = rest.map(|(outcome, count)| (named("other", outcome), count as f64));
+    let methods = counters.methods().chain([("other", counters.other)]).flat_map(of_method);
+    let help = "Operations by what became of them; `other` is every method that was never applied, \
+                and what was not looked at.";
+    page.samples("rig_ops_total", "counter", help, methods.chain(rest));
 }
 
 fn degraded(engine: &Engine) -> f64 {
@@ -306,13 +328,20 @@ fn cluster_metrics(engine: &Engine, facts: &Facts<'_>, page: &mut Exposition) {
     page.gauge("rig_rescued_files", "Rescue files.", facts.rescued as f64);
     if !peers.is_empty() {
         let connected = each(&|peer| f64::from(peer.connected));
-        page.labelled("rig_peer_connected", "gauge", "1 while there is a link to this node.", "peer", &connected);
+        page.labelled("rig_replica_connected", "gauge", "1 while there is a link to this node.", "peer", &connected);
         let in_sync = each(&|peer| f64::from(peer.in_sync));
-        page.labelled("rig_peer_in_sync", "gauge", "1 while its acknowledgement is waited for.", "peer", &in_sync);
+        page.labelled("rig_replica_in_sync", "gauge", "1 while its acknowledgement is waited for.", "peer", &in_sync);
         let acked = each(&|peer| peer.acked as f64);
-        page.labelled("rig_peer_acked_version", "gauge", "The last version on its disk.", "peer", &acked);
+        page.labelled("rig_replica_acked_version", "gauge", "The last version on its disk.", "peer", &acked);
         let lag = each(&|peer| head.saturating_sub(peer.acked) as f64);
-        page.labelled("rig_peer_lag_ops", "gauge", "Operations of this log that it has not.", "peer", &lag);
+        page.labelled("rig_replica_lag_ops", "gauge", "Operations of this log that it has not.", "peer", &lag);
+        let seconds = each(&|peer| match peer.heard {
+            _ if peer.acked >= head => 0.0,
+            Some(heard) => engine.core_now().saturating_sub(heard) as f64 / 1e6,
+            None => f64::INFINITY,
+        });
+        let help = "Since it was heard, while it has not all of this log.";
+        page.labelled("rig_replica_lag_seconds", "gauge", help, "peer", &seconds);
     }
     let events: Vec<(&str, f64)> = facts.events.iter().map(|(name, count)| (*name, *count as f64)).collect();
     if !events.is_empty() {

@@ -31,6 +31,7 @@ mod import;
 mod log_format;
 mod malformed;
 mod node_manager;
+mod observation;
 mod protocol_page;
 mod proxy;
 mod readme;

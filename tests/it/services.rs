@@ -175,7 +175,7 @@ fn a_service_that_is_away_is_seen_everywhere_and_what_is_in_the_log_waits_for_it
     assert_eq!((ready.status, &ready.json()["code"]), (503, &json!("service_unavailable")));
     assert_eq!(get(node, "/healthz").status, 200);
     let metrics = String::from_utf8(get(node, "/metrics").body).unwrap();
-    assert!(metrics.contains("\nrig_apply_stalled 1\n") && metrics.contains("\nrig_service_healthy 0\n"), "{metrics}");
+    assert!(metrics.contains("\nrig_apply_stalled 1\n") && metrics.contains("\nrig_service_up 0\n"), "{metrics}");
     assert_eq!(under.events("n1", "apply_stalled").len(), 1);
     assert_eq!(under.home.run(&["status", "--check", "-D", "n1"]).code, Some(12));
     let refused = under.run("n1", &["apply", "count_add", "--data", "{\"n\":1}", "--timeout", "1s"]);

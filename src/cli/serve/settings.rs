@@ -42,12 +42,14 @@ impl Args {
             insecure_plaintext: self.insecure_plaintext || file.insecure_plaintext,
             memory_max: self.memory_max.or(file.memory_max),
             scrub_interval: self.scrub_interval.or(file.scrub_interval),
+            on_event: self.on_event.or(file.on_event),
+            log_format: self.log_format.or(file.log_format),
             drain: self.drain.or(file.drain),
         }
     }
 
     /// Every key with what these say of it.
-    fn rows(&self) -> [(&'static str, Option<String>); 15] {
+    fn rows(&self) -> [(&'static str, Option<String>); 17] {
         let peers: Vec<_> = self.peer.iter().map(ToString::to_string).collect();
         let proxy = |url: &Option<String>| url.clone().unwrap_or_else(|| "true".to_owned());
         [
@@ -65,6 +67,8 @@ impl Args {
             ("insecure_plaintext", self.insecure_plaintext.then(|| "true".to_owned())),
             ("memory_max", self.memory_max.map(|bytes| bytes.to_string())),
             ("scrub_interval", self.scrub_interval.map(duration)),
+            ("on_event", self.on_event.clone()),
+            ("log_format", self.log_format.clone()),
             ("drain", self.drain.map(duration)),
         ]
     }
@@ -79,6 +83,7 @@ fn default_of(key: &str) -> Option<String> {
         "insecure_plaintext" => Some("false".to_owned()),
         "memory_max" => Some(node::default_memory_max().to_string()),
         "scrub_interval" => Some(duration(SCRUB_INTERVAL)),
+        "log_format" => Some("text".to_owned()),
         "drain" => Some(duration(DRAIN_DEFAULT)),
         _ => None,
     }

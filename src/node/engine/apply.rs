@@ -31,11 +31,14 @@ impl Engine {
             let entries: Vec<Entry<'_>> =
                 self.queue.iter().take(behind.min(APPLY_ENTRIES_MAX)).map(|queued| entry(&queued.record)).collect();
             assert!(entries.first().is_some_and(|entry| entry.version == self.applied.version + 1));
+            let begin = Instant::now();
             let outcomes = self.service.apply(&entries)?;
+            let end = Instant::now();
+            self.counters.apply.observe((end - begin).as_secs_f64());
             assert_eq!(outcomes.len(), entries.len(), "one outcome for each entry");
             for outcome in outcomes {
                 let queued = self.pop_queued().expect("it was just applied");
-                self.applied_one(queued.record, queued.ticket, outcome);
+                self.applied_one(queued.record, queued.ticket, outcome, end);
             }
             assert_eq!(self.service.version(), self.applied.version, "the service applies what it is given");
         }
@@ -61,13 +64,12 @@ impl Engine {
         self.outside.is_none() && !self.still && self.to_apply > self.applied.version
     }
 
-    pub(super) fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome) {
+    pub(super) fn applied_one(&mut self, record: Record, ticket: Option<Ticket>, outcome: Outcome, now: Instant) {
         self.applied = Position { epoch: record.epoch, version: record.version, hash: record.hash };
         let digest = ticket.and_then(|ticket| self.pending.get_mut(ticket).submission.digest);
         note(&record, digest, &outcome, &mut self.keys, &mut self.chronicle);
         self.marks.note(&record, &outcome);
         let Some(ticket) = ticket else { return };
-        self.counters.applied += 1;
         let answer = Applied {
             version: record.version,
             epoch: record.epoch.number,
@@ -77,6 +79,7 @@ impl Engine {
             replayed: false,
         };
         let pending = self.release(ticket);
+        self.counters.applied(&record.operation.method, now.saturating_duration_since(pending.since));
         self.laws += u64::from(pending.alone);
         for (reply, _) in pending.followers {
             self.counters.replayed += 1;

@@ -37,12 +37,12 @@ impl Engine {
             && !methods.iter().any(|method| **method == *submission.operation.method)
         {
             let detail = format!("the service has no method `{}`", submission.operation.method);
-            self.counters.rejected += 1;
+            self.counters.rejected(&submission.operation.method);
             self.answers.push(Answer::refused(submission.reply, Problem::new(Code::UnknownMethod, detail)));
             return Ok(());
         }
         let until = submission.deadline;
-        let ticket = self.place(submission, Stage::Judging { until });
+        let ticket = self.place(submission, Stage::Judging { until }, now);
         self.question(ticket);
         self.pump_questions(now);
         Ok(())

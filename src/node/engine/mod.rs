@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod counters;
 mod diverged;
 mod judging;
 mod outside;
@@ -29,6 +30,7 @@ mod pending;
 mod tests;
 
 pub(super) use apply::{Known, entry, note};
+pub(super) use counters::{Counters, Method};
 pub(super) use outside::{Condition, Order, Question, Who};
 pub(super) use peers::{Effect, Malformed};
 pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
@@ -140,16 +142,6 @@ struct Held {
     answer: Answer,
 }
 
-/// What happened so far, for `/metrics`.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Counters {
-    pub(super) applied: u64,
-    pub(super) rejected: u64,
-    pub(super) refused: u64,
-    pub(super) unknown: u64,
-    pub(super) replayed: u64,
-}
-
 /// What a start hands over.
 pub(super) struct Parts {
     pub(super) core: Replication,
@@ -253,7 +245,7 @@ impl Engine {
         let resources = match self.service.resources(&submission.operation) {
             Ok(resources) => resources,
             Err(problem) => {
-                self.counters.rejected += 1;
+                self.counters.rejected(&submission.operation.method);
                 self.answers.push(Answer::refused(submission.reply, problem));
                 return Ok(());
             }
@@ -335,18 +327,20 @@ impl Engine {
 
     fn enter(&mut self, submission: Submission, resources: Resources, now: Now) {
         let stage = Stage::Waiting { until: submission.deadline.min(now.instant + LOCK_TIMEOUT) };
-        let ticket = self.place(submission, stage);
+        let ticket = self.place(submission, stage, now);
         self.pending.get_mut(ticket).alone = resources == Resources::Alone;
         self.locks.enter(ticket, resources, &mut self.granted);
     }
 
     /// Gives a submission its place among those in flight.
-    fn place(&mut self, submission: Submission, stage: Stage) -> Ticket {
+    fn place(&mut self, submission: Submission, stage: Stage, now: Now) -> Ticket {
         self.in_flight_bytes += submission.operation.data.len();
         self.serial += 1;
         let digest = submission.digest;
         let (followers, alone, laws, serial, judgement) = (Vec::new(), false, self.laws, self.serial, None);
-        let ticket = self.pending.insert(Pending { submission, followers, stage, alone, laws, serial, judgement });
+        let since = now.instant;
+        let ticket =
+            self.pending.insert(Pending { submission, since, followers, stage, alone, laws, serial, judgement });
         if let Some(digest) = digest {
             self.by_key.insert(digest, ticket);
         }
@@ -397,7 +391,10 @@ impl Engine {
             return;
         }
         let context = Context { now: now.micros, fresh_id: &Uuid::now_v7 };
-        match self.service.validate(&pending.submission.operation, &context) {
+        let begin = Instant::now();
+        let verdict = self.service.validate(&pending.submission.operation, &context);
+        self.counters.validated(begin);
+        match verdict {
             Err(problem) => self.reject(ticket, problem),
             Ok(valid) => self.propose(ticket, valid.data, now),
         }
@@ -419,7 +416,8 @@ impl Engine {
     }
 
     fn reject(&mut self, ticket: Ticket, problem: Problem) {
-        self.counters.rejected += 1;
+        let method = &self.pending.get_mut(ticket).submission.operation.method;
+        self.counters.rejected(method);
         self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
     }
 

@@ -150,7 +150,7 @@ impl Engine {
         outside.applying = outside.applying.checked_sub(outcomes.len()).expect("no more than it was given");
         for outcome in outcomes {
             let queued = self.pop_queued().expect("what was given is in the queue");
-            self.applied_one(queued.record, queued.ticket, outcome);
+            self.applied_one(queued.record, queued.ticket, outcome, Instant::now());
         }
         let applied = self.applied.version;
         if let Some(outside) = &mut self.outside {

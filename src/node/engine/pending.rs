@@ -96,6 +96,8 @@ impl Stage {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) submission: Submission,
+    /// When it was admitted.
+    pub(super) since: Instant,
     /// Later calls with the same key, each with its own deadline.
     pub(super) followers: Vec<(ReplyTo, Instant)>,
     pub(super) stage: Stage,

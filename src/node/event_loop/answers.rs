@@ -143,6 +143,9 @@ impl Node {
 
     fn problem_into(&mut self, exchange: &Exchange, problem: &Problem, out: &mut Vec<u8>) {
         self.metrics.answered(problem.status);
+        let (id, status, code) = (&*exchange.id, problem.status, &problem.code);
+        let level = if matches!(status, 500 | 504) { ::log::Level::Warn } else { ::log::Level::Debug };
+        ::log::log!(level, "request {id} is answered {status} {code}: {}", problem.detail);
         let mut answer = http::Answer::new(out, exchange.reply, problem.status);
         answer.lines(self.common_lines()).header("X-Request-Id", &exchange.id);
         answer.problem(problem, &exchange.id);

@@ -218,6 +218,7 @@ impl Node {
                     events: self.events.counts(),
                     refused_peers: &self.refused_peers,
                     scrub: &self.scrub,
+                    hook: self.events.hook(),
                     watch: &self.watch,
                 };
                 let mut desk = Desk {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::{Code, Problem};
+use crate::node::objects::objects;
 use crate::node::peers;
 use crate::node::routes::{self, Handled, RouteError, read_data};
 use crate::node::snapshots::SnapshotFile;
@@ -125,6 +126,10 @@ impl Node {
                 Err(error) if error.is_no_space() => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        let own = &self.dir.meta().name;
+        if self.events.see(objects(&self.engine, own), own, now.micros) {
+            self.touched.extend(self.streaming.iter().copied());
         }
         Ok(())
     }

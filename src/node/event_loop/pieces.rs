@@ -3,6 +3,7 @@
 use super::*;
 use crate::limits::FOLLOW_HEARTBEAT;
 use crate::node::connection::Slot;
+use crate::node::objects::objects;
 
 /// Above this a stream waits for its client.
 pub(super) const STREAM_BYTES: usize = 512 << 10;
@@ -77,6 +78,7 @@ impl Node {
     fn advance_events(&mut self, connection: &mut Connection, now: Now) -> bool {
         let common = self.common_lines().to_vec();
         let Some(Slot::Events(stream)) = connection.slots.front_mut() else { return true };
+        let is_new = stream.begun.is_none();
         let begun = *stream.begun.get_or_insert_with(|| {
             let mut answer = http::Answer::new(&mut connection.out, stream.exchange.reply, 200);
             answer.lines(&common).header("X-Request-Id", &stream.exchange.id);
@@ -87,6 +89,10 @@ impl Node {
             stream.after = seq;
             text.push_str(line);
             text.push('\n');
+        }
+        if is_new {
+            let own = &self.dir.meta().name;
+            text.push_str(&self.events.exists(&objects(&self.engine, own), own, now.micros));
         }
         if stream.follow && text.is_empty() && now.instant.duration_since(stream.heard) >= FOLLOW_HEARTBEAT {
             text.push_str("{\"type\":\"heartbeat\"}\n");
