@@ -211,8 +211,13 @@ impl Replication {
     }
 
     /// Whether this node is a member or was one. One that only a record names which is not known to be committed is none:
-    /// whoever leads may have no such record, and may add it again.
+    /// whoever leads may have no such record, and may add it again. Nor is one that has a log and never promised anything:
+    /// its log was restored from a backup.
     fn has_joined(&self) -> bool {
+        let is_restored = self.recorded.promised == Epoch::default() && !self.log.configs.in_force().is_empty();
+        if is_restored && !self.log.configs.name(self.me.id) {
+            return false;
+        }
         let mut in_force = self.log.configs.in_force().iter().map(|(_, config)| config.names(self.me.id));
         in_force.next().unwrap_or(true) || !in_force.any(|names_me| names_me)
     }

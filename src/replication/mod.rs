@@ -50,7 +50,7 @@ mod streaming;
 mod tests;
 mod wish;
 
-pub use config::{ClusterConfig, ControlData, Member};
+pub use config::{ClusterConfig, ControlData, Member, Restored};
 pub use history::{EpochStart, History};
 pub use links::PeerView;
 pub use machine::{Found, Replication};
