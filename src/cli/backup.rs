@@ -127,7 +127,9 @@ enum Since {
 impl Since {
     fn parse(text: &str) -> Result<Self, Failure> {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return values::version(text).map(Self::Version).map_err(|error| Failure::usage(format!("--since: {error}")));
+            return values::version(text)
+                .map(Self::Version)
+                .map_err(|error| Failure::usage(format!("--since: {error}")));
         }
         let path = Path::new(text);
         let mut file = File::open(path).map_err(|error| Failure::io("open", path, &error))?;

@@ -86,7 +86,6 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs) = state.chronicle.with_tail(&tail);
     let boot = uuid::Uuid::now_v7().as_u64_pair().1;
-    let is_nobodys = !configs.is_empty() && configs.iter().all(|(_, config)| !config.names(me.id));
     let found = Found {
         me,
         boot,
@@ -112,7 +111,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     if state.replayed > 0 {
         notes.push(format!("{} records replayed behind the snapshot of version {}", state.replayed, state.snapshot));
     }
-    if is_nobodys {
+    if core.is_restored() {
         notes.push(format!(
             "no configuration of this log names this node: it joins with --peer URL, or, where the other nodes are gone, \
              becomes the primary by rig promote {name} --accept-data-loss --confirm {name}",

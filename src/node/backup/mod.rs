@@ -203,4 +203,3 @@ struct About {
     /// The kind of its service, where that is known.
     service: Option<String>,
 }
-

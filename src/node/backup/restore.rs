@@ -130,7 +130,8 @@ pub fn restore_snapshot(how: Restoring<'_>, file: &Path) -> Result<Restored, Bac
     let mut target = Target::begin(how, cluster, at)?;
     for (number, path) in snapshot.files() {
         let kind = if path == file { Kind::Snapshot } else { Kind::Keys };
-        let mut from = File::open(&path).map_err(|source| BackupError::Io { op: "open", path: path.clone(), source })?;
+        let mut from =
+            File::open(&path).map_err(|source| BackupError::Io { op: "open", path: path.clone(), source })?;
         let mut to = target.create(kind, number)?;
         io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(io)?;
     }
@@ -201,12 +202,7 @@ impl Target {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        mut sections: Sections<Input>,
-        upto: Upto,
-        progress: &dyn Fn(u64),
-    ) -> Result<(), BackupError> {
+    fn take(&mut self, mut sections: Sections<Input>, upto: Upto, progress: &dyn Fn(u64)) -> Result<(), BackupError> {
         let header = sections.header;
         while let Some(head) = sections.next()? {
             match head.kind {

@@ -10,7 +10,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AtPath, DataDir, DirError, FORMAT, FOLDERS, Meta, fill, is_name, make_folder, refuse_unless_empty, sync_folder};
+use super::{
+    AtPath, DataDir, DirError, FOLDERS, FORMAT, Meta, fill, is_name, make_folder, refuse_unless_empty, sync_folder,
+};
 use crate::types::NodeId;
 
 /// See the module.
