@@ -28,8 +28,8 @@ const BEGIN: Duration = Duration::from_secs(60);
 
 /// Write everything that is committed into one archive
 ///
-/// Of a running node while it serves, or of the directory of a stopped one. The archive ends with what was committed when
-/// it was begun; from each version in it `rig restore` makes the state as it was. A file appears whole or not at all.
+/// Of a running node while it serves, or of the directory of a stopped one. The archive ends with what was committed
+/// when it was begun; from each version in it `rig restore` makes the state as it was. A file appears whole or not at all.
 /// --since takes only what came after a version, or after another archive, which is then checked to be of the same log.
 /// Tokens and rig.toml are not in it. What an archive looks like: rig-backup(5).
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,5 @@
-//! The page `rig-backup(5)` against the program: a reader written from the page alone, and an archive that must open for
-//! ever.
+//! The page `rig-backup(5)` against the program: a reader written from the page alone, and an archive that must open
+//! for ever.
 
 use sha2::{Digest, Sha256};
 

@@ -6,8 +6,8 @@
 //!                                              rig_epoch of this node behind it)  ──────┘
 //! ```
 //!
-//! Of the same cluster the directory becomes a node that no log names: it may join as a replica, or be made the primary by
-//! force. Of a new cluster it becomes the first primary: its records keep versions, epochs, times and keys, their
+//! Of the same cluster the directory becomes a node that no log names: it may join as a replica, or be made the primary
+//! by force. Of a new cluster it becomes the first primary: its records keep versions, epochs, times and keys, their
 //! hashes are those of the new chain, and the control record behind them says of which log they are a copy.
 
 use std::fs::{self, File};
