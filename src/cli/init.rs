@@ -98,7 +98,7 @@ pub(crate) fn remember(dir: &DataDir, context: &Context) {
     }
 }
 
-fn name_of(path: &Path) -> Result<String, Failure> {
+pub(super) fn name_of(path: &Path) -> Result<String, Failure> {
     // `.` and `a/..` have a last component only once they are resolved.
     let resolved = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
     let resolved = resolved.map_err(|error| Failure::io("find", path, &error))?;

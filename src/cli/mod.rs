@@ -30,6 +30,7 @@ pub mod values;
 
 mod apply;
 mod ask;
+mod backup;
 mod batch;
 mod bench;
 mod completions;
@@ -49,6 +50,7 @@ pub(crate) mod pretty;
 mod promote;
 mod rescue;
 mod resolve;
+mod restore;
 mod schema;
 mod scratch;
 mod snapshot;
@@ -109,6 +111,8 @@ enum Command {
     Config(config::Args),
     Rescue(rescue::Args),
     Snapshot(snapshot::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Demo(demo::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -121,7 +125,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "serve", "demo"]),
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
-    ("Operate", &["status", "wait", "events", "doctor", "node", "snapshot"]),
+    ("Operate", &["status", "wait", "events", "doctor", "node", "snapshot", "backup", "restore"]),
     ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
     ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
@@ -149,6 +153,8 @@ impl Command {
             Self::Config(args) => config::run(args, context),
             Self::Rescue(args) => rescue::run(args, context),
             Self::Snapshot(args) => snapshot::run(args, context),
+            Self::Backup(args) => backup::run(args, context),
+            Self::Restore(args) => restore::run(args, context),
             Self::Demo(args) => demo::run(args, context),
             Self::Bench(args) => bench::run(args, context),
             Self::Completions(args) => completions::run(args, context),

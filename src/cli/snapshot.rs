@@ -3,21 +3,24 @@
 //! # Not here
 //! How they are written and read back (`node::snapshots`).
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use super::ask::{order, question, word};
 use super::output::Table;
 use super::progress::Progress;
+use super::restore::NewNode;
 use super::target::NodeName;
 use super::values::show_bytes;
-use super::{Context, Failure, Outcome, apply, help, target};
+use super::{Context, Failure, Outcome, apply, help, restore, target};
 use crate::client::Request;
 use crate::error::Exit;
 use crate::node::{self, NodeError};
 use crate::types::Version;
 
-/// Take, list and verify snapshots
+/// Take, list, verify and restore snapshots
 ///
 /// A snapshot is the state of the service and the idempotency keys at one version. It spares a start the records before
 /// that version; the log is the truth. A node writes them by itself and keeps the two newest.
@@ -33,6 +36,7 @@ enum Command {
     Create(Create),
     Ls(Ls),
     Verify(Verify),
+    Restore(Restore),
 }
 
 /// Take a snapshot now
@@ -74,11 +78,35 @@ struct Verify {
     version: Option<Version>,
 }
 
+/// Make a data directory of a snapshot
+///
+/// FILE is one of snapshots/, with its keys beside it. DIR must not exist, or be empty; it appears whole or not at all, and
+/// its log begins behind the snapshot: what was before cannot be audited there. What the node is then: see `rig help restore`.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        "rig snapshot restore n1/snapshots/00000000000000001043.snap ./n9",
+        "rig snapshot restore n1/snapshots/00000000000000001043.snap ./then --new-cluster",
+    ]),
+    after_long_help = help::exits(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Conflict, Exit::Corrupt])
+)]
+struct Restore {
+    /// The snapshot
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+    /// Where; missing parents are made
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    dir: PathBuf,
+    #[command(flatten)]
+    node: NewNode,
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     match args.command {
         Command::Create(Create {}) => create(context),
         Command::Ls(Ls {}) => ls(context),
         Command::Verify(Verify { version }) => verify(version, context),
+        Command::Restore(Restore { file, dir, node }) => restore::of_snapshot(&file, &dir, &node, context),
     }
 }
 

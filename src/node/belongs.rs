@@ -24,6 +24,13 @@ pub(super) fn read(state_dir: &Path) -> Option<String> {
     Some(text.trim().to_owned()).filter(|kind| !kind.is_empty())
 }
 
+/// Notes it.
+pub(super) fn write(state_dir: &Path, kind: &str) -> std::io::Result<()> {
+    let new = state_dir.join("service.tmp");
+    super::dir::write_private(&new, format!("{kind}\n").as_bytes())?;
+    fs::rename(&new, state_dir.join(NAME))
+}
+
 /// Whether a log with this end may be served for a service of this kind, which is remembered.
 pub(super) fn check(state_dir: &Path, kind: &str, reader: &Reader, head: Version) -> Result<(), NodeError> {
     match read(state_dir) {
@@ -34,10 +41,7 @@ pub(super) fn check(state_dir: &Path, kind: &str, reader: &Reader, head: Version
         }
         _ => {}
     }
-    let new = state_dir.join("service.tmp");
-    let written = super::dir::write_private(&new, format!("{kind}\n").as_bytes())
-        .and_then(|()| fs::rename(&new, state_dir.join(NAME)));
-    if let Err(error) = written {
+    if let Err(error) = write(state_dir, kind) {
         log::warn!("note for which service the log is: {error}");
     }
     Ok(())

@@ -20,6 +20,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use super::auth::Shown;
+use super::backup::Archive;
 use super::lines::Lines;
 use super::request_id::RequestId;
 use super::streams::LogStream;
@@ -54,6 +55,8 @@ pub(super) enum Slot {
     Documents(Box<DocumentStream>),
     /// The same for events.
     Events(Box<EventStream>),
+    /// The same for an archive.
+    Backup(Box<BackupStream>),
 }
 
 /// The answers to a batch, in the order of its lines.
@@ -70,6 +73,15 @@ pub(super) struct EventStream {
     pub(super) follow: bool,
     pub(super) begun: Option<http::Stream>,
     pub(super) heard: Instant,
+}
+
+/// An archive on its way to a client.
+pub(super) struct BackupStream {
+    pub(super) exchange: Exchange,
+    /// Not here while its next piece is being read.
+    pub(super) archive: Option<Box<Archive>>,
+    pub(super) begun: Option<http::Stream>,
+    pub(super) is_over: bool,
 }
 
 /// A long list at one version.
@@ -296,6 +308,7 @@ impl Connection {
         match self.slots.front() {
             Some(Slot::Documents(_)) => true,
             Some(Slot::Log(stream)) => stream.goes_on(committed),
+            Some(Slot::Backup(stream)) => stream.archive.is_some(),
             _ => false,
         }
     }

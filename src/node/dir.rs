@@ -15,6 +15,10 @@
 //! # Not here
 //! What is inside of `log/`, `state/` and `snapshots/`; the registry of local nodes (`cli::registry`).
 
+mod building;
+
+pub use building::Building;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -11,6 +11,7 @@
 //! What a request means (`node::routes`), what a write goes through (`node::engine`).
 
 mod answers;
+mod backing_up;
 mod batches;
 mod compacting;
 mod connections;
@@ -129,6 +130,10 @@ pub(super) enum Operator {
     },
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
+    /// Send an archive of what is committed, or of what came after a version.
+    Backup {
+        since: Option<Version>,
+    },
     /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
     Compact {
         keep: u64,
@@ -198,6 +203,7 @@ enum PoolDone {
     /// Segments are gone.
     Removed(Result<log::Compacted, LogError>),
     Scrubbed(Result<Option<scrub::Read>, LogError>),
+    Backup(backing_up::Done),
     Nothing,
     Looked(Box<Seen>),
     /// A job has panicked: a bug.
@@ -260,6 +266,8 @@ pub struct Node {
     snapshot_asked: Vec<(ReplyTo, Instant)>,
     snapshot_for: Vec<ReplyTo>,
     compaction: compacting::Compaction,
+    /// Shared with the archive that is under way.
+    backing_up: Arc<()>,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -421,6 +429,7 @@ impl Node {
             snapshot_asked: Vec::new(),
             snapshot_for: Vec::new(),
             compaction: compacting::Compaction::default(),
+            backing_up: Arc::default(),
             put_aside: None,
             try_again_at: None,
             rescued,

@@ -137,6 +137,10 @@ pub(super) fn describe(
             add("member", name_of(*id).into());
             "member-removed"
         }
+        Event::Twin(id) => {
+            add("member", name_of(*id).into());
+            "twin-refused"
+        }
         Event::Role(role) => {
             add("role", role.as_str().into());
             "role"

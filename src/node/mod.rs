@@ -18,6 +18,7 @@ pub mod adapter;
 mod alone;
 mod auth;
 mod background;
+pub mod backup;
 mod base;
 mod belongs;
 mod busy_poll;

@@ -25,9 +25,11 @@
 //! Compaction of the log; it needs a snapshot that was read back, and comes with it.
 
 mod check;
+mod moved;
 
 pub use check::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
 pub(super) use check::{infos, newest_whole, read_back};
+pub(super) use moved::{check_file, look, rebase, whole};
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

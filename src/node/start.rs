@@ -111,6 +111,13 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
     if state.replayed > 0 {
         notes.push(format!("{} records replayed behind the snapshot of version {}", state.replayed, state.snapshot));
     }
+    if core.is_restored() {
+        notes.push(format!(
+            "no configuration of this log names this node: it joins with --peer URL, or, where the other nodes are gone, \
+             becomes the primary by rig promote {name} --accept-data-loss --confirm {name}",
+            name = dir.meta().name
+        ));
+    }
     let parts = Parts {
         core,
         outputs,

@@ -21,8 +21,8 @@ pub(super) const EPOCH_START_BYTES: usize = 32 + 8 + 1;
 pub(super) const MARK_BYTES: usize = 4;
 
 const ROLES: [Role; 2] = [Role::Primary, Role::Replica];
-const REASONS: [RefusedWhy; 4] =
-    [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver];
+const REASONS: [RefusedWhy; 5] =
+    [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver, RefusedWhy::Twin];
 
 pub(super) fn kind_of(message: &Message) -> Kind {
     match message {

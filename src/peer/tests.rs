@@ -57,7 +57,8 @@ fn any_hello() -> impl Strategy<Value = Hello> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let why = [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver];
+    let why =
+        [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver, RefusedWhy::Twin];
     let epoch = any_epoch;
     let version = any::<u64>;
     let follow = (epoch(), any_position(), any_history(), version(), any::<bool>());

@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MEMBERS_MAX;
-use crate::types::{AckLevel, Mode, NodeId, Version};
+use crate::types::{AckLevel, ClusterId, Hash, Mode, NodeId, Version};
 
 /// One node that the log names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,20 @@ pub struct ControlData {
     /// The operator accepted that answered operations may be missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+    /// The records before it are a copy of this log, which was another cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+}
+
+/// The log that a new cluster was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Whose it was.
+    pub cluster: ClusterId,
+    /// The last version that was taken over.
+    pub version: Version,
+    /// Its hash there.
+    pub hash: Hash,
 }
 
 impl ControlData {

@@ -11,7 +11,7 @@
 use super::machine::{Part, Replication, TICK};
 use super::rules::Rule;
 use super::streaming::Flow;
-use super::{Closing, Hello, History, Link, Member, Message, Output, Outputs, Time};
+use super::{Closing, Hello, History, Link, Member, Message, Output, Outputs, Refused, RefusedWhy, Time};
 use crate::limits::MEMBERS_MAX;
 use crate::types::{Epoch, NodeId, Role, Version};
 
@@ -19,6 +19,8 @@ use crate::types::{Epoch, NodeId, Role, Version};
 pub(super) const HEARTBEAT: Time = 300_000;
 /// A link on which nothing is heard for so long is given up.
 const SILENCE: Time = 3_000_000;
+/// Whoever was heard so lately lives: two signs of life may be late.
+const LIVELY: Time = 3 * HEARTBEAT;
 /// Nodes that are spoken with: members, those that join, and those that were members.
 const PEERS_MAX: usize = 2 * MEMBERS_MAX;
 
@@ -51,6 +53,8 @@ pub(super) struct Peer {
     pub(super) joined: bool,
     /// Since its hello it was told that its epoch is over.
     warned: bool,
+    /// The process that was refused last because another one with its identity is connected.
+    twin: u64,
     /// It said goodbye: it is not waited for, until it says hello.
     pub(super) gone: bool,
     /// Its disk had no room when it last spoke of that: it is not waited for either.
@@ -105,6 +109,7 @@ impl Peer {
             history: History::default(),
             joined: false,
             warned: false,
+            twin: 0,
             gone: false,
             full: false,
             flow: Flow::Idle,
@@ -213,8 +218,17 @@ impl Replication {
     /// Whether this node is a member or was one. One that only a record names which is not known to be committed is none:
     /// whoever leads may have no such record, and may add it again.
     fn has_joined(&self) -> bool {
+        if self.is_restored() {
+            return false;
+        }
         let mut in_force = self.log.configs.in_force().iter().map(|(_, config)| config.names(self.me.id));
         in_force.next().unwrap_or(true) || !in_force.any(|names_me| names_me)
+    }
+
+    /// Whether the log came from a backup: it names members, not this node, which has never promised anything either.
+    pub fn is_restored(&self) -> bool {
+        let configs = &self.log.configs;
+        self.recorded.promised == Epoch::default() && !configs.in_force().is_empty() && !configs.name(self.me.id)
     }
 
     pub(super) fn on_closed(&mut self, link: Link) {
@@ -251,6 +265,9 @@ impl Replication {
             }
         };
         if let Some(old) = self.peers[place].link.filter(|&old| old != link) {
+            if self.peers[place].boot != hello.boot && self.is_lively(place) {
+                return self.refuse_twin(link, place, hello.boot, out);
+            }
             if self.peers[place].boot == hello.boot && !self.prefers(link, old, id) {
                 return self.close(link, Closing::Replaced, out);
             }
@@ -272,6 +289,33 @@ impl Replication {
         if again && hello_role == Role::Primary && matches!(self.part, Part::Replica(_)) {
             // A node has become primary and wants to know where this log stands now.
             self.say_hello(link, out);
+        }
+    }
+
+    /// Whether its process was heard so lately that it runs.
+    fn is_lively(&self, place: usize) -> bool {
+        self.now.saturating_sub(self.peers[place].heard) < LIVELY
+    }
+
+    /// Another process than the one that is connected says that it is the same node.
+    fn refuse_twin(&mut self, link: Link, place: usize, boot: u64, out: &mut Outputs) {
+        let refused = Refused { promised: self.recorded.promised, why: RefusedWhy::Twin };
+        self.send(link, Message::Refused(refused), out);
+        self.note_twin(place, self.peers[place].id, boot, out);
+        self.close(link, Closing::Twin, out);
+    }
+
+    /// Says once that there are two.
+    fn note_twin(&mut self, place: usize, id: NodeId, boot: u64, out: &mut Outputs) {
+        if std::mem::replace(&mut self.peers[place].twin, boot) != boot {
+            out.push(Output::Event(super::Event::Twin(id)));
+        }
+    }
+
+    /// This node was told that it is the second one.
+    pub(super) fn on_twin(&mut self, from: NodeId, out: &mut Outputs) {
+        if let Ok(place) = self.peers.binary_search_by(|peer| peer.id.cmp(&from)) {
+            self.note_twin(place, self.me.id, self.boot, out);
         }
     }
 

@@ -192,6 +192,8 @@ pub enum RefusedWhy {
     Storage,
     /// The speaker is not a primary that can hand over now.
     CannotHandOver,
+    /// Another process with the same identity is connected: one of the two runs on a copy of the other's directory.
+    Twin,
 }
 
 /// See [`Message::Answer`].

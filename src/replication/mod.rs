@@ -50,7 +50,7 @@ mod streaming;
 mod tests;
 mod wish;
 
-pub use config::{ClusterConfig, ControlData, Member};
+pub use config::{ClusterConfig, ControlData, Member, Restored};
 pub use history::{EpochStart, History};
 pub use links::PeerView;
 pub use machine::{Found, Replication};
@@ -381,6 +381,8 @@ pub enum Closing {
     Again,
     /// More peers than a cluster can have.
     TooMany,
+    /// Another process with the same identity is connected.
+    Twin,
 }
 
 /// Why a node did not become primary, or a member was not removed.
@@ -463,6 +465,8 @@ pub enum Event {
     Added(NodeId),
     /// A member is not named by the log any more.
     Removed(NodeId),
+    /// Two processes run with this identity: one of them on a copy of the other's directory. The second is refused.
+    Twin(NodeId),
     /// Role as recorded.
     Role(Role),
 }

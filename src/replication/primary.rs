@@ -186,7 +186,7 @@ impl Replication {
             return;
         }
         primary.phase = Phase::Opening;
-        let data = ControlData { config: primary.config.clone(), forced: primary.forced };
+        let data = ControlData { config: primary.config.clone(), forced: primary.forced, restored: None };
         let record = self.append_control(methods::EPOCH, data, out);
         if let Some(primary) = self.primary_mut() {
             primary.record = record;
@@ -264,7 +264,7 @@ impl Replication {
             self.asked = Default::default();
             return;
         }
-        self.append_control(methods::CONFIG, ControlData { config, forced: false }, out);
+        self.append_control(methods::CONFIG, ControlData { config, forced: false, restored: None }, out);
         out.extend(changed.into_iter().map(Output::Event));
         let idle: Vec<NodeId> = self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.id).collect();
         idle.into_iter().for_each(|id| self.offer(id, out));

@@ -496,6 +496,7 @@ impl Replication {
                 self.candidate_was_refused(from, Epoch::default(), out);
             }
             RefusedWhy::CannotHandOver => self.wish_was_refused(out),
+            RefusedWhy::Twin => self.on_twin(from, out),
         }
     }
 }

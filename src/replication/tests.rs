@@ -190,3 +190,71 @@ fn a_disk_that_confirms_what_it_was_not_given_is_not_believed() {
     let message = message.downcast_ref::<String>().unwrap();
     assert!(message.contains("durable 1 -> 2, appended 1"), "{message}");
 }
+
+/// What another node says of itself first.
+fn hello_of(id: u8, boot: u64) -> Hello {
+    let member = Member { id: NodeId([id; 16]), name: format!("n{id}"), url: String::new() };
+    let (role, promised, history) = (Role::Replica, Epoch::default(), Vec::new());
+    Hello { member, boot, role, promised, head: 0, committed: 0, history, joined: false }
+}
+
+fn greet(core: &mut Replication, link: Link, boot: u64, now: Time) -> Outputs {
+    let mut out = Outputs::new();
+    core.step(Input::Connected { link, dialed: false }, now, &mut out);
+    core.step(Input::Message { link, message: Message::Hello(hello_of(9, boot)) }, now, &mut out);
+    out
+}
+
+#[test]
+fn a_second_process_with_one_identity_is_refused_while_the_first_one_lives() {
+    let mut core = open(Asked::default());
+    let twin = Event::Twin(NodeId([9; 16]));
+    let is_told = |out: &Outputs| out.contains(&Output::Event(twin.clone()));
+    let is_refused = |out: &Outputs, link| {
+        let says = |output: &Output| match output {
+            Output::Send { link: to, message: Message::Refused(refused) } => {
+                *to == link && refused.why == RefusedWhy::Twin
+            }
+            _ => false,
+        };
+        out.iter().any(says) && out.contains(&Output::Close { link, why: Closing::Twin })
+    };
+    assert!(!is_told(&greet(&mut core, 1, 100, 0)));
+    let out = greet(&mut core, 2, 200, 500_000);
+    assert!(is_refused(&out, 2) && is_told(&out), "{out:?}");
+    let out = greet(&mut core, 3, 200, 600_000);
+    assert!(is_refused(&out, 3) && !is_told(&out), "it is told once: {out:?}");
+    // The same process on another connection is no second one, and who has gone silent makes room.
+    let out = greet(&mut core, 4, 100, 700_000);
+    assert!(!is_refused(&out, 4) && !is_refused(&out, 1), "{out:?}");
+    let out = greet(&mut core, 5, 200, 1_700_000);
+    assert!(!is_refused(&out, 5) && out.contains(&Output::Close { link: 4, why: Closing::Replaced }), "{out:?}");
+}
+
+#[test]
+fn a_log_from_a_backup_makes_no_member_and_a_promise_ends_that() {
+    let other = Member { id: NodeId([3; 16]), name: "n3".into(), url: String::new() };
+    let epoch = Epoch { number: 4, owner: other.id, start: 1 };
+    let found = |standing: Standing| Found {
+        head: 5,
+        committed: 5,
+        applied: 5,
+        history: vec![EpochStart { epoch, first: 1, forced: false }],
+        configs: vec![(1, ClusterConfig::first(other.clone()))],
+        standing: Some(standing),
+        ..empty()
+    };
+    let joined = |standing: Standing| {
+        let mut out = Outputs::new();
+        let mut core = Replication::start(found(standing), Role::Replica, Asked::default(), true, 0, &mut out);
+        core.step(Input::Connected { link: 1, dialed: true }, 0, &mut out);
+        let said = out.into_iter().find_map(|output| match output {
+            Output::Send { message: Message::Hello(hello), .. } => Some(hello.joined),
+            _ => None,
+        });
+        (said.unwrap(), core.is_restored())
+    };
+    assert_eq!(joined(Standing::default()), (false, true));
+    let removed = Standing { promised: epoch, ..Standing::default() };
+    assert_eq!(joined(removed), (true, false), "it was a member, and is none any more");
+}

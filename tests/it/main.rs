@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod backup;
+mod backup_page;
 mod bench;
 mod cli_log;
 mod cli_node;

@@ -34,6 +34,12 @@ pub(super) struct Compaction {
     held_by: String,
 }
 
+impl Compaction {
+    pub(super) fn is_under_way(&self) -> bool {
+        self.asked.is_some()
+    }
+}
+
 impl Node {
     pub(super) fn ask_compaction(&mut self, asked: Asked) {
         let problem = match self.cluster {
@@ -61,6 +67,9 @@ impl Node {
         let others = peers.iter().filter(|peer| is_member(peer.member.id));
         let needs = others.map(|peer| (peer.acked + 1, format!("{} has not confirmed more", peer.member.name)));
         let newest = (core.committed() + 1).saturating_sub(keep);
+        if self.is_backing_up() {
+            return (self.reader.oldest(), "a backup is being taken".to_owned());
+        }
         let asked = [
             (newest, format!("{keep} records are kept")),
             (snapshot + 1, format!("the newest snapshot that can be relied on is of version {snapshot}")),

@@ -326,7 +326,7 @@ impl Node {
                 let streams_only = connection
                     .slots
                     .iter()
-                    .all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_)));
+                    .all(|slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_) | Slot::Backup(_)));
                 if connection.unsent() == 0 && streams_only {
                     self.close(index);
                 }

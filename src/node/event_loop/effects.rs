@@ -174,6 +174,11 @@ impl Node {
             None => id.to_string(),
         };
         let (name, facts) = events::describe(event, name_of);
+        if let crate::replication::Event::Twin(id) = event {
+            let why = "two processes run with this identity: one of them on a copy of the other's directory";
+            ::log::warn!("{}: {why}", name_of(*id));
+            self.refused_peers.insert(name_of(*id), why.to_owned());
+        }
         self.tell_people(name, facts, now);
     }
 

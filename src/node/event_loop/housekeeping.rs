@@ -289,6 +289,7 @@ impl Node {
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Healed(state) => self.take_healed(*state?, now)?,
+                PoolDone::Backup(done) => self.go_on_with_backup(done)?,
                 PoolDone::Relied(asked, found) => self.judge_compaction(asked, found)?,
                 PoolDone::Removed(removed) => self.end_compaction(removed)?,
                 PoolDone::Spare(made) => {

@@ -44,6 +44,10 @@ impl Node {
                     self.ask_compaction(compacting::Asked { to, keep, dry_run });
                     continue;
                 }
+                Operator::Backup { since } => {
+                    self.begin_backup(to, since)?;
+                    continue;
+                }
                 Operator::Snapshot => {
                     self.snapshot_asked.push((to, now.instant));
                     continue;

@@ -178,7 +178,10 @@ impl Node {
 
     /// Dials whoever is due, and closes what has taken too long to begin.
     pub(super) fn dial(&mut self, now: Now) -> Result<(), NodeError> {
-        for url in self.engine.core().to_dial().iter().map(|member| member.url.clone()).collect::<Vec<_>>() {
+        // What a backup brought says where others were. Whether this node is to meet them is for its operator to say.
+        let is_to_itself = self.engine.core().is_restored() && self.config.peers.is_empty();
+        let known = if is_to_itself { Vec::new() } else { self.engine.core().to_dial() };
+        for url in known.iter().map(|member| member.url.clone()).collect::<Vec<_>>() {
             if url != self.url {
                 self.dialer.add(&url, now.instant);
             }

@@ -21,6 +21,7 @@ impl Node {
                 Some(Slot::Log(_)) => self.advance_log(connection, index, now),
                 Some(Slot::Documents(_)) => self.advance_documents(connection),
                 Some(Slot::Events(_)) => self.advance_events(connection, now),
+                Some(Slot::Backup(_)) => self.advance_backup(connection, index),
                 _ => {
                     self.streaming.remove(&index);
                     return;

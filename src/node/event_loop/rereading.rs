@@ -50,7 +50,8 @@ impl Node {
         let gone = |shown: Option<Shown>, tokens: &Tokens| shown.is_none_or(|shown| !tokens.may_read(shown));
         for index in 0..self.connections.len() {
             let is_gone = self.connections[index].as_ref().is_some_and(|connection| {
-                let streams = |slot: &Slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_));
+                let streams =
+                    |slot: &Slot| matches!(slot, Slot::Log(_) | Slot::Documents(_) | Slot::Events(_) | Slot::Backup(_));
                 gone(connection.shown, &self.tokens) && connection.slots.iter().any(streams)
             });
             if is_gone {

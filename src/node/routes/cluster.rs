@@ -80,6 +80,20 @@ fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
+/// `GET /backup?since=V`.
+pub(super) fn backup(
+    desk: &mut Desk<'_>,
+    request: &Request<'_>,
+    to: ReplyTo,
+    exchange: Exchange,
+    caller: &Caller,
+) -> Outcome {
+    admin(caller)?;
+    let since = query_number(request, "since")?;
+    desk.tasks.push((to, Task::Operator(Operator::Backup { since })));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
 /// `GET /peer` with `Upgrade: rig-peer/1`.
 pub(super) fn call(request: &Request<'_>, exchange: Exchange, caller: &Caller) -> Outcome {
     if !matches!(caller.scope, Scope::Peer | Scope::Admin) {

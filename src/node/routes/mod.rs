@@ -147,6 +147,7 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/rescue/{file}", "GET, HEAD", "the records of one rescue file as NDJSON"),
     ("/rescue/{file}/replayed", "POST", "note that they were sent to the primary again"),
     ("/snapshots", "GET, HEAD, POST", "the snapshots of this node; take one now, and read it back"),
+    ("/backup", "GET", "an archive of all that is committed, or of what came after a version: since"),
     ("/events", "GET, HEAD", "what happened, as NDJSON: after, follow"),
     ("/peer", "GET", "another node of the cluster calls: Upgrade: rig-peer/1"),
 ];
@@ -171,6 +172,7 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, ex
         ("POST", "/do") => writes::append(desk, request, to, exchange, &caller),
         ("POST", "/validate") => writes::validate(desk, request, to, exchange, &caller),
         ("GET", "/peer") => cluster::call(request, exchange, &caller),
+        ("GET", "/backup") => cluster::backup(desk, request, to, exchange, &caller),
         _ if caller.scope == Scope::Peer && !open => {
             Err(Problem::new(Code::Auth, format!("the token `{}` is for peers alone", caller.name)).into())
         }
