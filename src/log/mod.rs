@@ -47,7 +47,7 @@ pub mod verify;
 pub mod vfs;
 mod writer;
 
-pub use compaction::{Compacted, Front};
+pub use compaction::{Compacted, Front, begin_behind};
 pub use cursor::{Backwards, Records, Replay};
 pub use error::{Fault, LogError, Remedy};
 pub use format::genesis;

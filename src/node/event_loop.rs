@@ -15,6 +15,7 @@ mod batches;
 mod compacting;
 mod connections;
 mod effects;
+mod feeding;
 mod healing;
 mod housekeeping;
 mod opening;
@@ -29,6 +30,7 @@ mod scrubbing;
 mod snapshotting;
 mod stopper;
 mod streaming;
+mod taking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -131,6 +133,7 @@ pub(super) enum Operator {
     /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
     Compact {
         keep: u64,
+        hold: u64,
         dry_run: bool,
     },
 }
@@ -198,6 +201,8 @@ enum PoolDone {
     Removed(Result<log::Compacted, LogError>),
     Scrubbed(Result<Option<scrub::Read>, LogError>),
     Nothing,
+    Feeding(feeding::Done),
+    Taking(taking::Done),
     Looked(Box<Seen>),
     /// A job has panicked: a bug.
     Panicked,
@@ -259,6 +264,8 @@ pub struct Node {
     snapshot_asked: Vec<(ReplyTo, Instant)>,
     snapshot_for: Vec<ReplyTo>,
     compaction: compacting::Compaction,
+    feeding: feeding::Feeding,
+    taking: taking::Taking,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -418,6 +425,8 @@ impl Node {
             snapshot_asked: Vec::new(),
             snapshot_for: Vec::new(),
             compaction: compacting::Compaction::default(),
+            feeding: feeding::Feeding::default(),
+            taking: taking::Taking::default(),
             put_aside: None,
             try_again_at: None,
             rescued,

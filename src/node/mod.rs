@@ -31,6 +31,7 @@ mod event_loop;
 mod events;
 mod guard;
 mod hashed;
+mod install;
 mod keys;
 mod lines;
 mod locks;

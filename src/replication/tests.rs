@@ -12,6 +12,7 @@ fn empty() -> Found {
         me: me(),
         boot: 1,
         head: 0,
+        oldest: 1,
         committed: 0,
         applied: 0,
         history: Vec::new(),

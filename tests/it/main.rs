@@ -44,5 +44,6 @@ mod snapshots;
 mod storage;
 mod support;
 mod tidy;
+mod transfer;
 mod wire;
 mod wrong_inputs;

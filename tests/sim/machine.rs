@@ -211,6 +211,7 @@ impl Machine {
             me: self.member(place),
             boot: (place as u64) << 32 | self.boots,
             head,
+            oldest: 1,
             committed: report.committed,
             applied: report.committed,
             history,

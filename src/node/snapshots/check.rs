@@ -161,7 +161,7 @@ fn check(path: &Path, cluster: ClusterId, log: Option<&Reader>, documents: bool)
 }
 
 /// The sections that opening it has not read, and the keys.
-fn read_bytes(snapshot: &SnapshotFile) -> io::Result<()> {
+pub(super) fn read_bytes(snapshot: &SnapshotFile) -> io::Result<()> {
     let (mut file, wanted) = (fs::File::open(snapshot.path())?, snapshot.sections[SERVICE]);
     io::Seek::seek(&mut file, io::SeekFrom::Start(snapshot.offset(SERVICE)))?;
     let mut input = Checked { inner: file.take(wanted.length), section: Default::default() };
