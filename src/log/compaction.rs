@@ -20,8 +20,8 @@
 //! # Not here
 //! How much may go: that is for whoever knows snapshots and members (`node`).
 
-use super::error::{Context, LogError};
 use super::Config;
+use super::error::{Context, LogError};
 use super::format::{SegmentHeader, segment_name};
 use super::mark::{self, Mark, MarkFile};
 use super::segment;

@@ -31,8 +31,8 @@ pub use decoder::{Decoder, Frame};
 pub use greeting::{Greeting, PROTOCOL, Refusal};
 
 use crate::limits::{
-    EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES,
-    URL_BYTES_MAX,
+    EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX,
+    SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
 };
 use crate::replication::Message;
 use std::fmt;

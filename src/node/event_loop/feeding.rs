@@ -7,6 +7,7 @@
 //!
 //! The member asks for each chunk, a few at a time, so that records for others pass between them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::*;
@@ -14,8 +15,8 @@ use crate::limits::SNAPSHOT_CHUNK_BYTES;
 use crate::node::snapshots::Outgoing;
 use crate::replication::Chunk;
 
-/// Chunks that may be read for one member at a time: it asks for fewer.
-const READING_MAX: usize = 16;
+/// Chunks that one member may have asked for and not got: it asks for fewer.
+const WANTED_MAX: usize = 16;
 
 /// The snapshots that are being sent, each by its connection.
 #[derive(Debug, Default)]
@@ -25,7 +26,8 @@ pub(super) struct Feeding(Vec<Fed>);
 struct Fed {
     link: Link,
     snapshot: Arc<Outgoing>,
-    reading: usize,
+    /// In their order; the first one is being read.
+    wanted: VecDeque<Chunk>,
 }
 
 /// What the pool has done.
@@ -43,16 +45,25 @@ impl Node {
 
     pub(super) fn send_chunk(&mut self, link: Link, chunk: Chunk, now: Now) -> Result<(), NodeError> {
         let Some(fed) = self.feeding.0.iter_mut().find(|fed| fed.link == link) else { return Ok(()) };
-        if fed.reading >= READING_MAX {
+        if fed.wanted.len() >= WANTED_MAX {
             // It asks for more than it can be waiting for.
             return self.place_of(link).map_or(Ok(()), |place| self.lose(place, now));
         }
-        fed.reading += 1;
+        fed.wanted.push_back(chunk);
+        if fed.wanted.len() == 1 {
+            self.read_chunk(link);
+        }
+        Ok(())
+    }
+
+    /// Lets the pool read the next one.
+    fn read_chunk(&self, link: Link) {
+        let Some(fed) = self.feeding.0.iter().find(|fed| fed.link == link) else { return };
+        let Some(chunk) = fed.wanted.front().copied() else { return };
         let snapshot = Arc::clone(&fed.snapshot);
         self.pool.run(move || {
             PoolDone::Feeding(Done::Read { link, chunk, bytes: snapshot.read(chunk.offset, SNAPSHOT_CHUNK_BYTES) })
         });
-        Ok(())
     }
 
     pub(super) fn go_on_feeding(&mut self, done: Done, now: Now) -> Result<(), NodeError> {
@@ -68,17 +79,18 @@ impl Node {
                 if let Some(snapshot) = found.map(Arc::new) {
                     let version = snapshot.at.version;
                     ::log::info!("a member is behind the log: it is offered the snapshot of version {version}");
-                    self.feeding.0.push(Fed { link, snapshot, reading: 0 });
+                    self.feeding.0.push(Fed { link, snapshot, wanted: VecDeque::new() });
                 }
                 Ok(self.engine.tell(Input::SnapshotIs { link, found: offer }, now)?)
             }
             Done::Read { link, chunk, bytes } => {
                 let Some(fed) = self.feeding.0.iter_mut().find(|fed| fed.link == link) else { return Ok(()) };
-                fed.reading -= 1;
+                fed.wanted.pop_front();
                 match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         self.metrics.snapshot_sent_bytes += bytes.len() as u64;
                         self.send(link, false, |out| streaming::put(&Message::Chunk(chunk), &bytes, out));
+                        self.read_chunk(link);
                         Ok(())
                     }
                     Ok(_) => self.place_of(link).map_or(Ok(()), |place| self.lose(place, now)),

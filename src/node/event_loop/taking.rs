@@ -191,14 +191,7 @@ impl Node {
     }
 
     /// The core has said its last word: log and service make way for the snapshot.
-    pub(super) fn note_install(
-        &mut self,
-        at: Position,
-        keep: Version,
-        committed: Version,
-        for_epoch: Epoch,
-        now: Now,
-    ) {
+    pub(super) fn note_install(&mut self, at: Position, keep: Version, committed: Version, for_epoch: Epoch, now: Now) {
         self.cutting = true;
         self.hurry.set(true);
         let own = self.engine.own_epoch();

@@ -80,7 +80,8 @@ pub(in crate::node) fn split(folder: &Path, taken: &Path, cluster: ClusterId, at
     let (.., sections) = read_header(&header).ok_or_else(|| bad("its header is damaged"))?;
     let end = sections.iter().try_fold(HEADER as u64, |sum, section| sum.checked_add(section.length));
     let end = end.filter(|end| *end <= length).ok_or_else(|| bad("it ends before its last section"))?;
-    let runs: Vec<Version> = serde_json::from_slice(&read_section(&file, end - sections[RUNS].length, sections[RUNS])?)?;
+    let runs: Vec<Version> =
+        serde_json::from_slice(&read_section(&file, end - sections[RUNS].length, sections[RUNS])?)?;
     let mut from = end;
     for name in runs {
         from += take_run(&mut file, from, length, &run_path(folder, name))?;
@@ -106,7 +107,8 @@ fn take_run(file: &mut File, from: u64, end: u64, path: &Path) -> io::Result<u64
     file.read_exact_at(&mut header, from)?;
     let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or_default();
     let length = number(8).checked_add(number(16)).and_then(|sum| sum.checked_add(KEYS_HEADER as u64));
-    let length = length.filter(|length| *length <= end - from).ok_or_else(|| bad("a run of keys goes beyond the end"))?;
+    let length =
+        length.filter(|length| *length <= end - from).ok_or_else(|| bad("a run of keys goes beyond the end"))?;
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.seek(SeekFrom::Start(from))?;
     io::copy(&mut file.take(length), &mut out)?;
