@@ -178,6 +178,30 @@ fn killed_anywhere_on_the_way_it_has_its_old_log_or_the_snapshot_and_comes_back_
 }
 
 #[test]
+fn killed_while_it_writes_a_snapshot_a_node_has_the_old_one_or_the_new_one() {
+    let mut cluster = Cluster::new(1, &[]);
+    write_and_compact(&cluster);
+    let begin = Instant::now();
+    cluster.ok(1, &["snapshot", "create"]);
+    let whole = begin.elapsed();
+    let count = kills(12);
+    for number in 0..count {
+        cluster.put(1, &format!("n{number}"));
+        let arguments = ["snapshot", "create", "-D", "n1", "-q"];
+        let mut command = cluster.home.rig(&arguments);
+        let mut asked = command.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * (number as u32 * 7919 % 1000) / 1000);
+        cluster.kill(1);
+        asked.wait().unwrap();
+        cluster.home.ok(&["snapshot", "verify", "-D", "n1"]);
+        // The log begins behind the first one: without a whole snapshot there is no start.
+        cluster.serve(1, &[]);
+        cluster.until(1, |status| status["applied"].as_u64() > Some(OPERATIONS as u64 + number as u64));
+    }
+    println!("{count} kills, a snapshot takes {whole:?}");
+}
+
+#[test]
 fn what_a_member_behind_the_log_has_alone_is_set_aside_before_the_snapshot_takes_its_place() {
     let mut cluster = behind();
     cluster.kill(1);

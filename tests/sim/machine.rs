@@ -12,6 +12,7 @@ use rig::replication::{
 };
 use rig::types::{Epoch, Hash, Kind, NodeId, Position, Record, Role, Version};
 
+use super::behind::Install;
 use super::disk::{self, StandingFile};
 use super::network::Time;
 use super::options::Options;
@@ -48,6 +49,8 @@ pub struct Truth {
     pub standing: Standing,
     /// A cut that was begun: after a crash the log may end anywhere from here.
     pub cutting: Option<Version>,
+    /// A snapshot that takes the place of the log.
+    pub installing: Option<Install>,
 }
 
 /// What happens to a request that is in the log, or waits for the epoch.
@@ -89,6 +92,8 @@ pub struct Process {
     /// It has opened just now: those who wait for that are still to be told.
     pub unpark: bool,
     pub cut_to: Option<Version>,
+    /// A snapshot that is on its way here.
+    pub snapshot: Option<Install>,
     /// The records of the message that is being handled.
     pub arrived: Vec<Arc<Record>>,
     pub failed: bool,
@@ -187,6 +192,7 @@ impl Machine {
         now: Time,
     ) -> Result<Vec<Arc<Record>>, String> {
         self.boots += 1;
+        self.finish_install(options.segment_bytes)?;
         let Opened { writer, sealer, report } =
             disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
         let (standing_file, standing) = StandingFile::open(&self.vfs)?;
@@ -211,7 +217,7 @@ impl Machine {
             me: self.member(place),
             boot: (place as u64) << 32 | self.boots,
             head,
-            oldest: 1,
+            oldest: report.oldest,
             committed: report.committed,
             applied: report.committed,
             history,
@@ -255,6 +261,7 @@ impl Machine {
             opened: None,
             unpark: false,
             cut_to: None,
+            snapshot: None,
             arrived: Vec::new(),
             failed: false,
         });

@@ -11,6 +11,7 @@
 #![allow(unreachable_pub, reason = "nobody is outside of a test")]
 
 #[cfg(feature = "canary")]
+mod behind;
 mod canary;
 mod checkers;
 mod disk;

@@ -151,6 +151,7 @@ impl Story {
             // The service of this one gives another result for this version; or is built anew, and gives the same.
             ("lie", Some(machine)) => world.lie(machine, words[2].trim_start_matches('v').parse().unwrap()),
             ("rebuild", Some(machine)) => world.rebuild(machine),
+            ("compact", Some(machine)) => world.compact(machine),
             ("show", _) => {}
             _ => panic!("no such command: {words:?}"),
         }
@@ -171,6 +172,9 @@ impl Story {
                 "Answer {",
                 "Fenced",
                 "Diverged {",
+                "TakeSnapshot {",
+                "Install {",
+                "begins with",
                 "does not know",
             ] {
                 if line.contains(seen) && !line.contains("<-") && !line.contains("Send") {

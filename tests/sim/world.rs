@@ -59,6 +59,21 @@ pub enum Event {
         machine: usize,
         boot: u64,
     },
+    /// A snapshot has arrived.
+    Taken {
+        machine: usize,
+        boot: u64,
+        link: Link,
+    },
+    /// It may take the place of the log.
+    Install {
+        machine: usize,
+        boot: u64,
+    },
+    /// The log of some machine is compacted.
+    Compact {
+        machine: usize,
+    },
     Die {
         machine: usize,
         boot: u64,
@@ -335,6 +350,11 @@ impl World {
             Event::Retry { machine, boot } if self.lives(machine, boot) => self.write_again(machine),
             Event::Recorded { machine, boot } if self.lives(machine, boot) => self.recorded(machine),
             Event::Cut { machine, boot } if self.lives(machine, boot) => self.cut(machine),
+            Event::Taken { machine, boot, link } if self.lives(machine, boot) => {
+                self.input(machine, Input::SnapshotTaken { link });
+            }
+            Event::Install { machine, boot } if self.lives(machine, boot) => self.install(machine),
+            Event::Compact { machine } => self.compact(machine),
             Event::Deadline { machine, boot, attempt } if self.lives(machine, boot) => self.deadline(machine, attempt),
             Event::Die { machine, boot } if self.lives(machine, boot) => self.kill(machine, true),
             Event::Start { machine } => self.start(machine),
