@@ -33,7 +33,7 @@ const NOTE: &str = "install";
 /// What is to be done, as `state/install` says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Order {
-    /// The place of the snapshot.
+    /// The place of the snapshot; of version 0 there is none, and the log begins empty.
     pub(super) at: Position,
     /// The last version that the primary's log has too.
     pub(super) keep: Version,
@@ -94,6 +94,14 @@ pub(super) fn check(folder: &Path, cluster: ClusterId, at: Position, bytes: u64)
 
 /// Notes durably that the snapshot is to be installed.
 pub(super) fn note(dir: &Path, order: &Order) -> io::Result<()> {
+    if order.at.version == 0 {
+        // Nothing comes: what takes the place of the snapshots is empty.
+        let folder = folder(dir);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::DirBuilder::new().mode(0o700).create(folder)?,
+        }
+    }
     File::open(dir)?.sync_all()?;
     let state = dir.join("state");
     let new = state.join("install.tmp");
@@ -118,7 +126,8 @@ pub(super) fn finish(dir: &DataDir, config: &Config) -> Result<Option<Version>, 
         set_aside(dir, &order)?;
         exchange(dir, &incoming).map_err(failed)?;
     }
-    if list(&dir.snapshots(), cluster).map_err(failed)?.iter().all(|snapshot| snapshot.position != order.at) {
+    let found = list(&dir.snapshots(), cluster).map_err(failed)?;
+    if order.at.version > 0 && found.iter().all(|snapshot| snapshot.position != order.at) {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "it is not there, or damaged")));
     }
     log::begin_behind(&DiskVfs, dir.path(), &start::log_config(config, cluster), &order.at)?;

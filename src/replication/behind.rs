@@ -95,7 +95,16 @@ impl Replication {
         if !self.may_replace(link, &follow, keep, out) {
             return;
         }
-        let (at, committed, for_epoch) = (follow.common, self.log.committed, follow.epoch);
+        self.replace(link, follow.common, follow, keep, out);
+    }
+
+    /// The logs part before the first record of this one: none of it can stay, and the primary has everything.
+    pub(super) fn begin_anew(&mut self, link: Link, follow: Follow, keep: Version, out: &mut Outputs) {
+        self.replace(link, Position::default(), follow, keep, out);
+    }
+
+    fn replace(&mut self, link: Link, at: Position, follow: Follow, keep: Version, out: &mut Outputs) {
+        let (committed, for_epoch) = (self.log.committed, follow.epoch);
         self.cutting = true;
         if let Some(replica) = self.replica_mut() {
             replica.stage = Stage::Cutting(link, follow);

@@ -284,7 +284,8 @@ pub enum Output {
         /// Which bytes.
         chunk: Chunk,
     },
-    /// Put the snapshot in the place of log and service, and start anew from there. What the log holds behind `keep` is set
+    /// Put the snapshot in the place of log and service, and start anew from there; with version 0 there is none, and the node
+    /// starts anew with nothing. What the log holds behind `keep` is set
     /// aside first, durably. Nothing is answered: this core has come to its end.
     Install {
         /// The place of the snapshot.

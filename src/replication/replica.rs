@@ -209,7 +209,9 @@ impl Replication {
     }
 
     fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
-        if hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
+        // Where this log begins behind the common place, the histories alone show that it is one.
+        let is_there = follow.common.version + 1 >= self.log.oldest;
+        if is_there && hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
             return self.diverge(link, follow.common.version, out);
         }
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
@@ -218,6 +220,7 @@ impl Replication {
             return self.follow(link, &follow, out);
         }
         match self.may_cut(common, &follow) {
+            Verdict::Cut if common + 1 < self.log.oldest => self.begin_anew(link, follow, common, out),
             Verdict::Cut => {
                 self.cut(common, follow.epoch, out);
                 if let Some(replica) = self.replica_mut() {

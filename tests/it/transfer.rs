@@ -189,7 +189,8 @@ fn killed_while_it_writes_a_snapshot_a_node_has_the_old_one_or_the_new_one() {
         cluster.put(1, &format!("n{number}"));
         let arguments = ["snapshot", "create", "-D", "n1", "-q"];
         let mut command = cluster.home.rig(&arguments);
-        let mut asked = command.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut asked =
+            command.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole * (number as u32 * 7919 % 1000) / 1000);
         cluster.kill(1);
         asked.wait().unwrap();

@@ -63,7 +63,13 @@ impl World {
     pub fn note_install(&mut self, machine: usize, at: Position, keep: Version) {
         let delay = self.sync_time(machine);
         let Some(process) = &mut self.machines[machine].process else { return };
-        let Some(snapshot) = process.snapshot.as_mut().filter(|snapshot| snapshot.at == at) else { return };
+        if at.version == 0 {
+            let at = Position { hash: log::genesis(&disk::CLUSTER), ..at };
+            process.snapshot = Some(Install { at, keep, entries: Vec::new() });
+        }
+        let Some(snapshot) = process.snapshot.as_mut().filter(|snapshot| snapshot.at.version == at.version) else {
+            return;
+        };
         snapshot.keep = keep;
         let boot = process.boot;
         self.after(delay, Event::Install { machine, boot });

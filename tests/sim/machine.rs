@@ -212,14 +212,16 @@ impl Machine {
         }
         truth.durable = head;
         truth.standing = standing.clone().unwrap_or_default();
-        let (history, configs) = read_history(&truth.entries, report.committed);
+        // What a snapshot has is committed, whatever the mark says.
+        let committed = report.committed.max(report.oldest - 1);
+        let (history, configs) = read_history(&truth.entries, committed);
         let found = Found {
             me: self.member(place),
             boot: (place as u64) << 32 | self.boots,
             head,
             oldest: report.oldest,
-            committed: report.committed,
-            applied: report.committed,
+            committed,
+            applied: committed,
             history,
             configs,
             standing,
@@ -246,8 +248,8 @@ impl Machine {
             writing: None,
             standing: standing_file,
             recording: None,
-            applied: report.committed,
-            digest: service(&truth.entries[..report.committed as usize], 0),
+            applied: committed,
+            digest: service(&truth.entries[..committed as usize], 0),
             lie: None,
             keys,
             waiting: BTreeMap::new(),

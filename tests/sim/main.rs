@@ -10,8 +10,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(unreachable_pub, reason = "nobody is outside of a test")]
 
-#[cfg(feature = "canary")]
 mod behind;
+#[cfg(feature = "canary")]
 mod canary;
 mod checkers;
 mod disk;

@@ -43,16 +43,19 @@ pub fn calm_options(machines: usize) -> Options {
 }
 
 impl Story {
-    /// `cluster N MODE [min=M]`: members n0 to nN-1, n0 the first primary.
+    /// `cluster N MODE [min=M] [segment=BYTES]`: members n0 to nN-1, n0 the first primary.
     fn new(words: &[&str], off: Option<Rule>) -> Self {
         let machines = words[0].parse().unwrap();
         let asked = Asked {
             replication: Some(words[1].parse().unwrap()),
-            min_replicas: words.get(2).map(|word| word.trim_start_matches("min=").parse().unwrap()),
+            min_replicas: words.iter().find_map(|word| word.strip_prefix("min=")?.parse().ok()),
             sync_timeout_ms: Some(300),
             ack: Some(AckLevel::Durable),
         };
-        let mut world = World::with(Options { asked, ..calm_options(machines) }, Random::new(7), off, true);
+        let calm = calm_options(machines);
+        let segment = words.iter().find_map(|word| word.strip_prefix("segment=")?.parse().ok());
+        let options = Options { asked, segment_bytes: segment.unwrap_or(calm.segment_bytes), ..calm };
+        let mut world = World::with(options, Random::new(7), off, true);
         for (place, machine) in world.machines.iter_mut().enumerate() {
             machine.id = NodeId([place as u8 + 1; 16]);
         }

@@ -70,10 +70,6 @@ pub enum Event {
         machine: usize,
         boot: u64,
     },
-    /// The log of some machine is compacted.
-    Compact {
-        machine: usize,
-    },
     Die {
         machine: usize,
         boot: u64,
@@ -325,6 +321,8 @@ impl World {
             | Event::Recorded { machine, .. }
             | Event::Cut { machine, .. }
             | Event::Rebuild { machine, .. }
+            | Event::Taken { machine, .. }
+            | Event::Install { machine, .. }
             | Event::Request { machine, .. }
             | Event::Deadline { machine, .. } => *machine,
             _ => return None,
@@ -354,7 +352,6 @@ impl World {
                 self.input(machine, Input::SnapshotTaken { link });
             }
             Event::Install { machine, boot } if self.lives(machine, boot) => self.install(machine),
-            Event::Compact { machine } => self.compact(machine),
             Event::Deadline { machine, boot, attempt } if self.lives(machine, boot) => self.deadline(machine, attempt),
             Event::Die { machine, boot } if self.lives(machine, boot) => self.kill(machine, true),
             Event::Start { machine } => self.start(machine),

@@ -195,9 +195,16 @@ impl Node {
         self.cutting = true;
         self.hurry.set(true);
         let own = self.engine.own_epoch();
+        let genesis = log::genesis(&self.cluster.unwrap_or_default());
+        let at = if at.version == 0 { Position { hash: genesis, ..at } } else { at };
         let order = Order { at, keep, committed, for_epoch, own, now: now.micros };
         let dir = self.dir.path().to_owned();
-        ::log::info!("the snapshot of version {} is here: the node starts anew from it", at.version);
+        match at.version {
+            0 => ::log::info!(
+                "this log begins behind the place where it leaves the primary's: the node starts anew, empty"
+            ),
+            version => ::log::info!("the snapshot of version {version} is here: the node starts anew from it"),
+        }
         self.state_pool.run(move || PoolDone::Taking(Done::Noted(install::note(&dir, &order))));
     }
 }
