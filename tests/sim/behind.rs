@@ -85,7 +85,8 @@ impl World {
             truth.rescued.extend(records.iter().cloned());
         }
         (truth.entries, truth.durable) = (snapshot.entries.clone(), snapshot.at.version);
-        truth.installing = Some(snapshot);
+        self.installed += u64::from(snapshot.at.version > 0);
+        self.machines[machine].truth.installing = Some(snapshot);
         self.facts.push(Fact::Cut { machine, records });
         self.kill(machine, false);
         self.after(1000, Event::Start { machine });

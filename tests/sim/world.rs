@@ -144,6 +144,8 @@ pub struct World {
     pub off: Option<Rule>,
     pub trace: Option<Vec<String>>,
     pub digest: u64,
+    /// Snapshots that took the place of a log.
+    pub installed: u64,
     /// The process of this machine dies after so many more outputs.
     pub doomed: Option<(usize, u64)>,
     /// Everything is asked of a machine through this, so that a finding is not lost.
@@ -187,6 +189,7 @@ impl World {
             off,
             trace: traced.then(Vec::new),
             digest: 0,
+            installed: 0,
             doomed: None,
             finding: None,
             options,

@@ -40,6 +40,20 @@ fn notes(vfs: &MemVfs) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_mark_that_is_torn_in_both_slots_hides_no_log_that_was_compacted() {
+    let mut made = made();
+    let (oldest, _) = compact(&mut made, RECORDS / 2);
+    assert!(oldest > 1);
+    let Made { opened, vfs, config, .. } = made;
+    drop(opened);
+    for slot in [0, 1] {
+        vfs.flip(&super::super::mark::path_in(Path::new(DIR)), slot * 512 * 8).unwrap();
+    }
+    let again = reopen(&vfs, &config).report;
+    assert_eq!((again.oldest, again.head.version, again.broken_marks), (oldest, RECORDS, 2));
+}
+
+#[test]
 fn only_whole_segments_before_the_asked_version_go_and_the_rest_reads_as_before() {
     let origin = made();
     let all: Vec<_> = origin.opened.writer.reader().records(1, RECORDS).map(Result::unwrap).collect();
