@@ -60,6 +60,8 @@ impl Writer {
         let going = &bases[..front(&bases, keep)];
         if let Some(&oldest) = bases.get(going.len()).filter(|_| !going.is_empty()) {
             self.shared.compact(oldest);
+            // Both slots: when one of them is damaged later, the other one must not speak of what is gone.
+            self.make_mark_durable()?;
             self.make_mark_durable()?;
         }
         let (vfs, dir, going) = (Arc::clone(&self.vfs), self.dir.clone(), going.to_vec());

@@ -111,8 +111,8 @@ pub(super) fn note(dir: &Path, order: &Order) -> io::Result<()> {
     File::open(state)?.sync_all()
 }
 
-/// Goes on with an installation that was noted, to its end. Gives the version that the log begins behind now.
-pub(super) fn finish(dir: &DataDir, config: &Config) -> Result<Option<Version>, NodeError> {
+/// Goes on with an installation that was noted, to its end. Gives what the operator should know of it.
+pub(super) fn finish(dir: &DataDir, config: &Config) -> Result<Option<String>, NodeError> {
     let note = dir.state().join(NOTE);
     let text = match fs::read_to_string(&note) {
         Ok(text) => text,
@@ -132,8 +132,12 @@ pub(super) fn finish(dir: &DataDir, config: &Config) -> Result<Option<Version>, 
     }
     log::begin_behind(&DiskVfs, dir.path(), &start::log_config(config, cluster), &order.at)?;
     fs::remove_file(&note).and_then(|()| File::open(dir.state())?.sync_all()).map_err(failed)?;
-    ::log::info!("the snapshot of version {} is installed: the log goes on behind it", order.at.version);
-    Ok(Some(order.at.version))
+    let said = match order.at.version {
+        0 => "the log begins anew: it had left the primary's before its own first record".to_owned(),
+        version => format!("the log begins behind the snapshot of version {version}, from the primary"),
+    };
+    ::log::info!("{said}");
+    Ok(Some(said))
 }
 
 /// Keeps what the primary's log does not have, and what of this log it could not be shown to have.

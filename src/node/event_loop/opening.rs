@@ -28,11 +28,7 @@ pub(super) fn start_or_repair(
         }
         started => {
             let mut started = started?;
-            if let Some(version) = installed {
-                started
-                    .notes
-                    .push(format!("the log begins behind the snapshot of version {version}, from the primary"));
-            }
+            started.notes.extend(installed);
             Ok((started, None))
         }
     }
