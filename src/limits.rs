@@ -106,6 +106,10 @@ pub const EPOCHS_MAX: usize = 100_000;
 pub const MARKS_KEPT: usize = 64 << 10;
 /// Marks in one message between nodes: 16 KiB, so that records wait for no more than that.
 pub const MARKS_PER_MESSAGE: usize = 4096;
+/// Bytes of one piece of a snapshot on its way to a member: records for the others wait for no more than that.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of log that a compaction leaves for a member which is not in sync; one that is further behind gets a snapshot.
+pub const COMPACT_HOLD_BYTES: u64 = 1 << 30;
 /// Bytes of one frame between nodes: the largest record and what goes before it.
 pub const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX + 4096;
 

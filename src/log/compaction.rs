@@ -14,15 +14,20 @@
 //! 1. The mark that says where the log begins is durable before the first segment goes.
 //! 2. The newest segment stays, and so does every record from the asked version on.
 //!
+//! A log that ends before another begins cannot go on to it: [`begin_behind`] puts an empty one in its place, which begins
+//! behind a snapshot.
+//!
 //! # Not here
 //! How much may go: that is for whoever knows snapshots and members (`node`).
 
+use super::Config;
 use super::error::{Context, LogError};
-use super::format::segment_name;
+use super::format::{SegmentHeader, segment_name};
+use super::mark::{self, Mark, MarkFile};
 use super::segment;
 use super::vfs::{Access, Vfs};
 use super::writer::Writer;
-use crate::types::Version;
+use crate::types::{Position, Version};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +60,8 @@ impl Writer {
         let going = &bases[..front(&bases, keep)];
         if let Some(&oldest) = bases.get(going.len()).filter(|_| !going.is_empty()) {
             self.shared.compact(oldest);
+            // Both slots: when one of them is damaged later, the other one must not speak of what is gone.
+            self.make_mark_durable()?;
             self.make_mark_durable()?;
         }
         let (vfs, dir, going) = (Arc::clone(&self.vfs), self.dir.clone(), going.to_vec());
@@ -90,6 +97,41 @@ impl super::Reader {
         }
         Ok((bases.get(going.len()).copied().unwrap_or(1), would))
     }
+
+    /// The first version of the newest segments that have no more than so many bytes together.
+    pub fn keeps(&self, vfs: &dyn Vfs, bytes_max: u64) -> Result<Version, LogError> {
+        let (log_dir, mut bytes, mut first) = (segment::log_dir(self.dir()), 0_u64, self.durable() + 1);
+        for base in self.bases().into_iter().rev() {
+            bytes = bytes.saturating_add(len(vfs, &log_dir.join(segment_name(base)))?);
+            if bytes > bytes_max {
+                break;
+            }
+            first = base;
+        }
+        Ok(first)
+    }
+}
+
+/// Puts an empty log that begins behind `at` in the place of the one that is there. After a crash it must be called again:
+/// what is there meanwhile is no log.
+///
+/// # Errors
+/// The same holds after an error.
+pub fn begin_behind(vfs: &dyn Vfs, dir: &Path, config: &Config, at: &Position) -> Result<(), LogError> {
+    let log_dir = segment::log_dir(dir);
+    vfs.create_dir_all(&log_dir).context("create", &log_dir)?;
+    let mut file = MarkFile::open(vfs, dir, &mark::read(vfs, dir)?)?;
+    let (cluster, base) = (config.cluster, at.version + 1);
+    // Twice: the slot of before would speak of a log that is gone.
+    for _ in 0..2 {
+        file.write(Mark { counter: 0, cluster, durable: at.version, committed: at.version, oldest: base })?;
+    }
+    file.sync(vfs)?;
+    for old in segment::bases(vfs, &log_dir)? {
+        segment::remove_if_there(vfs, &log_dir.join(segment_name(old)))?;
+    }
+    vfs.sync_dir(&log_dir).context("sync", &log_dir)?;
+    segment::create(vfs, &log_dir, &SegmentHeader { cluster, base, before: at.hash }, config).map(drop)
 }
 
 /// How many of the segments at the front hold nothing from `keep` on.

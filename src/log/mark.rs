@@ -74,6 +74,18 @@ pub(crate) struct Found {
     pub(crate) broken: usize,
 }
 
+impl Found {
+    /// The first version that should be there, of a log whose first segment begins with `first`. Where both slots are broken
+    /// nobody knows how much was compacted, and the segments are believed; a snapshot must meet them.
+    pub(crate) fn oldest(&self, first: Option<Version>) -> Version {
+        match self.mark {
+            Some(mark) => mark.oldest,
+            None if self.broken > 0 => first.unwrap_or(1),
+            None => 1,
+        }
+    }
+}
+
 /// Where the mark lives.
 pub(crate) fn path_in(dir: &Path) -> PathBuf {
     dir.join("state").join("mark")

@@ -25,7 +25,6 @@
 //! What a record means, who may write one (`replication`), threads and clocks (`node`), which process holds the
 //! directory.
 
-mod behind;
 mod compaction;
 mod cursor;
 mod error;
@@ -48,8 +47,7 @@ pub mod verify;
 pub mod vfs;
 mod writer;
 
-pub use behind::begin_behind;
-pub use compaction::{Compacted, Front};
+pub use compaction::{Compacted, Front, begin_behind};
 pub use cursor::{Backwards, Records, Replay};
 pub use error::{Fault, LogError, Remedy};
 pub use format::genesis;

@@ -231,9 +231,9 @@ impl Inventory {
     pub(crate) fn take(vfs: &dyn Vfs, dir: &Path) -> Result<Self, LogError> {
         let log_dir = segment::log_dir(dir);
         let mark = mark::read(vfs, dir)?;
-        let oldest = mark.mark.map_or(1, |mark| mark.oldest);
-        let (mut bases, leftover): (Vec<_>, Vec<_>) =
-            segment::bases(vfs, &log_dir)?.into_iter().partition(|&base| base >= oldest);
+        let all = segment::bases(vfs, &log_dir)?;
+        let oldest = mark.oldest(all.first().copied());
+        let (mut bases, leftover): (Vec<_>, Vec<_>) = all.into_iter().partition(|&base| base >= oldest);
         let mut unborn = None;
         if let Some(&newest) = bases.last()
             && newest > mark.mark.map_or(0, |mark| mark.durable)
@@ -257,7 +257,7 @@ impl Inventory {
         {
             return Err(LogError::Foreign { path: mark::path_in(dir), found: mark.cluster, expected: *cluster });
         }
-        let oldest = self.mark.mark.map_or(1, |mark| mark.oldest);
+        let oldest = self.mark.oldest(self.bases.first().copied());
         match self.bases.first() {
             Some(&base) if base > oldest => Err(LogError::Missing { from: oldest, to: base - 1 }),
             None if self.known() >= oldest => Err(LogError::Missing { from: oldest, to: self.known() }),

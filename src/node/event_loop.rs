@@ -16,6 +16,7 @@ mod batches;
 mod compacting;
 mod connections;
 mod effects;
+mod feeding;
 mod healing;
 mod housekeeping;
 mod opening;
@@ -30,6 +31,7 @@ mod scrubbing;
 mod snapshotting;
 mod stopper;
 mod streaming;
+mod taking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -137,6 +139,7 @@ pub(super) enum Operator {
     /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
     Compact {
         keep: u64,
+        hold: u64,
         dry_run: bool,
     },
 }
@@ -205,6 +208,8 @@ enum PoolDone {
     Scrubbed(Result<Option<scrub::Read>, LogError>),
     Backup(backing_up::Done),
     Nothing,
+    Feeding(feeding::Done),
+    Taking(taking::Done),
     Looked(Box<Seen>),
     /// A job has panicked: a bug.
     Panicked,
@@ -268,6 +273,8 @@ pub struct Node {
     compaction: compacting::Compaction,
     /// Shared with the archive that is under way.
     backing_up: Arc<()>,
+    feeding: feeding::Feeding,
+    taking: taking::Taking,
     /// A batch that found no room, while others may have it.
     put_aside: Option<Batch>,
     try_again_at: Option<Instant>,
@@ -430,6 +437,8 @@ impl Node {
             snapshot_for: Vec::new(),
             compaction: compacting::Compaction::default(),
             backing_up: Arc::default(),
+            feeding: feeding::Feeding::default(),
+            taking: taking::Taking::default(),
             put_aside: None,
             try_again_at: None,
             rescued,

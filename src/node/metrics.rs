@@ -54,6 +54,8 @@ pub(super) struct Metrics {
     pub(super) snapshots: u64,
     pub(super) snapshot_failures: u64,
     pub(super) snapshot_bytes: u64,
+    pub(super) snapshot_sent_bytes: u64,
+    pub(super) snapshot_received_bytes: u64,
 }
 
 impl Default for Metrics {
@@ -70,6 +72,8 @@ impl Default for Metrics {
             snapshots: 0,
             snapshot_failures: 0,
             snapshot_bytes: 0,
+            snapshot_sent_bytes: 0,
+            snapshot_received_bytes: 0,
         }
     }
 }

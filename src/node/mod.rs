@@ -33,6 +33,7 @@ mod events;
 mod guard;
 mod hashed;
 mod hook;
+mod install;
 mod keys;
 mod lines;
 mod locks;

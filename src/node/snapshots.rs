@@ -22,14 +22,16 @@
 //! 3. The two newest are kept.
 //!
 //! # Not here
-//! Compaction of the log; it needs a snapshot that was read back, and comes with it.
+//! When a snapshot is due, and what relies on it (`event_loop`).
 
 mod check;
 mod moved;
+mod transfer;
 
 pub use check::{SnapshotChecked, SnapshotInfo, snapshots, verify_snapshots};
 pub(super) use check::{infos, newest_whole, read_back};
 pub(super) use moved::{check_file, look, rebase, whole};
+pub(super) use transfer::{Outgoing, split};
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

@@ -82,6 +82,8 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         state.replay(&reader, committed)?;
     }
     let tail = state.tail(&reader, report.head.version)?;
+    // A log that is empty behind a snapshot does not know the epoch of its beginning.
+    let durable = if report.head.version == state.applied.version { state.applied } else { report.head };
 
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs) = state.chronicle.with_tail(&tail);
@@ -90,6 +92,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         me,
         boot,
         head: report.head.version,
+        oldest: report.oldest,
         committed,
         applied: state.applied.version,
         history,
@@ -126,7 +129,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         is_outside: config.service.is_outside(),
         keys: state.keys,
         tail,
-        durable: report.head,
+        durable,
         applied: state.applied,
         chronicle: state.chronicle,
         marks: state.marks,
@@ -207,7 +210,7 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs, standing) = (Vec::new(), Vec::new(), standing_file.last().cloned());
-    let found = Found { me, boot: 0, head: 0, committed: 0, applied: 0, history, configs, standing };
+    let found = Found { me, boot: 0, head: 0, oldest: 1, committed: 0, applied: 0, history, configs, standing };
     let mut outputs = Vec::new();
     let core = Replication::start(found, Role::Replica, Asked::default(), true, 0, &mut outputs);
     // Whatever it wants recorded would be the word of a node without a log.

@@ -31,6 +31,8 @@ pub(super) struct Facts<'a> {
     pub(super) degraded_since: Option<&'a str>,
     pub(super) alone: &'a [alone::Range],
     pub(super) rescued: usize,
+    /// The snapshot that is being taken: version, bytes, and how many of them are here.
+    pub(super) taking: Option<(Version, u64, u64)>,
     /// How often each event has happened.
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
@@ -71,7 +73,11 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             "blocked_since": facts.blocked_since,
             "alone": alone(core, facts.alone),
         },
-        "peers": peers(engine),
+        "peers": peers(engine, facts.oldest),
+        "needs_snapshot": facts.taking.is_some(),
+        "snapshot_transfer": facts.taking.map(|(version, size, received)| {
+            json!({ "version": version, "size_bytes": size, "received_bytes": received })
+        }),
         "primary": core.primary().map(|member| member.name.clone()),
         "waits_for": waits_for(core),
         "can_promote": core.can_promote(),
@@ -141,7 +147,7 @@ fn alone(core: &Replication, noted: &[alone::Range]) -> Vec<Value> {
     ranges
 }
 
-fn peers(engine: &Engine) -> Vec<Value> {
+fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
     let core = engine.core();
     let head = core.appended();
     let view = |peer: &PeerView| {
@@ -154,6 +160,8 @@ fn peers(engine: &Engine) -> Vec<Value> {
             "connected": peer.connected,
             "in_sync": peer.in_sync,
             "acked": peer.acked,
+            "needs_snapshot": peer.acked + 1 < oldest,
+            "offered_snapshot": peer.fed,
             "lag_ops": lag,
             "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
         })
@@ -271,6 +279,10 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.counter("rig_snapshots_total", "Snapshots written.", metrics.snapshots);
     page.counter("rig_snapshot_failures_total", "Snapshots that could not be written.", metrics.snapshot_failures);
     page.gauge("rig_snapshot_bytes", "Bytes of the newest snapshot.", metrics.snapshot_bytes as f64);
+    let sent = metrics.snapshot_sent_bytes;
+    page.counter("rig_snapshot_sent_bytes_total", "Bytes of snapshots sent to members.", sent);
+    let received = metrics.snapshot_received_bytes;
+    page.counter("rig_snapshot_received_bytes_total", "Bytes of snapshots taken from a primary.", received);
     page.gauge("rig_scrub_errors", "Errors in the log as it was read last.", facts.scrub.errors() as f64);
     if let Some(time) = facts.scrub.last_success() {
         let help = "When the whole log was last read again without an error.";

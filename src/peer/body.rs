@@ -9,9 +9,12 @@
 //! ```
 
 use super::{FrameError, Kind, Wrong};
-use crate::limits::{EPOCHS_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
+use crate::limits::{
+    EPOCHS_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
+};
 use crate::replication::{
-    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Message, Promised, Refused, RefusedWhy, Results,
+    Ack, Answer, Append, Chunk, EpochStart, Follow, Heartbeat, Hello, Member, Message, Promised, Refused, RefusedWhy,
+    Results,
 };
 use crate::types::{Epoch, Hash, NodeId, Position, Role};
 
@@ -27,7 +30,8 @@ const REASONS: [RefusedWhy; 5] =
 pub(super) fn kind_of(message: &Message) -> Kind {
     match message {
         Message::Hello(_) => Kind::Hello,
-        Message::Follow(_) => Kind::Follow,
+        Message::Follow(Follow { snapshot: None, .. }) => Kind::Follow,
+        Message::Follow(_) => Kind::Offer,
         Message::Append(_) => Kind::Append,
         Message::Heartbeat(_) => Kind::Heartbeat,
         Message::Ack(_) => Kind::Ack,
@@ -44,6 +48,17 @@ pub(super) fn kind_of(message: &Message) -> Kind {
         Message::Goodbye => Kind::Goodbye,
         Message::Alive => Kind::Alive,
         Message::Results(_) => Kind::Results,
+        Message::Want(_) => Kind::Want,
+        Message::Chunk(_) => Kind::Chunk,
+    }
+}
+
+/// The most bytes that stand behind the fields of a message of this kind.
+pub(super) fn attached_bytes_max(kind: Kind) -> usize {
+    match kind {
+        Kind::Append | Kind::Records => RECORD_BYTES_MAX,
+        Kind::Chunk => SNAPSHOT_CHUNK_BYTES,
+        _ => 0,
     }
 }
 
@@ -76,6 +91,7 @@ pub(super) fn put(message: &Message, out: &mut Vec<u8>) {
             put_position(&follow.common, out);
             put_u64(follow.head, out);
             out.push(follow.outside_sync.into());
+            follow.snapshot.iter().for_each(|&bytes| put_u64(bytes, out));
             put_history(&follow.history, out);
         }
         Message::Append(append) | Message::Records(append) => {
@@ -118,6 +134,9 @@ pub(super) fn put(message: &Message, out: &mut Vec<u8>) {
             put_epoch(&results.epoch, out);
             put_u64(results.first, out);
             put_marks(&results.marks, out);
+        }
+        Message::Want(chunk) | Message::Chunk(chunk) => {
+            [chunk.version, chunk.offset].iter().for_each(|&number| put_u64(number, out));
         }
         Message::HandOverPlease | Message::Goodbye | Message::Alive => {}
     }
@@ -176,8 +195,7 @@ fn put_place<T: PartialEq>(list: &[T], word: &T, out: &mut Vec<u8>) {
 pub(super) fn get(kind: Kind, bytes: &[u8]) -> Result<(Message, usize), FrameError> {
     let mut fields = Fields(bytes);
     let message = fields.message(kind).map_err(|wrong| FrameError::Body { kind, wrong })?;
-    let records_max = if matches!(kind, Kind::Append | Kind::Records) { RECORD_BYTES_MAX } else { 0 };
-    if fields.0.len() > records_max {
+    if fields.0.len() > attached_bytes_max(kind) {
         return Err(FrameError::Body { kind, wrong: Wrong::Long });
     }
     Ok((message, bytes.len() - fields.0.len()))
@@ -274,10 +292,11 @@ impl<'a> Fields<'a> {
         Ok(match kind {
             Kind::Greeting => unreachable!("a greeting is no message"),
             Kind::Hello => Message::Hello(self.hello()?),
-            Kind::Follow => {
+            Kind::Follow | Kind::Offer => {
                 let (epoch, common) = (self.epoch()?, self.position()?);
                 let (head, outside_sync) = (self.u64()?, self.flag()?);
-                Message::Follow(Follow { epoch, common, head, outside_sync, history: self.history()? })
+                let snapshot = if kind == Kind::Offer { Some(self.u64()?) } else { None };
+                Message::Follow(Follow { epoch, common, head, outside_sync, snapshot, history: self.history()? })
             }
             Kind::Append => Message::Append(self.append()?),
             Kind::Records => Message::Records(self.append()?),
@@ -311,6 +330,8 @@ impl<'a> Fields<'a> {
                 let (epoch, first) = (self.epoch()?, self.u64()?);
                 Message::Results(Results { epoch, first, marks: self.marks()? })
             }
+            Kind::Want => Message::Want(self.chunk()?),
+            Kind::Chunk => Message::Chunk(self.chunk()?),
         })
     }
 
@@ -320,6 +341,10 @@ impl<'a> Fields<'a> {
         let (boot, role, promised) = (self.u64()?, self.word(&ROLES)?, self.epoch()?);
         let (head, committed, joined) = (self.u64()?, self.u64()?, self.flag()?);
         Ok(Hello { member, boot, role, promised, head, committed, joined, history: self.history()? })
+    }
+
+    fn chunk(&mut self) -> Result<Chunk, Wrong> {
+        Ok(Chunk { version: self.u64()?, offset: self.u64()? })
     }
 
     fn append(&mut self) -> Result<Append, Wrong> {

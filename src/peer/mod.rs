@@ -31,7 +31,8 @@ pub use decoder::{Decoder, Frame};
 pub use greeting::{Greeting, PROTOCOL, Refusal};
 
 use crate::limits::{
-    EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX,
+    EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX,
+    SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
 };
 use crate::replication::Message;
 use std::fmt;
@@ -81,11 +82,17 @@ pub enum Kind {
     Alive = 18,
     /// [`Message::Results`].
     Results = 19,
+    /// [`Message::Follow`] with a snapshot.
+    Offer = 20,
+    /// [`Message::Want`].
+    Want = 21,
+    /// [`Message::Chunk`].
+    Chunk = 22,
 }
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Greeting,
         Kind::Hello,
         Kind::Follow,
@@ -105,6 +112,9 @@ impl Kind {
         Kind::Goodbye,
         Kind::Alive,
         Kind::Results,
+        Kind::Offer,
+        Kind::Want,
+        Kind::Chunk,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -115,8 +125,11 @@ impl Kind {
     const fn body_bytes_max(self) -> usize {
         match self {
             Kind::Greeting => greeting::BYTES,
-            Kind::Hello | Kind::Follow | Kind::Promised => FIXED_BYTES_MAX + EPOCHS_MAX * body::EPOCH_START_BYTES,
+            Kind::Hello | Kind::Follow | Kind::Offer | Kind::Promised => {
+                FIXED_BYTES_MAX + EPOCHS_MAX * body::EPOCH_START_BYTES
+            }
             Kind::Append | Kind::Records => FIXED_BYTES_MAX + RECORD_BYTES_MAX,
+            Kind::Chunk => FIXED_BYTES_MAX + SNAPSHOT_CHUNK_BYTES,
             Kind::Results => FIXED_BYTES_MAX + MARKS_PER_MESSAGE * body::MARK_BYTES,
             Kind::Heartbeat
             | Kind::Ack
@@ -129,6 +142,7 @@ impl Kind {
             | Kind::HandOver
             | Kind::SplitBrain
             | Kind::Goodbye
+            | Kind::Want
             | Kind::Alive => FIXED_BYTES_MAX,
         }
     }
@@ -220,15 +234,14 @@ impl fmt::Display for TooManyEpochs {
 impl std::error::Error for TooManyEpochs {}
 
 /// Appends the frame of a message to `out`; `records` are the wire bytes of those that an append or an answer to a
-/// fetch speaks of.
+/// fetch speaks of, or the bytes of a chunk of a snapshot.
 ///
 /// # Panics
-/// If there are records where none can be, or more bytes of them than [`RECORD_BYTES_MAX`], or a member's name or
+/// If there are records where none can be, or more bytes of them than their kind of message holds, or a member's name or
 /// address or a list of marks breaks its bound: whoever makes messages has checked them.
 pub fn encode(message: &Message, records: &[u8], out: &mut Vec<u8>) -> Result<(), TooManyEpochs> {
-    let has_room = matches!(message, Message::Append(_) | Message::Records(_));
-    assert!(records.is_empty() || has_room, "only two messages carry records");
-    assert!(records.len() <= RECORD_BYTES_MAX, "records are sent in pieces");
+    let max = body::attached_bytes_max(body::kind_of(message));
+    assert!(records.len() <= max, "a message carries what its kind has room for, and the rest goes in pieces");
     if let Some(epochs) = body::history_of(message).map(<[_]>::len).filter(|&epochs| epochs > EPOCHS_MAX) {
         return Err(TooManyEpochs(epochs));
     }

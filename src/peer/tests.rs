@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::replication::{
-    Ack, Answer, Append, EpochStart, Follow, Heartbeat, Hello, Member, Promised, Refused, RefusedWhy, Results,
+    Ack, Answer, Append, Chunk, EpochStart, Follow, Heartbeat, Hello, Member, Promised, Refused, RefusedWhy, Results,
 };
 use crate::types::{ClusterId, Epoch, Hash, NodeId, Position, Role};
 use proptest::prelude::*;
@@ -61,12 +61,12 @@ fn any_message() -> impl Strategy<Value = Message> {
         [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver, RefusedWhy::Twin];
     let epoch = any_epoch;
     let version = any::<u64>;
-    let follow = (epoch(), any_position(), any_history(), version(), any::<bool>());
+    let follow = (epoch(), any_position(), any_history(), version(), any::<bool>(), any::<Option<u64>>());
     let set = prop::collection::vec(any_id(), 0..=MEMBERS_MAX);
     prop_oneof![
         any_hello().prop_map(Message::Hello),
-        follow.prop_map(|(epoch, common, history, head, outside_sync)| {
-            Message::Follow(Follow { epoch, common, history, head, outside_sync })
+        follow.prop_map(|(epoch, common, history, head, outside_sync, snapshot)| {
+            Message::Follow(Follow { epoch, common, history, head, outside_sync, snapshot })
         }),
         any_append().prop_map(Message::Append),
         any_append().prop_map(Message::Records),
@@ -96,11 +96,13 @@ fn any_message() -> impl Strategy<Value = Message> {
         Just(Message::Alive),
         (epoch(), version(), prop::collection::vec(any::<u32>(), 1..20))
             .prop_map(|(epoch, first, marks)| Message::Results(Results { epoch, first, marks })),
+        (version(), version()).prop_map(|(version, offset)| Message::Want(Chunk { version, offset })),
+        (version(), version()).prop_map(|(version, offset)| Message::Chunk(Chunk { version, offset })),
     ]
 }
 
 fn carries_records(message: &Message) -> bool {
-    matches!(message, Message::Append(_) | Message::Records(_))
+    matches!(message, Message::Append(_) | Message::Records(_) | Message::Chunk(_))
 }
 
 /// A greeting, and messages with records behind those that carry them.
@@ -243,9 +245,9 @@ fn the_numbers_of_the_kinds_are_their_places() {
         assert_eq!(kind as usize, place + 1);
         assert_eq!(Kind::from_number(kind as u8), Some(kind));
     }
-    assert_eq!((Kind::from_number(0), Kind::from_number(20)), (None, None));
+    assert_eq!((Kind::from_number(0), Kind::from_number(23)), (None, None));
     assert_eq!(said_to(&forged(0, &[])), Err(FrameError::Unknown(0)));
-    assert_eq!(said_to(&forged(20, &[])), Err(FrameError::Unknown(20)));
+    assert_eq!(said_to(&forged(23, &[])), Err(FrameError::Unknown(23)));
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) struct Peer {
     /// Its disk had no room when it last spoke of that: it is not waited for either.
     pub(super) full: bool,
     pub(super) flow: Flow,
+    /// The snapshot that it was offered on this link.
+    pub(super) fed: Option<Version>,
     /// What it has acknowledged in this epoch, on this link.
     pub(super) received: Version,
     pub(super) durable: Version,
@@ -88,6 +90,8 @@ pub struct PeerView {
     pub in_sync: bool,
     /// What it holds on its disk, as far as this node knows.
     pub acked: Version,
+    /// The snapshot that it is being given.
+    pub fed: Option<Version>,
     /// When it was heard last; `None` when never.
     pub heard: Option<Time>,
     /// The highest epoch that it said it has promised.
@@ -113,6 +117,7 @@ impl Peer {
             gone: false,
             full: false,
             flow: Flow::Idle,
+            fed: None,
             received: 0,
             durable: 0,
             applied: 0,
@@ -139,7 +144,7 @@ impl Peer {
 
     /// What was said in an earlier epoch, or on an earlier link, counts no more.
     pub(super) fn forget_flow(&mut self) {
-        self.flow = Flow::Idle;
+        (self.flow, self.fed) = (Flow::Idle, None);
         (self.received, self.durable, self.applied, self.told, self.compared) = (0, 0, 0, 0, 0);
         self.joining = None;
     }

@@ -34,6 +34,8 @@ pub struct Found {
     pub boot: u64,
     /// The last version of the log, durable.
     pub head: Version,
+    /// The first version of the log.
+    pub oldest: Version,
     /// What is known to be committed; at most the head.
     pub committed: Version,
     /// What the service has applied; at most `committed`.
@@ -84,6 +86,7 @@ pub struct Replication {
 /// What the protocol knows of this node's log.
 #[derive(Debug)]
 pub(super) struct Known {
+    pub(super) oldest: Version,
     pub(super) appended: Version,
     pub(super) durable: Version,
     pub(super) committed: Version,
@@ -109,6 +112,7 @@ impl Replication {
         let history = History::new(found.history).expect("a log that was opened has its epochs in order");
         let recorded = found.standing.unwrap_or_default();
         let log = Known {
+            oldest: found.oldest,
             appended: found.head,
             durable: found.head,
             committed: found.committed,
@@ -182,6 +186,9 @@ impl Replication {
             Input::StateDiverged { version } => self.on_state_diverged(version, out),
             Input::StateRebuilt { applied } => self.on_state_rebuilt(applied, out),
             Input::HashIs { link, version, hash } => self.on_hash(link, version, hash, out),
+            Input::Compacted { oldest } => self.log.oldest = oldest,
+            Input::SnapshotIs { link, found } => self.offer_snapshot(link, found, out),
+            Input::SnapshotTaken { link } => self.install(link, out),
             Input::Change(asked) => self.asked = asked.or(self.asked),
             Input::Promote { request, force } => self.on_promote(request, force, out),
             Input::Demote => self.on_demote(out),
@@ -343,6 +350,8 @@ impl Replication {
             Message::Heartbeat(heartbeat) => self.on_heartbeat(link, heartbeat, out),
             Message::Ack(ack) => self.on_ack(link, peer, ack, out),
             Message::Results(results) => self.on_results(link, results, out),
+            Message::Want(chunk) => self.on_want(link, peer, chunk, out),
+            Message::Chunk(chunk) => self.on_chunk(link, chunk, out),
             Message::Refused(refused) => self.on_refused(peer, refused, out),
             Message::Ask { epoch } => self.on_ask(link, peer, epoch, out),
             Message::Answer(answer) => self.on_answer(peer, answer),

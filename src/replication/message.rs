@@ -4,6 +4,7 @@
 //! ```text
 //!   both         Hello
 //!   primary ──►  Follow, Append, Heartbeat, Results   ◄── replica   Ack, Refused, SplitBrain
+//!   primary ──►  Follow with a snapshot, Chunk        ◄── replica   Want
 //!   candidate ─► Ask, Promise, Fetch, HandOverPlease  ◄── member    Answer, Promised, Records, HandOver
 //!   anyone       Goodbye
 //! ```
@@ -62,6 +63,10 @@ pub enum Message {
     },
     /// From a primary: what came of the records that both have applied.
     Results(Results),
+    /// From a replica: these bytes of the snapshot, please.
+    Want(Chunk),
+    /// From a primary: bytes of the snapshot. They stay with the node.
+    Chunk(Chunk),
     /// Two sides have written: this replica will not cut its log without the operator's word.
     SplitBrain {
         /// The epoch that was offered.
@@ -107,6 +112,18 @@ pub struct Follow {
     pub head: Version,
     /// Whether any configuration behind the common place, or the one in force there, is not `sync`.
     pub outside_sync: bool,
+    /// The length of the snapshot of the common place, when the primary's log has no record that the other end could follow
+    /// from: it is to be taken first.
+    pub snapshot: Option<u64>,
+}
+
+/// A piece of a snapshot, asked for or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// The version of the snapshot.
+    pub version: Version,
+    /// Where the piece begins.
+    pub offset: u64,
 }
 
 /// See [`Message::Append`]. The records themselves stay with the node.

@@ -31,6 +31,7 @@
 //! connections and when to dial (`node::peers`). A coordinator outside the pair has its place at
 //! [`Output::Record`]: the standing leaves as a request and comes back as an answer.
 
+mod behind;
 mod candidate;
 mod config;
 mod diverged;
@@ -55,12 +56,12 @@ pub use history::{EpochStart, History};
 pub use links::PeerView;
 pub use machine::{Found, Replication};
 pub use message::{
-    Ack, Answer, Append, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy, Results,
+    Ack, Answer, Append, Chunk, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy, Results,
 };
 pub use recovery::{Asked, Waiting};
 pub use rules::Rule;
 
-use crate::types::{Durable, Epoch, NodeId, Role, Version};
+use crate::types::{Durable, Epoch, NodeId, Position, Role, Version};
 
 /// Microseconds on a clock that never goes back, from any beginning.
 pub type Time = u64;
@@ -125,6 +126,23 @@ pub enum Input {
         version: Version,
         /// Its chain hash.
         hash: Option<crate::types::Hash>,
+    },
+    /// The log was compacted: it begins with this version now.
+    Compacted {
+        /// Its first version.
+        oldest: Version,
+    },
+    /// The answer to [`Output::FindSnapshot`]; `None` when there is none that can be relied on.
+    SnapshotIs {
+        /// For whom it was looked for.
+        link: Link,
+        /// Its place, and the bytes that it takes.
+        found: Option<(Position, u64)>,
+    },
+    /// The snapshot of [`Output::TakeSnapshot`] is here, whole and durable.
+    SnapshotTaken {
+        /// Where it came from.
+        link: Link,
     },
     /// The operator asks for another mode, number or time-out.
     Change(Asked),
@@ -235,6 +253,49 @@ pub enum Output {
         committed: Version,
         /// Whether it answers [`Message::Fetch`].
         adopt: bool,
+    },
+    /// Look for the newest snapshot that reads back whole, and keep it open for this connection; then answer
+    /// [`Input::SnapshotIs`].
+    FindSnapshot {
+        /// For whom.
+        link: Link,
+    },
+    /// Send the bytes of that snapshot from there: [`Message::Chunk`].
+    SendChunk {
+        /// On this connection.
+        link: Link,
+        /// Which bytes.
+        chunk: Chunk,
+    },
+    /// Ask for the bytes of this snapshot, from where an earlier try has ended; when all are here, durable and whole, say
+    /// [`Input::SnapshotTaken`].
+    TakeSnapshot {
+        /// On this connection.
+        link: Link,
+        /// Its place.
+        at: Position,
+        /// Its length.
+        bytes: u64,
+    },
+    /// Write the bytes of the message that was just handed in.
+    TakeChunk {
+        /// On this connection.
+        link: Link,
+        /// Which bytes.
+        chunk: Chunk,
+    },
+    /// Put the snapshot in the place of log and service, and start anew from there; with version 0 there is none, and the node
+    /// starts anew with nothing. What the log holds behind `keep` is set
+    /// aside first, durably. Nothing is answered: this core has come to its end.
+    Install {
+        /// The place of the snapshot.
+        at: Position,
+        /// The last version that the primary's log has too.
+        keep: Version,
+        /// What this node knows to have been committed.
+        committed: Version,
+        /// The epoch that is followed.
+        for_epoch: Epoch,
     },
     /// Send the marks of these results: [`Message::Results`].
     Results {

@@ -50,6 +50,7 @@ impl Replication {
             Part::Primary(_) => NodeState::Serving,
             Part::Replica(replica) if replica.split_brain => NodeState::SplitBrain,
             Part::Replica(replica) if replica.diverged || self.diverged.is_some() => NodeState::Diverged,
+            Part::Replica(replica) if replica.taking().is_some() => NodeState::CatchingUp,
             Part::Replica(replica) => match (&replica.leader, replica.following()) {
                 (Some(leader), Some(_)) => self.state_behind(leader),
                 _ if replica.fenced => NodeState::Fenced,
@@ -81,7 +82,7 @@ impl Replication {
             Part::Primary(_) => Some(&self.me),
             Part::Candidate(_) => None,
             Part::Replica(replica) => {
-                let link = replica.following()?;
+                let link = replica.following().or(replica.taking())?;
                 self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| &peer.member)
             }
         }
@@ -156,6 +157,7 @@ impl Replication {
             connected: peer.link.is_some(),
             in_sync: in_sync.contains(&peer.id),
             acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
+            fed: peer.fed,
             heard: Some(peer.heard),
             promised: peer.promised,
         };
@@ -164,7 +166,8 @@ impl Replication {
             if member.id != self.me.id && self.peer(member.id).is_none() {
                 let in_sync = in_sync.contains(&member.id);
                 let (member, promised) = (member.clone(), Epoch::default());
-                peers.push(PeerView { member, connected: false, in_sync, acked: 0, heard: None, promised });
+                let (connected, acked, fed, heard) = (false, 0, None, None);
+                peers.push(PeerView { member, connected, in_sync, acked, fed, heard, promised });
             }
         }
         peers

@@ -4,6 +4,7 @@
 //!   Idle ─Follow─► Promising ─recorded, settled─► Matching ─hashes agree─┬─ nothing behind ─► Following
 //!                                                                         ├─ Cutting ─ Cut ──►    "
 //!                                                    diverged, split brain┘   (rescue first)
+//!                              └─ behind the primary's log ─► Taking ─► Cutting: installed (`behind`)
 //! ```
 //!
 //! # Invariants
@@ -52,6 +53,8 @@ pub(super) enum Stage {
     Promising(Link, Follow),
     Matching(Link, Follow),
     Cutting(Link, Follow),
+    /// A snapshot is on its way.
+    Taking(Link, Follow),
     Following(Link, Epoch),
 }
 
@@ -78,6 +81,11 @@ impl Replica {
         if let Stage::Following(link, _) = self.stage { Some(link) } else { None }
     }
 
+    /// Where a snapshot comes from.
+    pub(super) fn taking(&self) -> Option<Link> {
+        if let Stage::Taking(link, _) = self.stage { Some(link) } else { None }
+    }
+
     pub(super) fn primary(&self) -> Option<NodeId> {
         self.leader.as_ref().map(|leader| leader.id)
     }
@@ -95,7 +103,8 @@ impl Replication {
     pub(super) fn replica_lost_link(&mut self, link: Link) {
         if let Part::Replica(replica) = &mut self.part {
             let is_of = match &replica.stage {
-                Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Following(of, _) => *of == link,
+                Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Taking(of, _) => *of == link,
+                Stage::Following(of, _) => *of == link,
                 // The cut goes on; what follows it begins with the next link.
                 Stage::Idle | Stage::Cutting(..) => false,
             };
@@ -161,6 +170,11 @@ impl Replication {
             return;
         }
         let (link, follow) = (*link, follow.clone());
+        let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
+        let common = self.log.history.common(self.log.appended, &theirs, follow.head);
+        if follow.snapshot.is_some() && common < follow.common.version {
+            return self.take_snapshot(link, follow, common, out);
+        }
         if follow.common.version > self.log.appended {
             // It goes by an older word of ours.
             replica.stage = Stage::Idle;
@@ -195,7 +209,9 @@ impl Replication {
     }
 
     fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
-        if hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
+        // Where this log begins behind the common place, the histories alone show that it is one.
+        let is_there = follow.common.version + 1 >= self.log.oldest;
+        if is_there && hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
             return self.diverge(link, follow.common.version, out);
         }
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
@@ -203,7 +219,8 @@ impl Replication {
         if common == self.log.appended {
             return self.follow(link, &follow, out);
         }
-        match self.may_cut(common, &theirs, &follow) {
+        match self.may_cut(common, &follow) {
+            Verdict::Cut if common + 1 < self.log.oldest => self.begin_anew(link, follow, common, out),
             Verdict::Cut => {
                 self.cut(common, follow.epoch, out);
                 if let Some(replica) = self.replica_mut() {
@@ -211,19 +228,22 @@ impl Replication {
                 }
             }
             Verdict::Diverged => self.diverge(link, common, out),
-            Verdict::SplitBrain => {
-                if let Some(replica) = self.replica_mut()
-                    && !std::mem::replace(&mut replica.split_brain, true)
-                {
-                    out.push(Output::Event(Event::SplitBrain));
-                }
-                self.send(link, Message::SplitBrain { epoch: follow.epoch }, out);
-            }
+            Verdict::SplitBrain => self.say_split_brain(link, follow.epoch, out),
         }
     }
 
+    pub(super) fn say_split_brain(&mut self, link: Link, epoch: Epoch, out: &mut Outputs) {
+        if let Some(replica) = self.replica_mut()
+            && !std::mem::replace(&mut replica.split_brain, true)
+        {
+            out.push(Output::Event(Event::SplitBrain));
+        }
+        self.send(link, Message::SplitBrain { epoch }, out);
+    }
+
     /// Whether what this log holds behind the common place may be set aside for the primary's log.
-    fn may_cut(&self, common: Version, theirs: &super::History, follow: &Follow) -> Verdict {
+    pub(super) fn may_cut(&self, common: Version, follow: &Follow) -> Verdict {
+        let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
         let term_forced = |epoch: Epoch| {
             let same =
                 |start: &&super::EpochStart| (start.epoch.number, start.epoch.owner) == (epoch.number, epoch.owner);
@@ -242,7 +262,7 @@ impl Replication {
         }
     }
 
-    fn diverge(&mut self, link: Link, at: Version, out: &mut Outputs) {
+    pub(super) fn diverge(&mut self, link: Link, at: Version, out: &mut Outputs) {
         if let Some(replica) = self.replica_mut()
             && !std::mem::replace(&mut replica.diverged, true)
         {
@@ -317,7 +337,9 @@ impl Replication {
         let Part::Replica(replica) = &mut self.part else { return };
         match &replica.stage {
             Stage::Following(of, epoch) if *of == link && *epoch == append.epoch => {}
-            Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Cutting(of, _) if *of == link => {
+            Stage::Promising(of, _) | Stage::Matching(of, _) | Stage::Cutting(of, _) | Stage::Taking(of, _)
+                if *of == link =>
+            {
                 // The primary has taken an acknowledgement of an earlier offer for the answer to this one. What is dropped
                 // here it would never send again on this link.
                 return self.close(link, Closing::Again, out);
@@ -502,7 +524,7 @@ impl Replication {
 }
 
 /// What may be done with records that the primary's log does not have.
-enum Verdict {
+pub(super) enum Verdict {
     Cut,
     SplitBrain,
     Diverged,

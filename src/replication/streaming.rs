@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Idle ─hello─► Matching ─hash read─► Offered ─first Ack─► Streaming
+//!     ├──► Finding ─a snapshot─►  "                  (the common place is before the first record: `behind`)
 //!     └───────────── the link ends, or the epoch does: back to Idle, nothing acknowledged counts ◄──┘
 //! ```
 //!
@@ -25,6 +26,8 @@ pub(super) enum Flow {
     Idle,
     /// The hash of the common place is being read.
     Matching { common: Version },
+    /// It is behind the log: a snapshot is looked for.
+    Finding,
     /// The peer has been told where the logs part.
     Offered { common: Version },
     /// Records go out; up to `sent` they have.
@@ -56,6 +59,9 @@ impl Replication {
             return;
         }
         let common = history.common(durable, &peer.history, peer.head);
+        if common + 1 < self.log.oldest {
+            return self.find_snapshot(id, link, out);
+        }
         self.peer_mut(id).flow = Flow::Matching { common };
         out.push(Output::ReadHash { link, version: common });
     }
@@ -65,14 +71,27 @@ impl Replication {
         if self.peer(id).is_none_or(|peer| peer.flow != (Flow::Matching { common: version })) {
             return;
         }
+        let common = Position { epoch: self.log.history.at(version), version, hash };
+        self.say_follow(id, link, common, None, out);
+    }
+
+    pub(super) fn say_follow(
+        &mut self,
+        id: NodeId,
+        link: Link,
+        common: Position,
+        snapshot: Option<u64>,
+        out: &mut Outputs,
+    ) {
         let follow = Follow {
             epoch: self.promised(),
-            common: Position { epoch: self.log.history.at(version), version, hash },
+            common,
             history: self.log.history.starts().to_vec(),
             head: self.log.appended,
             outside_sync: self.log.configs.in_force().iter().any(|(_, config)| config.replication != Mode::Sync),
+            snapshot,
         };
-        self.peer_mut(id).flow = Flow::Offered { common: version };
+        self.peer_mut(id).flow = Flow::Offered { common: common.version };
         self.send(link, Message::Follow(follow), out);
     }
 
@@ -91,12 +110,12 @@ impl Replication {
         let ordered = ack.applied <= ack.durable && ack.durable <= ack.received;
         match peer.flow {
             Flow::Offered { common } if ordered && (common..=flushed).contains(&ack.received) => {
-                peer.flow = Flow::Streaming { sent: ack.received };
+                (peer.flow, peer.fed) = (Flow::Streaming { sent: ack.received }, None);
             }
             Flow::Streaming { sent } if ordered && ack.received <= sent => {}
             Flow::Offered { .. } => return self.close(link, Closing::Again, out),
             Flow::Streaming { .. } => return self.close(link, Closing::Protocol, out),
-            Flow::Idle | Flow::Matching { .. } | Flow::Stopped => return,
+            Flow::Idle | Flow::Matching { .. } | Flow::Finding | Flow::Stopped => return,
         }
         // What it holds has grown: there is room again.
         peer.full &= ack.durable <= peer.durable;

@@ -1,5 +1,7 @@
 //! One member: epochs, sequencing, commit. Several members are in `tests/stories` and `tests/sim`.
 
+mod behind;
+
 use super::*;
 use crate::types::{Durability, Mode, NodeState, Role, methods};
 
@@ -12,6 +14,7 @@ fn empty() -> Found {
         me: me(),
         boot: 1,
         head: 0,
+        oldest: 1,
         committed: 0,
         applied: 0,
         history: Vec::new(),

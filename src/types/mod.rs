@@ -163,7 +163,7 @@ impl fmt::Display for Epoch {
 /// Where a log ends. Logs are compared by the epoch of the last record first, then by version; the hash
 /// takes no part in the order, it only tells whether equal places hold equal data.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// Epoch of the record there.
     pub epoch: Epoch,

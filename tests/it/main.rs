@@ -47,5 +47,6 @@ mod snapshots;
 mod storage;
 mod support;
 mod tidy;
+mod transfer;
 mod wire;
 mod wrong_inputs;

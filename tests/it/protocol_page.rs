@@ -1,7 +1,9 @@
 //! The page `rig-protocol(7)` against the program: the frame of its example, its kinds, bounds and numbered rules.
 
 use crate::support::root;
-use rig::limits::{EPOCHS_MAX, MARKS_KEPT, MARKS_PER_MESSAGE, NAME_BYTES_MAX, RECORD_BYTES_MAX, URL_BYTES_MAX};
+use rig::limits::{
+    EPOCHS_MAX, MARKS_KEPT, MARKS_PER_MESSAGE, NAME_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
+};
 use rig::peer::{Kind, PROTOCOL, encode};
 use rig::replication::{Ack, Message};
 use rig::types::{Epoch, NodeId};
@@ -37,7 +39,8 @@ fn the_page_names_every_kind_with_its_number_and_every_bound() {
         page.lines().filter(|line| line.ends_with("T{") && rows.iter().any(|row| line.starts_with(row))).collect();
     assert_eq!(found.len(), rows.len(), "{found:#?}");
     assert!(page.contains(&format!("newest {MARKS_KEPT} versions")));
-    for bound in [RECORD_BYTES_MAX, EPOCHS_MAX, NAME_BYTES_MAX, URL_BYTES_MAX, MARKS_PER_MESSAGE] {
+    let bounds = [RECORD_BYTES_MAX, EPOCHS_MAX, NAME_BYTES_MAX, URL_BYTES_MAX, MARKS_PER_MESSAGE, SNAPSHOT_CHUNK_BYTES];
+    for bound in bounds {
         assert!(page.contains(&format!("at most {bound} ")) || page.contains(&format!("at most {bound})")), "{bound}");
     }
 }

@@ -12,6 +12,7 @@ use rig::replication::{
 };
 use rig::types::{Epoch, Hash, Kind, NodeId, Position, Record, Role, Version};
 
+use super::behind::Install;
 use super::disk::{self, StandingFile};
 use super::network::Time;
 use super::options::Options;
@@ -48,6 +49,8 @@ pub struct Truth {
     pub standing: Standing,
     /// A cut that was begun: after a crash the log may end anywhere from here.
     pub cutting: Option<Version>,
+    /// A snapshot that takes the place of the log.
+    pub installing: Option<Install>,
 }
 
 /// What happens to a request that is in the log, or waits for the epoch.
@@ -89,6 +92,8 @@ pub struct Process {
     /// It has opened just now: those who wait for that are still to be told.
     pub unpark: bool,
     pub cut_to: Option<Version>,
+    /// A snapshot that is on its way here.
+    pub snapshot: Option<Install>,
     /// The records of the message that is being handled.
     pub arrived: Vec<Arc<Record>>,
     pub failed: bool,
@@ -187,6 +192,7 @@ impl Machine {
         now: Time,
     ) -> Result<Vec<Arc<Record>>, String> {
         self.boots += 1;
+        self.finish_install(options.segment_bytes)?;
         let Opened { writer, sealer, report } =
             disk::open_log(&self.vfs, &disk::config(options.segment_bytes), self.truth.durable)?;
         let (standing_file, standing) = StandingFile::open(&self.vfs)?;
@@ -206,13 +212,16 @@ impl Machine {
         }
         truth.durable = head;
         truth.standing = standing.clone().unwrap_or_default();
-        let (history, configs) = read_history(&truth.entries, report.committed);
+        // What a snapshot has is committed, whatever the mark says.
+        let committed = report.committed.max(report.oldest - 1);
+        let (history, configs) = read_history(&truth.entries, committed);
         let found = Found {
             me: self.member(place),
             boot: (place as u64) << 32 | self.boots,
             head,
-            committed: report.committed,
-            applied: report.committed,
+            oldest: report.oldest,
+            committed,
+            applied: committed,
             history,
             configs,
             standing,
@@ -239,8 +248,8 @@ impl Machine {
             writing: None,
             standing: standing_file,
             recording: None,
-            applied: report.committed,
-            digest: service(&truth.entries[..report.committed as usize], 0),
+            applied: committed,
+            digest: service(&truth.entries[..committed as usize], 0),
             lie: None,
             keys,
             waiting: BTreeMap::new(),
@@ -254,6 +263,7 @@ impl Machine {
             opened: None,
             unpark: false,
             cut_to: None,
+            snapshot: None,
             arrived: Vec::new(),
             failed: false,
         });

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(unreachable_pub, reason = "nobody is outside of a test")]
 
+mod behind;
 #[cfg(feature = "canary")]
 mod canary;
 mod checkers;

@@ -103,6 +103,7 @@ impl World {
                 self.stop(machine, Some(role));
             }
             76..80 if self.options.wipe => self.lose_disk(machine),
+            80..95 if self.options.compacts => self.compact(machine),
             _ => {}
         }
     }

@@ -38,6 +38,8 @@ pub struct Options {
     pub wipe: bool,
     /// Mean microseconds between two services that lie; 0 for none.
     pub lies: u64,
+    /// Logs are compacted, now and then.
+    pub compacts: bool,
 }
 
 impl Options {
@@ -82,7 +84,11 @@ impl Options {
             wipe: random.chance(100),
             // The last of all: those without it have the story that they had before there was this.
             lies: if random.chance(250) { random.pick(&[30_000, 200_000, 1_000_000]) } else { 0 },
+            compacts: false,
         };
+        // By what is decided already, so that the others have the story that they had before there was this.
+        let compacts = options.segment_bytes == 4096 && options.operator > 0;
+        let options = Self { compacts, ..options };
         if storm { options.storm(mode) } else { options }
     }
 

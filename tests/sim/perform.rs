@@ -120,13 +120,7 @@ impl World {
             Output::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(machine, link, epoch, (after, last), committed, adopt);
             }
-            Output::Close { link, .. } => {
-                if let Some(end) = self.network.end_of(link, machine) {
-                    self.put(link, 1 - end, Item::Closed);
-                    self.network.shut(link, end);
-                    self.forget_dial(machine, link);
-                }
-            }
+            Output::Close { link, .. } => self.close(machine, link),
             Output::Commit(version) => self.commit(machine, version),
             Output::Results { link, epoch, after, last } => self.tell_results(machine, link, epoch, (after, last)),
             Output::Compare { first, marks } => self.compare_results(machine, first, &marks),
@@ -142,8 +136,20 @@ impl World {
                 }
                 self.give_up_all(machine);
             }
+            Output::FindSnapshot { link } => self.find_snapshot(machine, link),
+            Output::TakeSnapshot { link, at, .. } => self.take_snapshot(machine, link, at),
+            Output::Install { at, keep, .. } => self.note_install(machine, at, keep),
+            Output::SendChunk { .. } | Output::TakeChunk { .. } => {}
             Output::Answer { request, result } => self.operator.answered(request, result),
             Output::Alone { .. } | Output::Event(_) => {}
+        }
+    }
+
+    fn close(&mut self, machine: usize, link: u64) {
+        if let Some(end) = self.network.end_of(link, machine) {
+            self.put(link, 1 - end, Item::Closed);
+            self.network.shut(link, end);
+            self.forget_dial(machine, link);
         }
     }
 
@@ -172,6 +178,11 @@ impl World {
         adopt: bool,
     ) {
         let mut after = after;
+        if self.machines[machine].process.as_ref().is_some_and(|process| after + 1 < process.reader.oldest()) {
+            // Compacted since: the next connection begins with a snapshot.
+            self.close(machine, link);
+            return self.input(machine, Input::Closed { link });
+        }
         while after < last {
             let piece = self.random.between(1, 64);
             let to = last.min(after + piece);

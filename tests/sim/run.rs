@@ -21,6 +21,8 @@ pub struct Outcome {
     pub digest: u64,
     pub events: u64,
     pub answers: usize,
+    /// Snapshots that took the place of a log.
+    pub installed: u64,
     pub trace: Vec<String>,
 }
 
@@ -41,6 +43,7 @@ fn run(world: &mut World, events: u64) -> Outcome {
         digest: world.digest,
         events: world.events,
         answers: world.checkers.past.answers.len(),
+        installed: world.installed,
         trace: world.trace.take().unwrap_or_default(),
     }
 }

@@ -40,17 +40,20 @@ fn story(seed: u64) -> String {
     outcome.trace[from..].join("\n")
 }
 
-/// Runs seeds on both cores until `next` gives none; gives what was found, and how many events there were.
-fn on_both_cores(next: impl Fn() -> Option<u64> + Sync) -> (Vec<(u64, Outcome)>, u64, u64) {
-    let (found, count, answers) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
+/// Runs seeds on both cores until `next` gives none; gives what was found, and how many events, answers and installed
+/// snapshots there were.
+fn on_both_cores(next: impl Fn() -> Option<u64> + Sync) -> (Vec<(u64, Outcome)>, [u64; 3]) {
+    let (found, counts) = (Mutex::new(Vec::new()), [const { AtomicU64::new(0) }; 3]);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = next() {
                     let outcome = run::seed(seed, events(), None, false);
-                    count.fetch_add(outcome.events, Ordering::Relaxed);
-                    answers.fetch_add(outcome.answers as u64, Ordering::Relaxed);
+                    for (count, more) in counts.iter().zip([outcome.events, outcome.answers as u64, outcome.installed])
+                    {
+                        count.fetch_add(more, Ordering::Relaxed);
+                    }
                     if outcome.finding.is_some() {
                         found.lock().unwrap().push((seed, outcome));
                     }
@@ -60,7 +63,7 @@ fn on_both_cores(next: impl Fn() -> Option<u64> + Sync) -> (Vec<(u64, Outcome)>,
     });
     let mut found = found.into_inner().unwrap();
     found.sort_by_key(|(seed, _)| *seed);
-    (found, count.into_inner(), answers.into_inner())
+    (found, counts.map(AtomicU64::into_inner))
 }
 
 fn report(found: &[(u64, Outcome)]) {
@@ -90,12 +93,14 @@ fn no_seed_finds_anything() {
     let first: Vec<(u64, Outcome)> =
         remembered().into_iter().map(|seed| (seed, run::seed(seed, self::events(), None, false))).collect();
     report(&first);
-    let (found, events, answers) = on_both_cores(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds));
+    let (found, [events, answers, installed]) =
+        on_both_cores(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds));
     let took = begin.elapsed();
     println!(
-        "{seeds} seeds, {events} events, {answers} answers, {took:?}, {:.0} events/s",
+        "{seeds} seeds, {events} events, {answers} answers, {installed} snapshots installed, {took:?}, {:.0} events/s",
         events as f64 / took.as_secs_f64()
     );
+    assert!(installed > 0 || seeds < 100, "nobody was ever behind a log");
     report(&found);
 }
 
@@ -125,10 +130,11 @@ fn random_seeds_for_as_long_as_asked() {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let next = AtomicU64::new(since.as_nanos() as u64);
     let seeds = AtomicU64::new(0);
-    let (found, events, answers) = on_both_cores(|| {
+    let (found, [events, answers, installed]) = on_both_cores(|| {
         seeds.fetch_add(1, Ordering::Relaxed);
         Some(next.fetch_add(1, Ordering::Relaxed)).filter(|_| Instant::now() < until)
     });
-    println!("{} random seeds, {events} events, {answers} answers", seeds.into_inner());
+    let seeds = seeds.into_inner();
+    println!("{seeds} random seeds, {events} events, {answers} answers, {installed} snapshots installed");
     report(&found);
 }

@@ -43,16 +43,19 @@ pub fn calm_options(machines: usize) -> Options {
 }
 
 impl Story {
-    /// `cluster N MODE [min=M]`: members n0 to nN-1, n0 the first primary.
+    /// `cluster N MODE [min=M] [segment=BYTES]`: members n0 to nN-1, n0 the first primary.
     fn new(words: &[&str], off: Option<Rule>) -> Self {
         let machines = words[0].parse().unwrap();
         let asked = Asked {
             replication: Some(words[1].parse().unwrap()),
-            min_replicas: words.get(2).map(|word| word.trim_start_matches("min=").parse().unwrap()),
+            min_replicas: words.iter().find_map(|word| word.strip_prefix("min=")?.parse().ok()),
             sync_timeout_ms: Some(300),
             ack: Some(AckLevel::Durable),
         };
-        let mut world = World::with(Options { asked, ..calm_options(machines) }, Random::new(7), off, true);
+        let calm = calm_options(machines);
+        let segment = words.iter().find_map(|word| word.strip_prefix("segment=")?.parse().ok());
+        let options = Options { asked, segment_bytes: segment.unwrap_or(calm.segment_bytes), ..calm };
+        let mut world = World::with(options, Random::new(7), off, true);
         for (place, machine) in world.machines.iter_mut().enumerate() {
             machine.id = NodeId([place as u8 + 1; 16]);
         }
@@ -151,6 +154,7 @@ impl Story {
             // The service of this one gives another result for this version; or is built anew, and gives the same.
             ("lie", Some(machine)) => world.lie(machine, words[2].trim_start_matches('v').parse().unwrap()),
             ("rebuild", Some(machine)) => world.rebuild(machine),
+            ("compact", Some(machine)) => world.compact(machine),
             ("show", _) => {}
             _ => panic!("no such command: {words:?}"),
         }
@@ -171,6 +175,9 @@ impl Story {
                 "Answer {",
                 "Fenced",
                 "Diverged {",
+                "TakeSnapshot {",
+                "Install {",
+                "begins with",
                 "does not know",
             ] {
                 if line.contains(seen) && !line.contains("<-") && !line.contains("Send") {

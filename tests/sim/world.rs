@@ -59,6 +59,17 @@ pub enum Event {
         machine: usize,
         boot: u64,
     },
+    /// A snapshot has arrived.
+    Taken {
+        machine: usize,
+        boot: u64,
+        link: Link,
+    },
+    /// It may take the place of the log.
+    Install {
+        machine: usize,
+        boot: u64,
+    },
     Die {
         machine: usize,
         boot: u64,
@@ -133,6 +144,8 @@ pub struct World {
     pub off: Option<Rule>,
     pub trace: Option<Vec<String>>,
     pub digest: u64,
+    /// Snapshots that took the place of a log.
+    pub installed: u64,
     /// The process of this machine dies after so many more outputs.
     pub doomed: Option<(usize, u64)>,
     /// Everything is asked of a machine through this, so that a finding is not lost.
@@ -176,6 +189,7 @@ impl World {
             off,
             trace: traced.then(Vec::new),
             digest: 0,
+            installed: 0,
             doomed: None,
             finding: None,
             options,
@@ -310,6 +324,8 @@ impl World {
             | Event::Recorded { machine, .. }
             | Event::Cut { machine, .. }
             | Event::Rebuild { machine, .. }
+            | Event::Taken { machine, .. }
+            | Event::Install { machine, .. }
             | Event::Request { machine, .. }
             | Event::Deadline { machine, .. } => *machine,
             _ => return None,
@@ -335,6 +351,10 @@ impl World {
             Event::Retry { machine, boot } if self.lives(machine, boot) => self.write_again(machine),
             Event::Recorded { machine, boot } if self.lives(machine, boot) => self.recorded(machine),
             Event::Cut { machine, boot } if self.lives(machine, boot) => self.cut(machine),
+            Event::Taken { machine, boot, link } if self.lives(machine, boot) => {
+                self.input(machine, Input::SnapshotTaken { link });
+            }
+            Event::Install { machine, boot } if self.lives(machine, boot) => self.install(machine),
             Event::Deadline { machine, boot, attempt } if self.lives(machine, boot) => self.deadline(machine, attempt),
             Event::Die { machine, boot } if self.lives(machine, boot) => self.kill(machine, true),
             Event::Start { machine } => self.start(machine),

@@ -3,16 +3,17 @@
 use serde_json::Value;
 
 use crate::cli::ask::{order, word};
-use crate::cli::values::show_bytes;
+use crate::cli::values::{self, show_bytes};
 use crate::cli::{Context, Outcome, apply, help};
 use crate::client::Request;
 use crate::error::Exit;
-use crate::limits::COMPACT_KEEP;
+use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 
 /// Drop records that a snapshot has
 ///
-/// Whole segments leave at the front, and only what is in a snapshot that was read back, and what every member has
-/// confirmed. The newest records are kept. The chain of hashes goes on: the first segment that stays carries the hash
+/// Whole segments leave at the front, and only what is in a snapshot that was read back, and what every member in sync has
+/// confirmed. For a member that is away so much of the log stays as --hold says; one that is further behind gets a snapshot
+/// when it is back. The newest records are kept. The chain of hashes goes on: the first segment that stays carries the hash
 /// before it. What is gone can be audited no more: keep an anchor (`rig log verify --write-anchor`), or a backup.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,13 +26,16 @@ pub(super) struct Args {
     /// How many of the newest records stay at least
     #[arg(long, value_name = "N", default_value_t = COMPACT_KEEP)]
     keep: u64,
+    /// Bytes of log that stay for a member which is not in sync [default: 1GiB]
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value_t = COMPACT_HOLD_BYTES, hide_default_value = true)]
+    hold: u64,
     /// Say what would go
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
-    let target = format!("/log/compact?keep={}&dry_run={}", args.keep, args.dry_run);
+    let target = format!("/log/compact?keep={}&hold={}&dry_run={}", args.keep, args.hold, args.dry_run);
     let done = order(&mut apply::client_for(context)?, &Request::post(target, "{}"), context)?;
     if context.out.is_json() {
         context.out.object(&done)?;

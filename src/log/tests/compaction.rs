@@ -40,6 +40,21 @@ fn notes(vfs: &MemVfs) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_mark_that_is_damaged_in_one_slot_or_both_hides_no_log_that_was_compacted() {
+    let mut made = made();
+    let (oldest, _) = compact(&mut made, RECORDS / 2);
+    assert!(oldest > 1);
+    let Made { opened, vfs, config, .. } = made;
+    drop(opened);
+    for slots in [&[0][..], &[1], &[0, 1]] {
+        let vfs = vfs.fork();
+        slots.iter().for_each(|slot| vfs.flip(&super::super::mark::path_in(Path::new(DIR)), slot * 512 * 8).unwrap());
+        let again = reopen(&vfs, &config).report;
+        assert_eq!((again.oldest, again.head.version, again.broken_marks), (oldest, RECORDS, slots.len()));
+    }
+}
+
+#[test]
 fn only_whole_segments_before_the_asked_version_go_and_the_rest_reads_as_before() {
     let origin = made();
     let all: Vec<_> = origin.opened.writer.reader().records(1, RECORDS).map(Result::unwrap).collect();

@@ -81,8 +81,7 @@ impl<'a> Join<'a> {
                 format!("{leftover} segments before the oldest one: a compaction is under way, or was cut short");
             self.tell(Severity::Note, "leftover", None, None, None, message);
         }
-        let mark = self.found.mark.mark;
-        let oldest = mark.map_or(1, |mark| mark.oldest);
+        let oldest = self.found.mark.oldest(self.found.bases.first().copied());
         let known = self.found.known();
         match self.found.bases.first() {
             Some(&base) if base > oldest => self.missing(oldest, base - 1),

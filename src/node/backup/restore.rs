@@ -170,7 +170,9 @@ impl Target {
             _ => before,
         };
         let config = log::Config::new(id);
-        let (writer, sealer) = log::begin_behind(Arc::new(DiskVfs), building.dir().path(), &config, own_before)?;
+        let path = building.dir().path();
+        log::begin_behind(&DiskVfs, path, &config, &own_before)?;
+        let (writer, sealer) = (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before));
         let read = Sealer::new(before);
         Ok(Self {
             building,

@@ -518,7 +518,7 @@ impl Engine {
                     }
                     Output::Rewind { .. } => self.rewind(),
                     // Taken where the message came in.
-                    Output::Write => {}
+                    Output::Write | Output::TakeChunk { .. } => {}
                     Output::Deposed { .. } => self.deposed(),
                     Output::Results { link, epoch, after, last } => self.tell_results(link, epoch, after, last),
                     Output::Compare { first, marks } => self.compare_results(first, &marks),

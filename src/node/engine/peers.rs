@@ -16,7 +16,7 @@ use crate::node::chronicle::{self, Chronicle};
 use crate::node::keys::Keys;
 use crate::node::marks::Marks;
 use crate::replication::{
-    Append, Closing, Event, Input, Landmark, Link, Message, NotPromoted, Output, Refusal, Standing,
+    Append, Chunk, Closing, Event, Input, Landmark, Link, Message, NotPromoted, Output, Refusal, Standing,
 };
 use crate::service::{Service, ServiceError};
 use crate::types::{Epoch, NodeState, Position, Record, Version};
@@ -37,6 +37,16 @@ pub(in crate::node) enum Effect {
     Send { link: Link, message: Message },
     /// Send records.
     Stream { link: Link, epoch: Epoch, after: Version, last: Version, committed: Version, adopt: bool },
+    /// Look for a snapshot for the other end.
+    FindSnapshot { link: Link },
+    /// Send bytes of it.
+    SendChunk { link: Link, chunk: Chunk },
+    /// Take a snapshot from the other end.
+    TakeSnapshot { link: Link, at: Position, bytes: u64 },
+    /// Write bytes of it.
+    TakeChunk { link: Link, chunk: Chunk, bytes: Vec<u8> },
+    /// Put it in the place of log and service.
+    Install { at: Position, keep: Version, committed: Version, for_epoch: Epoch },
     /// End a connection.
     Close { link: Link, why: Closing },
     /// Note a range of versions that were acknowledged alone.
@@ -64,6 +74,10 @@ impl From<Output> for Effect {
             Output::Answer { request, result } => Self::Answered { request, result },
             Output::Event(event) => Self::Event(event),
             Output::TryAgain => Self::TryAgain,
+            Output::FindSnapshot { link } => Self::FindSnapshot { link },
+            Output::SendChunk { link, chunk } => Self::SendChunk { link, chunk },
+            Output::TakeSnapshot { link, at, bytes } => Self::TakeSnapshot { link, at, bytes },
+            Output::Install { at, keep, committed, for_epoch } => Self::Install { at, keep, committed, for_epoch },
             Output::Append { .. }
             | Output::Write
             | Output::Rewind { .. }
@@ -72,6 +86,7 @@ impl From<Output> for Effect {
             | Output::Opened(_)
             | Output::Results { .. }
             | Output::Compare { .. }
+            | Output::TakeChunk { .. }
             | Output::Deposed { .. } => unreachable!("{output:?} is the engine's own to do"),
         }
     }
@@ -101,6 +116,10 @@ impl Engine {
         self.step(Input::Message { link, message });
         if self.outputs.contains(&Output::Write) {
             self.take(checked.expect("the core writes only what was checked"));
+        }
+        let wanted = self.outputs.extract_if(.., |output| matches!(output, Output::TakeChunk { .. })).next();
+        if let Some(Output::TakeChunk { link, chunk }) = wanted {
+            self.effects.push(Effect::TakeChunk { link, chunk, bytes: wire.to_vec() });
         }
         self.perform(now)?;
         self.release_held();

@@ -35,6 +35,7 @@ impl World {
             me,
             boot: 1,
             head: 0,
+            oldest: 1,
             committed: 0,
             applied: 0,
             history: Vec::new(),

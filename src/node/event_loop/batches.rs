@@ -102,7 +102,7 @@ impl Node {
                         self.put_aside = None;
                     }
                 }
-                Done::Compacted(front) => self.remove_front(front),
+                Done::Compacted(front) => self.remove_front(front, now)?,
                 Done::Cut { end, rescued } => self.log_was_cut(end, rescued, now)?,
                 Done::Failed(error) => return Err(error.into()),
                 Done::Panicked => return Err(NodeError::Panicked("log")),

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! # Invariants
-//! 1. Nothing goes that is not in a snapshot which was read back whole, nor what a member still needs.
-//! 2. One compaction at a time.
+//! 1. Nothing goes that is not in a snapshot which was read back whole, nor what a member in sync still needs.
+//! 2. For a member that is behind so many bytes stay as were asked for; beyond them it gets a snapshot when it is back.
+//! 3. One compaction at a time.
 
 use serde_json::json;
 
@@ -22,6 +23,8 @@ use crate::node::snapshots;
 pub(super) struct Asked {
     pub(super) to: ReplyTo,
     pub(super) keep: u64,
+    /// Bytes that may stay for members that are not in sync.
+    pub(super) hold: u64,
     pub(super) dry_run: bool,
 }
 
@@ -59,22 +62,31 @@ impl Node {
     }
 
     /// The first version that has to stay, and why.
-    fn compaction_floor(&self, keep: u64, snapshot: Version) -> (Version, String) {
+    fn compaction_floor(&self, asked: Asked, snapshot: Version) -> Result<(Version, String), NodeError> {
+        let keep = asked.keep;
+        let cap = self.reader.keeps(&log::DiskVfs, asked.hold)?;
         let core = self.engine.core();
         let members = core.config().map(|config| config.members.clone()).unwrap_or_default();
         let is_member = |id| members.iter().any(|member| member.id == id);
         let peers = core.peers();
         let others = peers.iter().filter(|peer| is_member(peer.member.id));
-        let needs = others.map(|peer| (peer.acked + 1, format!("{} has not confirmed more", peer.member.name)));
+        let needs = others.map(|peer| {
+            let (name, next) = (&peer.member.name, peer.fed.map_or(peer.acked, |fed| fed.max(peer.acked)) + 1);
+            match peer.fed {
+                _ if next < cap && !peer.in_sync => (cap, format!("{name} is further behind than is held for it")),
+                Some(fed) => (next, format!("{name} is being given the snapshot of version {fed}")),
+                None => (next, format!("{name} has not confirmed more")),
+            }
+        });
         let newest = (core.committed() + 1).saturating_sub(keep);
         if self.is_backing_up() {
-            return (self.reader.oldest(), "a backup is being taken".to_owned());
+            return Ok((self.reader.oldest(), "a backup is being taken".to_owned()));
         }
         let asked = [
             (newest, format!("{keep} records are kept")),
             (snapshot + 1, format!("the newest snapshot that can be relied on is of version {snapshot}")),
         ];
-        asked.into_iter().chain(needs).min_by_key(|(version, _)| *version).expect("there are two at least")
+        Ok(asked.into_iter().chain(needs).min_by_key(|(version, _)| *version).expect("there are two at least"))
     }
 
     pub(super) fn judge_compaction(
@@ -87,7 +99,7 @@ impl Node {
             Ok(None) => return self.refuse_compaction(asked, "there is no snapshot that can be relied on"),
             Err(error) => return self.refuse_compaction(asked, &format!("the snapshots cannot be read: {error}")),
         };
-        let (keep, held_by) = self.compaction_floor(asked.keep, snapshot);
+        let (keep, held_by) = self.compaction_floor(asked, snapshot)?;
         let (oldest, would) = self.reader.would_compact(&log::DiskVfs, keep)?;
         if asked.dry_run || would.segments == 0 {
             self.compaction = Compaction::default();
@@ -104,7 +116,8 @@ impl Node {
     }
 
     /// The log thread has taken them out of the log.
-    pub(super) fn remove_front(&mut self, front: Front) {
+    pub(super) fn remove_front(&mut self, front: Front, now: Now) -> Result<(), NodeError> {
+        self.engine.tell(Input::Compacted { oldest: front.oldest }, now)?;
         let hurry = self.hurry.clone();
         self.background.run(move || {
             PoolDone::Removed(front.remove(|bytes| {
@@ -112,6 +125,7 @@ impl Node {
                 hurry.rest(usize::try_from(bytes / 8).unwrap_or_default(), Duration::ZERO);
             }))
         });
+        Ok(())
     }
 
     pub(super) fn end_compaction(&mut self, removed: Result<log::Compacted, LogError>) -> Result<(), NodeError> {

@@ -215,6 +215,7 @@ impl Node {
                     degraded_since: self.degraded_since.as_deref(),
                     alone: &self.alone,
                     rescued: self.rescued,
+                    taking: self.taking.progress(),
                     events: self.events.counts(),
                     refused_peers: &self.refused_peers,
                     scrub: &self.scrub,

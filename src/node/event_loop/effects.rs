@@ -61,6 +61,13 @@ impl Node {
             Effect::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(link, Range { epoch, after, last, committed, adopt, reading: false });
             }
+            Effect::FindSnapshot { link } => self.find_snapshot(link),
+            Effect::SendChunk { link, chunk } => self.send_chunk(link, chunk, now)?,
+            Effect::TakeSnapshot { link, at, bytes } => self.take_snapshot(link, at, bytes, now),
+            Effect::TakeChunk { link, chunk, bytes } => self.take_chunk(link, chunk, bytes, now)?,
+            Effect::Install { at, keep, committed, for_epoch } => {
+                self.note_install(at, keep, committed, for_epoch, now)
+            }
             Effect::Close { link, why } => self.close_link(link, why),
             Effect::Cut { to, committed, for_epoch } => {
                 // At once: what is on its way to the service must not arrive while the cut waits.

@@ -65,6 +65,7 @@ impl Node {
             self.watch_state(now)?;
             self.begin_scrub(now);
             self.look_at_files(now);
+            self.begin_taking(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -301,6 +302,8 @@ impl Node {
                 PoolDone::Scrubbed(read) => self.end_scrub(read, now),
                 PoolDone::Looked(seen) => self.take_seen(*seen, now)?,
                 PoolDone::Nothing => {}
+                PoolDone::Feeding(done) => self.go_on_feeding(done, now)?,
+                PoolDone::Taking(done) => self.go_on_taking(done, now)?,
             }
         }
         Ok(())

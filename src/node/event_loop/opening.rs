@@ -1,6 +1,7 @@
 //! What a node opens before its loop begins.
 
 use super::*;
+use crate::node::install;
 
 /// Opens everything; or, where the log is damaged and other nodes are known, nothing but what a repair needs.
 pub(super) fn start_or_repair(
@@ -9,6 +10,7 @@ pub(super) fn start_or_repair(
     url: &str,
 ) -> Result<(start::Started, Option<repair::Wanted>), NodeError> {
     let io = |source| NodeError::Io { op: "prepare the repair in", path: dir.state(), source };
+    let installed = install::finish(dir, config)?;
     if let Some(wanted) = repair::pending(&dir.state()) {
         return Ok((start::failed(dir, config, url, now())?, Some(wanted)));
     }
@@ -24,7 +26,11 @@ pub(super) fn start_or_repair(
             ::log::error!("{error}: versions {} to {} are fetched from another node", wanted.from, wanted.upto);
             Ok((start::failed(dir, config, url, now())?, Some(wanted)))
         }
-        started => Ok((started?, None)),
+        started => {
+            let mut started = started?;
+            started.notes.extend(installed);
+            Ok((started, None))
+        }
     }
 }
 

@@ -40,8 +40,8 @@ impl Node {
                     self.engine.decide(to, commit, now)?;
                     continue;
                 }
-                Operator::Compact { keep, dry_run } => {
-                    self.ask_compaction(compacting::Asked { to, keep, dry_run });
+                Operator::Compact { keep, hold, dry_run } => {
+                    self.ask_compaction(compacting::Asked { to, keep, hold, dry_run });
                     continue;
                 }
                 Operator::Backup { since } => {

@@ -137,6 +137,10 @@ impl Node {
 
     /// The snapshot of an orderly stop, so that the next start replays next to nothing.
     pub(super) fn last_snapshot(&mut self) {
+        if self.again {
+            // Log and state make way for others.
+            return;
+        }
         let until = Instant::now() + self.config.drain;
         while self.snapshot_running && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));

@@ -65,11 +65,13 @@ impl Node {
             }
             if let Some(range) = peer.next_read(durable) {
                 let (reader, link) = (self.reader.clone(), peer.link);
+                let epoch = self.engine.core().history().at(range.after);
                 self.pool.run(move || {
                     let mut bytes = Vec::new();
-                    let read = reader.position(range.after).and_then(|before| {
+                    let read = reader.hash(range.after).and_then(|hash| {
                         let last = reader.wire(range.after + 1, range.last, bytes_max, &mut bytes)?;
-                        Ok((before.unwrap_or_default(), bytes, last))
+                        let hash = hash.unwrap_or_default();
+                        Ok((Position { epoch, version: range.after, hash }, bytes, last))
                     });
                     PoolDone::Wire { link, range, read }
                 });

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
 use crate::error::{Code, Problem};
 use crate::http::require_json;
-use crate::limits::COMPACT_KEEP;
+use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
@@ -72,11 +72,12 @@ fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /log/compact?keep=N&dry_run=true`.
+/// `POST /log/compact?keep=N&hold=BYTES&dry_run=true`.
 fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
     let keep = query_number(request, "keep")?.unwrap_or(COMPACT_KEEP);
+    let hold = query_number(request, "hold")?.unwrap_or(COMPACT_HOLD_BYTES);
     let dry_run = request.query_value("dry_run").is_some_and(|value| value == "true");
-    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, dry_run })));
+    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, hold, dry_run })));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 

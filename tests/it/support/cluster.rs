@@ -60,7 +60,7 @@ impl Cluster {
     }
 
     /// One more replica, in sync when this returns.
-    fn join(&mut self, number: usize) {
+    pub(crate) fn join(&mut self, number: usize) {
         let name = format!("n{number}");
         self.home.ok(&["init", &name]);
         let peer = self.url(1);
