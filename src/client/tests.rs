@@ -195,12 +195,12 @@ fn a_curl_line_can_be_pasted_and_hides_the_token() {
     let url = Url::parse("127.0.0.1:7440").unwrap();
     let request = Request::post("/do?a=b", "{\"a\":\"it's\"}").header("Idempotency-Key", "k 1");
     assert_eq!(
-        request.curl(&url, true),
+        request.curl(&url, true, None),
         "curl -sS -H \"Authorization: Bearer $RIG_TOKEN\" -H 'Idempotency-Key: k 1' -H 'Content-Type: application/json' \
          --data-binary '{\"a\":\"it'\\''s\"}' 'http://127.0.0.1:7440/do?a=b'"
     );
-    assert_eq!(Request::get("/status").curl(&url, false), "curl -sS http://127.0.0.1:7440/status");
-    let large = Request::post("/do", vec![b'1'; 5000]).curl(&url, false);
+    assert_eq!(Request::get("/status").curl(&url, false, None), "curl -sS http://127.0.0.1:7440/status");
+    let large = Request::post("/do", vec![b'1'; 5000]).curl(&url, false, None);
     assert!(large.ends_with("--data-binary @- http://127.0.0.1:7440/do # 5000 bytes from standard input"), "{large}");
 }
 

@@ -44,5 +44,6 @@ mod snapshots;
 mod storage;
 mod support;
 mod tidy;
+mod tls;
 mod wire;
 mod wrong_inputs;
