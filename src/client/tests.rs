@@ -213,3 +213,21 @@ fn a_refusal_without_a_document_still_has_a_code() {
     let problem = problem_of(409, b"{\"code\":\"promotion_unsafe\",\"my_version\":7,\"other\":1}");
     assert_eq!(problem.extra, [("my_version".into(), 7.into())]);
 }
+
+#[test]
+fn who_was_spoken_to_by_tls_is_never_left_for_one_in_the_clear() {
+    let mut client = Client::new(Url::parse("https://a:1").unwrap(), Options::default());
+    assert!(!client.follow_to("http://a:1/do"));
+    assert!(!client.follow_to("http://b:1/do"));
+    assert!(client.follow_to("https://b:1/do"));
+    assert_eq!(client.url().to_string(), "https://b:1");
+    let mut client = Client::new(Url::parse("http://a:1").unwrap(), Options::default());
+    assert!(client.follow_to("https://b:1/do"));
+}
+
+#[test]
+fn a_curl_line_names_the_ca() {
+    let url = Url::parse("https://a:1").unwrap();
+    let line = Request::get("/status").curl(&url, false, Some(std::path::Path::new("my ca.pem")));
+    assert_eq!(line, "curl -sS --cacert 'my ca.pem' https://a:1/status");
+}

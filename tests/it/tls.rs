@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Node, Ran, has, run};
+use crate::support::{Home, Node, Ran, has, root, run};
 use crate::wire::{Wire, get};
 
 /// Names that the certificate of a node on this machine has.
@@ -479,4 +479,31 @@ fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_said() {
         assert_eq!(ran.code == Some(0), says_so, "{ran:#?}");
         assert_eq!(ran.stdout.contains("half"), says_so, "{ran:#?}");
     }
+}
+
+#[test]
+fn the_commands_of_the_readme_make_a_node_that_speaks_tls() {
+    if !has("openssl", "the_commands_of_the_readme_make_a_node_that_speaks_tls") {
+        return;
+    }
+    let home = Home::new();
+    home.ok(&["init", "n1"]);
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let block = readme.split("## Security").nth(1).unwrap().split("```").nth(1).unwrap().replace("\\\n", "");
+    let (mut node, mut asked) = (None::<Node>, 0);
+    for line in block.lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (&words[..], &node) {
+            (["openssl", ..], _) => openssl(&home, &words.join(" ")),
+            (["rig", "serve", flags @ ..], _) => node = Some(Node::serve(&home, flags)),
+            (["rig", rest @ ..], Some(node)) => {
+                let port = node.address().rsplit(':').next().unwrap();
+                let line: Vec<String> = rest.iter().map(|word| word.replace("7440", port)).collect();
+                home.ok(&line.iter().map(String::as_str).collect::<Vec<_>>());
+                asked += 1;
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert_eq!(asked, 1);
 }
