@@ -494,7 +494,7 @@ fn the_commands_of_the_readme_make_a_node_that_speaks_tls() {
     for line in block.lines().skip(1) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match (&words[..], &node) {
-            (["openssl", ..], _) => openssl(&home, &words.join(" ")),
+            (["openssl", rest @ ..], _) => openssl(&home, &rest.join(" ")),
             (["rig", "serve", flags @ ..], _) => node = Some(Node::serve(&home, flags)),
             (["rig", rest @ ..], Some(node)) => {
                 let port = node.address().rsplit(':').next().unwrap();
