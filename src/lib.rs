@@ -130,6 +130,7 @@
 //!                  ├─► log           records, segments, recovery, verify: files behind a small Vfs trait
 //!                  ├─► service       the Service trait; documents (in memory); the protocol of services outside
 //!                  └─► http          sans-IO connection: bytes in, requests out; responses in, bytes out
+//!  net                                   sockets, plain or by TLS, for node, client and cli
 //!  types, limits, error                  at the bottom, import nothing of Rig
 //! ```
 //!
@@ -150,6 +151,8 @@ pub mod http;
 pub mod limits;
 #[doc(hidden)]
 pub mod log;
+#[doc(hidden)]
+pub mod net;
 #[doc(hidden)]
 pub mod node;
 #[doc(hidden)]

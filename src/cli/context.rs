@@ -10,12 +10,13 @@ use super::output::{Color, Output};
 use super::settings::{self, File};
 use super::{Failure, values};
 use crate::error::Exit;
+use crate::net::Trust;
 use crate::node::{Origin, Setting};
 
 /// Without `--timeout`: long enough for a node that restarts, short enough for a person.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// What the user's file of settings may say.
-const KEYS: [&str; 5] = ["node", "data_dir", "token_file", "timeout", "color"];
+const KEYS: [&str; 6] = ["node", "data_dir", "token_file", "tls_ca", "timeout", "color"];
 /// Bytes of a token file: one line.
 const TOKEN_BYTES_MAX: u64 = 4096;
 
@@ -32,6 +33,9 @@ pub struct Global {
     /// File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
+    /// Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub tls_ca: Option<PathBuf>,
     /// How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = values::positive_duration)]
     pub timeout: Option<Duration>,
@@ -85,6 +89,10 @@ pub struct Context {
     pub node: Option<String>,
     /// The token to show, if any.
     pub token: Option<String>,
+    /// The file of the CA that nodes are known by, if any.
+    pub tls_ca: Option<PathBuf>,
+    /// The same, read.
+    pub trust: Option<Trust>,
     /// How long to try, if it was said.
     pub timeout: Option<Duration>,
     /// Whether requests are shown as curl lines.
@@ -140,6 +148,8 @@ impl Context {
         if let Some(last) = choose.settings.last_mut().filter(|_| token_itself.is_some()) {
             last.origin = Origin::Environment("RIG_TOKEN");
         }
+        let tls_ca_env = env("RIG_TLS_CA").map(PathBuf::from);
+        let tls_ca = choose.of("tls_ca", [global.tls_ca, tls_ca_env, own.tls_ca], "RIG_TLS_CA", shown);
         let timeout =
             choose.of("timeout", [global.timeout, timeout_env, own.timeout], "RIG_TIMEOUT", |t| settings::duration(*t));
         let color = choose.of("color", [global.color, None, own.color], "", |color| color.word().to_owned());
@@ -147,6 +157,8 @@ impl Context {
             data_dir,
             node,
             token: token_file.as_deref().map(read_token).transpose()?.or(token_itself),
+            trust: tls_ca.as_deref().map(Trust::load).transpose()?,
+            tls_ca,
             timeout,
             verbose: global.verbose,
             no_input: global.no_input,
@@ -251,6 +263,8 @@ pub(crate) mod tests {
             data_dir: None,
             node: None,
             token: None,
+            tls_ca: None,
+            trust: None,
             timeout: None,
             verbose: false,
             no_input: true,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::client::{self, Response, Url};
 use crate::error::{Exit, Problem};
+use crate::net::{self, Fault};
 use crate::node::dir::DirError;
 
 /// Numbers and names of a problem document, by their member.
@@ -228,13 +229,22 @@ impl From<Response> for Failure {
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
         let message = error.to_string();
-        match error {
+        match &error {
+            client::Error::Unreachable { source, .. } if let Some(fault) = net::fault_of(source) => {
+                Self::new(Exit::Unreachable, "tls", message).hint(fault.hint.clone())
+            }
             client::Error::Unreachable { .. } => {
                 Self::new(Exit::Unreachable, "unreachable", message).hint("is the node running? see `rig status`")
             }
             client::Error::Unknown { .. } => Self::new(Exit::Unknown, "no_answer", message),
             client::Error::TooLarge { .. } => Self::new(Exit::Failure, "bad_answer", message),
         }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { code: "tls".into(), ..Self::usage(fault.what).hint(fault.hint) }
     }
 }
 

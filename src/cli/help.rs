@@ -129,6 +129,7 @@ Environment of rig. A flag beats the environment, the environment beats the user
   RIG_NODE        the node to talk to, as -N
   RIG_TOKEN_FILE  a file with the token, as --token-file
   RIG_TOKEN       the token itself; others on this machine may see it, a file is better
+  RIG_TLS_CA      the certificate of the CA that https:// nodes are known by, as --tls-ca; `rig serve` takes the flag alone
   RIG_TIMEOUT     how long to try, as --timeout
   NO_COLOR        no colours, whatever its value
   CLICOLOR_FORCE  colours even into a pipe
@@ -137,7 +138,7 @@ Environment of rig. A flag beats the environment, the environment beats the user
   XDG_CONFIG_HOME the file of settings is rig/config.toml below it (else ~/.config)
 
 The file of settings has lines KEY = VALUE, as node = \"n1\" or timeout = \"5s\"; the keys are node, data_dir, token_file,
-timeout and color. Paths in it are meant from its folder. `rig config show --origin` says where each value comes from.
+tls_ca, timeout and color. Paths in it are meant from its folder. `rig config show --origin` says where each value comes from.
 
 A command that talks to a node takes the first of these that holds:
 

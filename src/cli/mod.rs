@@ -92,7 +92,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Apply(apply::Args),
     Get(get::Args),
     Ls(ls::Args),
@@ -134,7 +134,7 @@ impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Init(args) => init::run(args, context),
-            Self::Serve(args) => serve::run(args, context),
+            Self::Serve(args) => serve::run(*args, context),
             Self::Apply(args) => apply::run(args, context),
             Self::Get(args) => get::run(args, context),
             Self::Ls(args) => ls::run(args, context),

@@ -15,6 +15,7 @@ use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
 use crate::error::Exit;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL};
+use crate::net;
 use crate::node::dir::DataDir;
 use crate::node::{self, Node, NodeError, Source};
 use crate::replication::Asked;
@@ -40,12 +41,18 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// answers requests, but is `recovering` and says whom it waits for. So does `rig status`.
 ///
 /// What is given here and differs from what the log says (mode, replicas, time-out) is a change, and recorded
-/// in the log. An address beyond loopback needs --tokens, and --insecure-plaintext as long as there is no TLS.
+/// in the log. An address beyond loopback needs --tokens, and --tls-cert with --tls-key or --insecure-plaintext.
+///
+/// With --tls-cert and --tls-key the node speaks TLS, on the same port and nothing else, and its URL is https://. The
+/// certificate must have the name or address of every such URL. With --tls-ca the other nodes must show a certificate of
+/// that CA, and are dialled by https:// alone: the node's own certificate is for both sides then (serverAuth and
+/// clientAuth, where it says so). The key must be readable by its owner alone. Files that change are read again within a
+/// second or two, for new connections; wrong ones change nothing.
 ///
 /// What is not given here is taken from DIR/rig.toml, if there is one: a line `KEY = VALUE` for each flag but --role, with
 /// `_` for `-`, as `request_timeout = "2s"`, `insecure_plaintext = true` and `peers = ["http://n1:7440"]`. Paths in it are
-/// meant from DIR. The running node looks once a second whether rig.toml or the file of --tokens has changed: tokens,
-/// request_timeout and drain hold at once, everything else is named as waiting for a restart, in its messages, its events and
+/// meant from DIR. The running node looks once a second whether rig.toml or a file of tokens or certificates has changed: tokens,
+/// certificates, request_timeout and drain hold at once, everything else is named as waiting for a restart, in its messages, its events and
 /// `rig status`. A file that is wrong changes nothing. No signal is needed for that: SIGHUP ends the node as SIGTERM does.
 ///
 /// The file of --tokens has a line `NAME ROLE TOKEN` for each token, where ROLE is read, write, admin or peer. Put a new
@@ -99,6 +106,16 @@ pub struct Args {
     /// File with the tokens that clients must show
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     tokens: Option<PathBuf>,
+    /// Certificate to show, with those between it and its CA: the node speaks TLS
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+    /// Certificate of the CA that the other nodes must be of
+    // Not the global flag of this name, which its environment has a word on.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tls_ca: Option<PathBuf>,
     /// Listen beyond loopback although tokens and data travel in the clear
     #[arg(long)]
     insecure_plaintext: bool,
@@ -163,6 +180,8 @@ pub struct Plan {
     pub request_timeout: Duration,
     /// File with the tokens.
     pub tokens: Option<PathBuf>,
+    /// Certificate, key and CA.
+    pub tls: Option<net::Files>,
     /// Listen beyond loopback in the clear.
     pub insecure_plaintext: bool,
     /// Nothing: a share of the machine's.
@@ -200,10 +219,41 @@ fn check(args: &Args) -> Result<(Source, Option<String>, SocketAddr), Failure> {
         return Err(Failure::usage(format!("--min-replicas is a number from 1 to {}", MEMBERS_MAX - 1)));
     }
     let listen = check_exposure(args)?;
+    tls(args)?;
     Ok((service, proxy, listen))
 }
 
-/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
+/// The files of TLS: all that are needed, or none; and no URL that contradicts them.
+fn tls(args: &Args) -> Result<Option<net::Files>, Failure> {
+    let (cert, key) = match (&args.tls_cert, &args.tls_key, &args.tls_ca) {
+        (None, None, None) => (None, None),
+        (Some(cert), Some(key), _) => (Some(cert), Some(key)),
+        (Some(_), None, _) => {
+            return Err(Failure::usage("--tls-cert needs --tls-key FILE, the key of the certificate"));
+        }
+        (None, ..) => {
+            let message = "--tls-key and --tls-ca need --tls-cert FILE, the certificate that this node shows";
+            return Err(Failure::usage(message));
+        }
+    };
+    if let Some(url) = args.advertise.as_ref().filter(|url| url.is_secure() != cert.is_some()) {
+        let scheme = if cert.is_some() { net::SECURE } else { net::PLAIN };
+        return Err(Failure::usage(format!("--advertise {url}: this node speaks {scheme}"))
+            .hint(format!("write it as {scheme}{}", url.authority())));
+    }
+    if let Some(url) = args.peer.iter().find(|url| url.is_secure() && args.tls_ca.is_none()) {
+        return Err(Failure::usage(format!("--peer {url}: there is no CA that its certificate could be checked by"))
+            .hint("add --tls-ca FILE, with --tls-cert and --tls-key"));
+    }
+    let has_open = args.peer.iter().find(|url| !url.is_secure() && args.tls_ca.is_some() && !args.insecure_plaintext);
+    if let Some(url) = has_open {
+        return Err(Failure::usage(format!("--peer {url}: with --tls-ca the other nodes are spoken to by TLS"))
+            .hint(format!("write it as https://{}", url.authority())));
+    }
+    Ok(cert.zip(key).map(|(cert, key)| net::Files { cert: cert.clone(), key: key.clone(), ca: args.tls_ca.clone() }))
+}
+
+/// Beyond loopback a node needs tokens, and TLS or the operator's word that the network is trusted.
 fn check_exposure(args: &Args) -> Result<SocketAddr, Failure> {
     let listen = address(args.listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
     if listen.ip().is_loopback() {
@@ -213,11 +263,11 @@ fn check_exposure(args: &Args) -> Result<SocketAddr, Failure> {
         let message = format!("{listen} can be reached from other machines, and no --tokens are given");
         return Err(Failure::usage(message).hint("give --tokens FILE, or listen on 127.0.0.1"));
     }
-    if !args.insecure_plaintext {
+    if args.tls_cert.is_none() && !args.insecure_plaintext {
         let message = format!("{listen} can be reached from other machines, and there is no TLS");
-        return Err(
-            Failure::usage(message).hint("add --insecure-plaintext if the network is trusted, or listen on 127.0.0.1")
-        );
+        return Err(Failure::usage(message).hint(
+            "add --tls-cert and --tls-key, or --insecure-plaintext if the network is trusted, or listen on 127.0.0.1",
+        ));
     }
     Ok(listen)
 }
@@ -227,7 +277,7 @@ impl Plan {
     fn of(typed: Args, file: &File<Args>, dir: DataDir) -> Result<Self, Failure> {
         let settings = settings::settings(&typed, file);
         let args = typed.or(file.args.clone());
-        let (service, proxy, listen) = check(&args)?;
+        let ((service, proxy, listen), tls) = (check(&args)?, tls(&args)?);
         if let Some(tokens) = &args.tokens {
             std::fs::File::open(tokens)
                 .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
@@ -246,6 +296,7 @@ impl Plan {
             proxy,
             request_timeout: args.request_timeout.unwrap_or(REQUEST_TIMEOUT_DEFAULT),
             tokens: args.tokens,
+            tls,
             insecure_plaintext: args.insecure_plaintext,
             memory_max_bytes: args.memory_max,
             scrub_interval: args.scrub_interval.unwrap_or(SCRUB_INTERVAL),
@@ -306,6 +357,7 @@ fn config(plan: Plan) -> node::Config {
         request_timeout: plan.request_timeout,
         drain: plan.drain,
         tokens: plan.tokens,
+        tls: plan.tls,
         insecure_plaintext: plan.insecure_plaintext,
         service: plan.service,
         proxy: plan.proxy,

@@ -150,7 +150,7 @@ pub fn options(context: &Context) -> Options {
         }
         _ => Vec::new(),
     };
-    Options { token: context.token.clone(), verbose: context.verbose, known }
+    Options { token: context.token.clone(), trust: context.trust.clone(), verbose: context.verbose, known }
 }
 
 fn only_running_primary(context: &Context) -> Result<Target, Failure> {

@@ -1,4 +1,4 @@
-//! One TCP connection: requests written, answers read in their order, everything until a deadline.
+//! One connection, plain or by TLS: requests written, answers read in their order, everything until a deadline.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Url;
 use crate::http::{Event, ResponseError, ResponseHead, ResponseReader};
+use crate::net::{Fault, Stream, Trust};
 
 /// How long one try to connect may take: beyond this a node on the same network is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,26 +49,16 @@ pub enum Piece {
 /// An open connection to a node.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     reader: ResponseReader,
 }
 
 impl Connection {
     /// Connects to the first address of the host that takes it.
-    pub fn open(url: &Url, deadline: Instant) -> io::Result<Self> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in url.authority().to_socket_addrs()? {
-            let Some(left) = left_until(deadline) else { return Err(io::ErrorKind::TimedOut.into()) };
-            match TcpStream::connect_timeout(&address, left.min(CONNECT_TIMEOUT)) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_write_timeout(Some(WRITE_SLICE))?;
-                    return Ok(Self { stream, reader: ResponseReader::new(false) });
-                }
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+    pub fn open(url: &Url, trust: Option<&Trust>, deadline: Instant) -> io::Result<Self> {
+        let stream = connect(url, trust, deadline)?;
+        stream.socket().set_write_timeout(Some(WRITE_SLICE))?;
+        Ok(Self { stream, reader: ResponseReader::new(false) })
     }
 
     /// Writes all of it; when the node does not read, its answers are taken in meanwhile.
@@ -120,7 +111,7 @@ impl Connection {
     fn fill(&mut self, deadline: Instant) -> Result<(), Lost> {
         loop {
             let left = left_until(deadline).ok_or(Lost::TimedOut)?;
-            self.stream.set_read_timeout(Some(left)).map_err(Lost::Broken)?;
+            self.stream.socket().set_read_timeout(Some(left)).map_err(Lost::Broken)?;
             match self.stream.read(self.reader.space()) {
                 Ok(n) => {
                     self.reader.filled(n);
@@ -130,6 +121,52 @@ impl Connection {
                 Err(error) if is_timeout(&error) => {}
                 Err(error) => return Err(Lost::Broken(error)),
             }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Best effort: that it ends is seen in any case.
+        let _ = self.stream.end();
+    }
+}
+
+/// Connects to the first address of the host that takes it, and agrees with it on how to speak.
+pub(crate) fn connect(url: &Url, trust: Option<&Trust>, deadline: Instant) -> io::Result<Stream<TcpStream>> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in url.authority().to_socket_addrs()? {
+        let Some(left) = left_until(deadline) else { return Err(io::ErrorKind::TimedOut.into()) };
+        match TcpStream::connect_timeout(&address, left.min(CONNECT_TIMEOUT)) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                return if url.is_secure() { secure(url, trust, socket, deadline) } else { Ok(Stream::Plain(socket)) };
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// The handshake, before anything is said.
+fn secure(url: &Url, trust: Option<&Trust>, socket: TcpStream, deadline: Instant) -> io::Result<Stream<TcpStream>> {
+    let Some(trust) = trust else {
+        let hint = "name the file with the certificate of its CA: --tls-ca FILE, or RIG_TLS_CA";
+        return Err(Fault::new("no CA is given that its certificate could be checked by", hint).into());
+    };
+    let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+    let mut stream = trust.dial(url.host(), socket)?;
+    loop {
+        let left = left_until(deadline).ok_or(io::ErrorKind::TimedOut)?;
+        stream.socket().set_read_timeout(Some(left))?;
+        stream.socket().set_write_timeout(Some(left))?;
+        match stream.shake_hands() {
+            Ok(()) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(io::Error::new(error.kind(), "it closes the connection before TLS is agreed on"));
+            }
+            Err(error) if !is_timeout(&error) => return Err(error),
+            Err(_) => {}
         }
     }
 }

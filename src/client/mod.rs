@@ -1,14 +1,15 @@
 //! Speaking to a node: one blocking connection, requests in order, answers in order.
 //!
 //! ```text
-//!   Request ──► Client ──► Connection (TCP) ──► node
+//!   Request ──► Client ──► Connection (TCP, or TLS over it) ──► node
 //!                 │ 307: to the primary that is named, if we know it or have no secret to lose
 //!                 └──► Response | Error::Unreachable (nothing was sent) | Error::Unknown (it was)
 //! ```
 //!
 //! # Invariants
 //! 1. [`Error::Unreachable`] means that no byte of this request left this process.
-//! 2. A token goes only to the node that was asked for, to nodes of this machine's registry, and to the same host.
+//! 2. A token goes only to the node that was asked for, to nodes of this machine's registry, and to the same host; and
+//!    never in the clear where the first word was by TLS.
 //!
 //! # Not here
 //! Which node ( `cli::target`), what the answers look like to people (`cli`), wire text (`http`).
@@ -23,6 +24,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "cli")]
+pub(crate) use connection::connect;
 pub use connection::{Connection, Lost, Piece};
 pub use request::Request;
 pub use submit::{NotApplied, Submission, is_final, submit};
@@ -30,6 +33,7 @@ pub use url::{BadUrl, Url};
 
 use crate::error::Problem;
 use crate::http::ResponseHead;
+use crate::net::{PLAIN, SECURE, Trust};
 
 /// A primary may name another one that has taken over meanwhile; a longer chase is a loop.
 const REDIRECTS_MAX: usize = 3;
@@ -160,6 +164,8 @@ impl std::error::Error for Error {}
 pub struct Options {
     /// Shown to the node.
     pub token: Option<String>,
+    /// Whose certificates are believed, of nodes at `https://`.
+    pub trust: Option<Trust>,
     /// Whether every request is shown on stderr as a curl line.
     pub verbose: bool,
     /// Nodes that may see the token too, when an answer names them as primary.
@@ -265,7 +271,8 @@ impl Client {
         let Some(url) = origin_of(location) else { return false };
         let harmless =
             self.options.token.is_none() || url.host() == self.url.host() || self.options.known.contains(&url);
-        if !harmless || url == self.url {
+        let is_opened = self.url.is_secure() && !url.is_secure();
+        if !harmless || is_opened || url == self.url {
             return false;
         }
         self.connection = None;
@@ -278,7 +285,8 @@ impl Client {
         let mut bytes = Vec::new();
         request.write(&self.url, self.options.token.as_deref(), &mut bytes);
         if self.options.verbose {
-            let line = request.curl(&self.url, self.options.token.is_some());
+            let ca = self.options.trust.as_ref().filter(|_| self.url.is_secure()).map(Trust::file);
+            let line = request.curl(&self.url, self.options.token.is_some(), ca);
             // Who closed stderr does not want to know.
             let _ = writeln!(io::stderr().lock(), "{line}");
         }
@@ -289,7 +297,7 @@ impl Client {
     /// The open connection, made if need be.
     pub fn connect(&mut self, deadline: Instant) -> Result<&mut Connection, Error> {
         if self.connection.is_none() {
-            let opened = Connection::open(&self.url, deadline);
+            let opened = Connection::open(&self.url, self.options.trust.as_ref(), deadline);
             self.connection = Some(opened.map_err(|source| {
                 let url = std::mem::replace(&mut self.url, self.home.clone());
                 Error::Unreachable { url, source }
@@ -356,9 +364,9 @@ fn rest_of(connection: &mut Connection, mut body: Vec<u8>, url: &Url, deadline: 
 
 /// The node in a `Location`, whose path is the one that was asked for.
 fn origin_of(location: &str) -> Option<Url> {
-    let rest = location.strip_prefix("http://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    Url::parse(&format!("http://{authority}")).ok()
+    let scheme = [PLAIN, SECURE].into_iter().find(|scheme| location.starts_with(scheme))?;
+    let authority = location[scheme.len()..].split(['/', '?', '#']).next()?;
+    Url::parse(&format!("{scheme}{authority}")).ok()
 }
 
 #[cfg(test)]

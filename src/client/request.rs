@@ -1,5 +1,7 @@
 //! One request: its bytes on the wire, and the same as a line for a shell.
 
+use std::path::Path;
+
 use super::Url;
 use crate::http::write_request;
 
@@ -59,8 +61,11 @@ impl Request {
     }
 
     /// The same as a line for a shell; the token stays a variable.
-    pub fn curl(&self, url: &Url, has_token: bool) -> String {
+    pub fn curl(&self, url: &Url, has_token: bool, ca: Option<&Path>) -> String {
         let mut line = "curl -sS".to_owned();
+        if let Some(ca) = ca {
+            line.push_str(&format!(" --cacert {}", quote(&ca.display().to_string())));
+        }
         if self.method != "GET" && self.body.is_none() {
             line.push_str(&format!(" -X {}", self.method));
         }

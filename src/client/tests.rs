@@ -195,12 +195,12 @@ fn a_curl_line_can_be_pasted_and_hides_the_token() {
     let url = Url::parse("127.0.0.1:7440").unwrap();
     let request = Request::post("/do?a=b", "{\"a\":\"it's\"}").header("Idempotency-Key", "k 1");
     assert_eq!(
-        request.curl(&url, true),
+        request.curl(&url, true, None),
         "curl -sS -H \"Authorization: Bearer $RIG_TOKEN\" -H 'Idempotency-Key: k 1' -H 'Content-Type: application/json' \
          --data-binary '{\"a\":\"it'\\''s\"}' 'http://127.0.0.1:7440/do?a=b'"
     );
-    assert_eq!(Request::get("/status").curl(&url, false), "curl -sS http://127.0.0.1:7440/status");
-    let large = Request::post("/do", vec![b'1'; 5000]).curl(&url, false);
+    assert_eq!(Request::get("/status").curl(&url, false, None), "curl -sS http://127.0.0.1:7440/status");
+    let large = Request::post("/do", vec![b'1'; 5000]).curl(&url, false, None);
     assert!(large.ends_with("--data-binary @- http://127.0.0.1:7440/do # 5000 bytes from standard input"), "{large}");
 }
 
@@ -212,4 +212,22 @@ fn a_refusal_without_a_document_still_has_a_code() {
     assert_eq!((&*problem.code, &*problem.detail, &*problem.hint), ("exists", "d", "h"));
     let problem = problem_of(409, b"{\"code\":\"promotion_unsafe\",\"my_version\":7,\"other\":1}");
     assert_eq!(problem.extra, [("my_version".into(), 7.into())]);
+}
+
+#[test]
+fn who_was_spoken_to_by_tls_is_never_left_for_one_in_the_clear() {
+    let mut client = Client::new(Url::parse("https://a:1").unwrap(), Options::default());
+    assert!(!client.follow_to("http://a:1/do"));
+    assert!(!client.follow_to("http://b:1/do"));
+    assert!(client.follow_to("https://b:1/do"));
+    assert_eq!(client.url().to_string(), "https://b:1");
+    let mut client = Client::new(Url::parse("http://a:1").unwrap(), Options::default());
+    assert!(client.follow_to("https://b:1/do"));
+}
+
+#[test]
+fn a_curl_line_names_the_ca() {
+    let url = Url::parse("https://a:1").unwrap();
+    let line = Request::get("/status").curl(&url, false, Some(std::path::Path::new("my ca.pem")));
+    assert_eq!(line, "curl -sS --cacert 'my ca.pem' https://a:1/status");
 }

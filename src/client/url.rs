@@ -1,6 +1,8 @@
-//! The address of a node: `http://host:port`, nothing behind it.
+//! The address of a node: `http://host:port` or `https://host:port`, nothing behind it.
 
 use std::fmt;
+
+use crate::net;
 
 /// The port of a node when a URL names none.
 const PORT_DEFAULT: u16 = 7440;
@@ -8,6 +10,7 @@ const PORT_DEFAULT: u16 = 7440;
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Url {
+    is_secure: bool,
     host: String,
     port: u16,
 }
@@ -15,9 +18,7 @@ pub struct Url {
 /// Why a text is not the address of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadUrl {
-    /// `https`: TLS is not in this version.
-    Tls,
-    /// Another scheme than `http`.
+    /// Another scheme than `http` and `https`.
     Scheme,
     /// No host, or one with characters that no host has.
     Host,
@@ -30,8 +31,7 @@ pub enum BadUrl {
 impl fmt::Display for BadUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Tls => "TLS is not in this version, write http://",
-            Self::Scheme => "expected a URL such as http://127.0.0.1:7440",
+            Self::Scheme => "expected a URL such as http://127.0.0.1:7440 or https://node:7440",
             Self::Host => "the host is missing or not a host",
             Self::Port => "the port is not a number from 1 to 65535",
             Self::Path => "expected nothing behind the port",
@@ -42,13 +42,13 @@ impl fmt::Display for BadUrl {
 impl std::error::Error for BadUrl {}
 
 impl Url {
-    /// Reads `http://host:port`; the scheme and the port may be left out.
+    /// Reads `http://host:port` or `https://host:port`; the scheme, if it is `http`, and the port may be left out.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err(BadUrl::Tls),
+        let (is_secure, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
             Some(_) => return Err(BadUrl::Scheme),
-            None => text,
+            None => (false, text),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#']) {
@@ -74,7 +74,12 @@ impl Url {
             port if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().map_err(|_| BadUrl::Port)?,
             _ => return Err(BadUrl::Port),
         };
-        if port == 0 { Err(BadUrl::Port) } else { Ok(Self { host, port }) }
+        if port == 0 { Err(BadUrl::Port) } else { Ok(Self { is_secure, host, port }) }
+    }
+
+    /// Whether it is spoken to by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
     }
 
     /// The host, an IPv6 address in its brackets.
@@ -90,7 +95,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        let scheme = if self.is_secure { net::SECURE } else { net::PLAIN };
+        write!(f, "{scheme}{}:{}", self.host, self.port)
     }
 }
 
@@ -106,6 +112,8 @@ mod tests {
             ("http://node-1.example", "http://node-1.example:7440"),
             ("http://[::1]:80", "http://[::1]:80"),
             ("[::1]", "http://[::1]:7440"),
+            ("https://a:1", "https://a:1"),
+            ("https://[::1]/", "https://[::1]:7440"),
         ] {
             assert_eq!(Url::parse(text).map(|url| url.to_string()), Ok(url.to_owned()), "{text}");
         }
@@ -114,7 +122,6 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_with_its_reason() {
         for (text, why) in [
-            ("https://a:1", BadUrl::Tls),
             ("ftp://a:1", BadUrl::Scheme),
             ("http://", BadUrl::Host),
             ("http://a b:1", BadUrl::Host),

@@ -236,7 +236,10 @@ fn address(text: &str) -> Result<SocketAddr, NodeError> {
 }
 
 fn url(name: &'static str, text: &str) -> Result<String, NodeError> {
-    Url::parse(text).map(|url| url.to_string()).map_err(|error| wrong(name, format!("{text}: {error}")))
+    let bad = |why: &dyn std::fmt::Display| wrong(name, format!("{text}: {why}"));
+    let url = Url::parse(text).map_err(|error| bad(&error))?;
+    // The builder has no word for certificates.
+    if url.is_secure() { Err(bad(&"a node inside a program speaks no TLS")) } else { Ok(url.to_string()) }
 }
 
 fn check_numbers(config: &Config) -> Result<(), NodeError> {

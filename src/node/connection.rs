@@ -25,7 +25,8 @@ use super::lines::Lines;
 use super::request_id::RequestId;
 use super::streams::LogStream;
 use crate::http::{self, Reply};
-use crate::limits::{LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
+use crate::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
+use crate::net::{self, Stream};
 use crate::service::Listing;
 use crate::types::Version;
 
@@ -96,7 +97,8 @@ pub(super) struct DocumentStream {
 
 /// The connection.
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Stream<TcpStream>,
+    accepted: Instant,
     pub(super) http: http::Connection,
     /// What `http` held when all connections were added up last.
     pub(super) counted: usize,
@@ -131,12 +133,15 @@ pub(super) enum Flow {
     Open,
     /// The connection is over.
     Closed,
+    /// It was to begin by TLS, and does not: an answer will be read as it is.
+    NotTls,
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, serial: u64, now: Instant) -> Self {
+    pub(super) fn new(socket: Stream<TcpStream>, serial: u64, now: Instant) -> Self {
         Self {
             socket,
+            accepted: now,
             http: http::Connection::new(now),
             counted: 0,
             out: Vec::new(),
@@ -220,7 +225,7 @@ impl Connection {
                 Flow::Open
             }
             Ok(n) => {
-                self.readable = n == size || self.peer_ended;
+                self.readable = self.socket.may_have_more(n, size) || self.peer_ended;
                 self.http.filled(n, now);
                 Flow::Open
             }
@@ -229,8 +234,19 @@ impl Connection {
                 Flow::Open
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Flow::Open,
-            Err(_) => Flow::Closed,
+            Err(error) if net::is_plain_request(&error) => Flow::NotTls,
+            Err(error) => {
+                self.tell(&error);
+                Flow::Closed
+            }
         }
+    }
+
+    /// A certificate that is refused is its owner's to mend; anything else is noise that anybody can make.
+    fn tell(&self, error: &io::Error) {
+        let Some(fault) = net::fault_of(error) else { return };
+        let level = if fault.is_serious { ::log::Level::Warn } else { ::log::Level::Debug };
+        ::log::log!(level, "the connection of {:?} is refused: {fault}", self.socket.socket().peer_addr());
     }
 
     /// Writes as much as the socket takes.
@@ -263,8 +279,10 @@ impl Connection {
     /// Says that this was all, and drops what still comes until the client has closed too.
     fn linger(&mut self, now: Instant) -> Flow {
         if self.linger_until.is_none() {
-            if self.socket.shutdown(Shutdown::Write).is_err() {
-                return Flow::Closed;
+            match self.socket.end().and_then(|()| self.socket.socket().shutdown(Shutdown::Write)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Open,
+                Err(_) => return Flow::Closed,
             }
             self.linger_until = Some(now + LINGER_TIMEOUT);
         }
@@ -293,6 +311,11 @@ impl Connection {
     /// Whether the client has had its time to close.
     pub(super) fn has_lingered(&self, now: Instant) -> bool {
         self.linger_until.is_some_and(|until| now >= until)
+    }
+
+    /// Whether the two sides should have agreed on how to speak by now.
+    pub(super) fn shakes_hands_for_too_long(&self, now: Instant) -> bool {
+        self.socket.is_shaking_hands() && now.duration_since(self.accepted) >= HEAD_TIMEOUT
     }
 
     /// Gives back the memory of what was sent, when that is most of it.

@@ -9,6 +9,7 @@ use super::auth;
 use super::dir::DirError;
 use crate::error::Exit;
 use crate::log::LogError;
+use crate::net::Fault;
 use crate::service::ServiceError;
 
 /// What ends a node.
@@ -35,6 +36,8 @@ pub enum NodeError {
         /// What is missing.
         missing: &'static str,
     },
+    /// Certificate, key or CA cannot be used.
+    Tls(Fault),
     /// The log is for another service than the one that was asked for.
     OtherService {
         /// Where that is noted.
@@ -109,7 +112,7 @@ impl NodeError {
             },
             Self::Log(error) if error.is_damage() => Exit::Corrupt,
             Self::AheadOfLog { .. } | Self::NoSnapshot { .. } | Self::ServiceAhead { .. } => Exit::Corrupt,
-            Self::Exposed { .. } | Self::Setting { .. } | Self::Tokens { .. } => Exit::Usage,
+            Self::Exposed { .. } | Self::Setting { .. } | Self::Tokens { .. } | Self::Tls(_) => Exit::Usage,
             Self::NotAlone { .. } | Self::OtherService { .. } => Exit::Conflict,
             Self::Log(_) | Self::Service(_) | Self::Listen { .. } | Self::Io { .. } | Self::Panicked(_) => {
                 Exit::Failure
@@ -130,6 +133,7 @@ impl NodeError {
             Self::OtherService { .. } => "other_service",
             Self::Setting { .. } => "usage",
             Self::Tokens { .. } => "tokens",
+            Self::Tls(_) => "tls",
             Self::AheadOfLog { .. } => "ahead_of_log",
             Self::NoSnapshot { .. } => "no_snapshot",
             Self::ServiceAhead { .. } => "service_ahead",
@@ -152,7 +156,10 @@ impl NodeError {
             Self::Log(error) => error.what_now().hint().into(),
             Self::Service(_) => "start again; the state is rebuilt from snapshot and log".into(),
             Self::Listen { .. } => "choose another port with --listen, or port 0 for any free one".into(),
-            Self::Exposed { .. } => "give --tokens FILE and, on a trusted network, --insecure-plaintext".into(),
+            Self::Exposed { .. } => {
+                "give --tokens FILE, and --tls-cert and --tls-key or, on a trusted network, --insecure-plaintext".into()
+            }
+            Self::Tls(fault) => fault.hint.clone(),
             Self::OtherService { path, .. } => format!(
                 "serve it for its own service; if it is the same one under another name, remove {}",
                 path.display()
@@ -198,6 +205,7 @@ impl fmt::Display for NodeError {
                 write!(f, "the operations of this log are for the service `{known}`, not for `{asked}`")
             }
             Self::Setting { name, reason } => write!(f, "{name}: {reason}"),
+            Self::Tls(fault) => write!(f, "{fault}"),
             Self::Tokens { path, reason } => write!(f, "read tokens {}: {reason}", path.display()),
             Self::AheadOfLog { path, snapshot, head } => {
                 write!(f, "{} is of version {snapshot}, but the log ends at {head}", path.display())

@@ -70,9 +70,10 @@ use super::{Config, NodeError, Ready, events, proxy, repair, rescue, scrub, star
 use crate::http;
 use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
+use crate::net;
 use crate::replication::{Asked, Input, Link, Message};
 use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
-use opening::{check_exposure, listen, start_or_repair};
+use opening::{check_exposure, identity, listen, start_or_repair, url};
 use places::Places;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -227,6 +228,7 @@ pub struct Node {
     begin: Instant,
     settings: http::Settings,
     tokens: Tokens,
+    tls: Option<net::Identity>,
     watch: Watch,
     cluster: Option<ClusterId>,
     notes: Vec<String>,
@@ -357,13 +359,13 @@ impl Node {
 
     fn start_with(config: Config, shared: Option<Arc<Shared>>) -> Result<Self, NodeError> {
         let begin = Instant::now();
-        let tokens = check_exposure(&config)?;
+        let (tokens, tls) = (check_exposure(&config)?, identity(&config)?);
         let service = config.proxy.as_deref().map(reading::base).transpose()?;
         let dir = DataDir::open(&config.data_dir)?;
         dir.refuse_others()?;
         let lock = dir.lock()?;
         let (listener, address) = listen(config.listen)?;
-        let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url = url(&config, address)?;
         let settings = match &config.advertise {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
@@ -405,6 +407,7 @@ impl Node {
             begin,
             settings,
             tokens,
+            tls,
             watch: Watch::new(&config, begin),
             cluster: dir.meta().cluster_id,
             notes: started.notes,

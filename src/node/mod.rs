@@ -72,6 +72,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits::{SCRUB_INTERVAL, SEGMENT_BYTES};
+use crate::net;
 use crate::replication::Asked;
 use crate::types::{Mode, NodeState, Role, Version};
 
@@ -96,6 +97,8 @@ pub struct Config {
     pub drain: Duration,
     /// Who may do what; `None`: whoever can connect.
     pub tokens: Option<PathBuf>,
+    /// Certificate, key and CA; `None`: bytes as they are.
+    pub tls: Option<net::Files>,
     /// Listen beyond loopback without encryption.
     pub insecure_plaintext: bool,
     /// What operations are for.
@@ -129,6 +132,7 @@ impl Config {
             request_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             tokens: None,
+            tls: None,
             insecure_plaintext: false,
             service: Source::Documents,
             proxy: None,

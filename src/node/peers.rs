@@ -21,6 +21,7 @@ use mio::net::TcpStream;
 
 use super::auth::Shown;
 use crate::http;
+use crate::net::{self, Stream};
 use crate::peer;
 use crate::replication::Link;
 use crate::types::{Epoch, Version};
@@ -39,7 +40,7 @@ const DIAL_LAST: Duration = Duration::from_secs(1);
 
 /// One connection to a peer.
 pub(super) struct Peer {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Stream<TcpStream>,
     pub(super) link: Link,
     /// The address that was dialled.
     pub(super) dialed: Option<String>,
@@ -47,6 +48,8 @@ pub(super) struct Peer {
     pub(super) shown: Option<Shown>,
     pub(super) stage: Stage,
     pub(super) readable: bool,
+    /// What is wrong with how one of the two has shown itself.
+    pub(super) fault: Option<String>,
     pub(super) decoder: peer::Decoder,
     since: Instant,
     out: Vec<u8>,
@@ -98,7 +101,7 @@ pub(super) enum Flow {
 }
 
 impl Peer {
-    pub(super) fn new(socket: TcpStream, link: Link, dialed: Option<String>, now: Instant) -> Self {
+    pub(super) fn new(socket: Stream<TcpStream>, link: Link, dialed: Option<String>, now: Instant) -> Self {
         let stage = if dialed.is_some() { Stage::Connecting } else { Stage::Greeting };
         Self {
             socket,
@@ -107,6 +110,7 @@ impl Peer {
             shown: None,
             stage,
             readable: true,
+            fault: None,
             decoder: peer::Decoder::new(),
             since: now,
             out: Vec::new(),
@@ -199,7 +203,7 @@ impl Peer {
         match self.socket.read(room) {
             Ok(0) => Flow::Closed,
             Ok(n) => {
-                self.readable = n == room.len();
+                self.readable = self.socket.may_have_more(n, room.len());
                 match &mut self.stage {
                     Stage::Asking(reader) => {
                         let mut rest = &room[..n];
@@ -223,7 +227,10 @@ impl Peer {
                 Flow::Open
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Flow::Open,
-            Err(_) => Flow::Closed,
+            Err(error) => {
+                self.fault = net::fault_of(&error).map(ToString::to_string);
+                Flow::Closed
+            }
         }
     }
 
@@ -264,7 +271,7 @@ pub(super) struct Dialer {
 
 #[derive(Debug)]
 struct Target {
-    /// `host:port`.
+    /// As [`address`] has it.
     address: String,
     next: Option<Instant>,
     wait: Duration,
@@ -351,12 +358,22 @@ fn jittered(wait: Duration) -> Duration {
     wait * 3 / 4 + wait * u32::from(byte) / 512
 }
 
-/// `host:port` of a base URL.
+/// What tells one node to dial from another: `host:port`, or `https://host:port`.
 pub(super) fn address(url: &str) -> &str {
-    url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/')
+    url.strip_prefix(net::PLAIN).unwrap_or(url).trim_end_matches('/')
 }
 
-/// The addresses behind `host:port`. This may block.
+/// `host:port` of an address, and whether it is spoken to by TLS.
+pub(super) fn split(address: &str) -> (&str, bool) {
+    address.strip_prefix(net::SECURE).map_or((address, false), |rest| (rest, true))
+}
+
+/// The host of `host:port`.
+pub(super) fn host(host_port: &str) -> &str {
+    host_port.rsplit_once(':').map_or(host_port, |(host, _)| host)
+}
+
+/// The addresses behind a node's. This may block.
 pub(super) fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
-    Ok(std::net::ToSocketAddrs::to_socket_addrs(address)?.collect())
+    Ok(std::net::ToSocketAddrs::to_socket_addrs(split(address).0)?.collect())
 }

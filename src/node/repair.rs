@@ -23,8 +23,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::peers;
 use crate::http::{self, Event};
 use crate::log::{self, Batch, DiskVfs, LogError};
+use crate::net::{self, Stream};
 use crate::types::{Hash, Version};
 
 const MARKER: &str = "repair";
@@ -47,8 +49,9 @@ pub(super) struct Wanted {
 pub(super) struct Order {
     pub(super) dir: PathBuf,
     pub(super) config: log::Config,
-    /// `host:port` of other nodes.
+    /// Addresses of other nodes, as those who dial them have them.
     pub(super) addresses: Vec<String>,
+    pub(super) tls: Option<net::Identity>,
     pub(super) token: Option<String>,
 }
 
@@ -135,8 +138,8 @@ fn fetch(
     let text = |error: &dyn std::fmt::Display| error.to_string();
     while sealer.position().version < wanted.upto {
         let from = sealer.position().version + 1;
-        let bytes = get(address, &format!("/log/wire?from={from}&to={}", wanted.upto), order.token.as_deref())
-            .map_err(|error| text(&error))?;
+        let bytes =
+            get(order, address, &format!("/log/wire?from={from}&to={}", wanted.upto)).map_err(|error| text(&error))?;
         if bytes.is_empty() {
             return Err(format!("it ends at version {}, {} are needed", from - 1, wanted.upto));
         }
@@ -158,13 +161,21 @@ fn fetch(
 }
 
 /// One request, and the body of its answer.
-fn get(address: &str, target: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
-    let to = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let mut socket = TcpStream::connect_timeout(&to, PATIENCE)?;
+fn get(order: &Order, address: &str, target: &str) -> io::Result<Vec<u8>> {
+    let (host_port, is_secure) = peers::split(address);
+    let to = host_port.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+    let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    let bearer = token.map(|token| format!("Bearer {token}"));
-    let mut headers = vec![("Host", address), ("Connection", "close")];
+    let trust = order.tls.as_ref().and_then(net::Identity::peers);
+    let mut socket = match (is_secure, trust) {
+        (false, _) => Stream::Plain(socket),
+        (true, Some(trust)) => trust.dial(peers::host(host_port), socket)?,
+        (true, None) => return Err(io::Error::other("it speaks TLS, and no --tls-ca is given to know it by")),
+    };
+    socket.shake_hands()?;
+    let bearer = order.token.as_deref().map(|token| format!("Bearer {token}"));
+    let mut headers = vec![("Host", host_port), ("Connection", "close")];
     if let Some(bearer) = &bearer {
         headers.push(("Authorization", bearer));
     }

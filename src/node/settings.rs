@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::auth::Tokens;
+use crate::net;
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -119,8 +120,9 @@ pub(super) struct Watch {
     pub(super) problems: BTreeMap<PathBuf, String>,
     live: Option<Live>,
     tokens: Option<PathBuf>,
-    /// At the first look both are read once more: who knows what was written while the node started.
-    stamps: [Option<Stamp>; 2],
+    tls: Option<net::Files>,
+    /// At the first look all are read once more: who knows what was written while the node started.
+    stamps: Stamps,
     next: Instant,
     looking: bool,
 }
@@ -129,14 +131,24 @@ pub(super) struct Watch {
 pub(super) struct Look {
     live: Option<Live>,
     tokens: Option<PathBuf>,
-    stamps: [Option<Stamp>; 2],
+    tls: Option<net::Files>,
+    stamps: Stamps,
+}
+
+/// How the files were: of settings, of tokens, of TLS.
+#[derive(Debug, Clone, Default)]
+struct Stamps {
+    settings: Option<Stamp>,
+    tokens: Option<Stamp>,
+    tls: Option<Vec<Stamp>>,
 }
 
 /// What a look has found, of each file that has changed.
 pub(super) struct Seen {
     pub(super) settings: Option<Result<Reread, String>>,
     pub(super) tokens: Option<Result<Tokens, String>>,
-    stamps: [Option<Stamp>; 2],
+    pub(super) tls: Option<Result<net::Identity, String>>,
+    stamps: Stamps,
 }
 
 /// What came of a change.
@@ -154,7 +166,8 @@ impl Watch {
             problems: BTreeMap::new(),
             live: config.live.clone(),
             tokens: config.tokens.clone(),
-            stamps: [None, None],
+            tls: config.tls.clone(),
+            stamps: Stamps::default(),
             next: now + LOOK_EVERY,
             looking: false,
         }
@@ -162,17 +175,18 @@ impl Watch {
 
     /// The look that is due, if one is.
     pub(super) fn due(&mut self, now: Instant) -> Option<Look> {
-        let has_files = self.live.is_some() || self.tokens.is_some();
+        let has_files = self.live.is_some() || self.tokens.is_some() || self.tls.is_some();
         if self.looking || now < self.next || !has_files {
             return None;
         }
         self.looking = true;
-        Some(Look { live: self.live.clone(), tokens: self.tokens.clone(), stamps: self.stamps })
+        let (live, tokens, tls) = (self.live.clone(), self.tokens.clone(), self.tls.clone());
+        Some(Look { live, tokens, tls, stamps: self.stamps.clone() })
     }
 
     /// A look has ended: the next one is due in a while.
     pub(super) fn looked(&mut self, seen: &Seen, now: Instant) {
-        (self.looking, self.next, self.stamps) = (false, now + LOOK_EVERY, seen.stamps);
+        (self.looking, self.next, self.stamps) = (false, now + LOOK_EVERY, seen.stamps.clone());
     }
 
     /// The file of settings and the file of tokens.
@@ -182,6 +196,11 @@ impl Watch {
 
     pub(super) fn tokens_file(&self) -> PathBuf {
         self.tokens.clone().unwrap_or_default()
+    }
+
+    /// The file of the certificate, which stands for the key and the CA too.
+    pub(super) fn tls_file(&self) -> PathBuf {
+        self.tls.as_ref().map(|files| files.cert.clone()).unwrap_or_default()
     }
 
     /// Notes what is wrong with a file, or that nothing is. Whether that is news.
@@ -225,14 +244,18 @@ impl Watch {
 impl Look {
     /// Looks, and reads what has changed. This blocks.
     pub(super) fn run(self) -> Seen {
-        let Self { live, tokens, stamps: [settings_before, tokens_before] } = self;
-        let now = |path: Option<&Path>| path.map(stamp);
-        let settings_now = now(live.as_ref().map(|live| live.file.as_path()));
-        let tokens_now = now(tokens.as_deref());
-        let settings = live.filter(|_| settings_now != settings_before).map(|live| (live.read)());
-        let tokens = tokens.filter(|_| tokens_now != tokens_before);
+        let Self { live, tokens, tls, stamps: before } = self;
+        let stamps = Stamps {
+            settings: live.as_ref().map(|live| stamp(&live.file)),
+            tokens: tokens.as_deref().map(stamp),
+            tls: tls.as_ref().map(|files| files.paths().map(stamp).collect()),
+        };
+        let settings = live.filter(|_| stamps.settings != before.settings).map(|live| (live.read)());
+        let tokens = tokens.filter(|_| stamps.tokens != before.tokens);
         let tokens = tokens.map(|path| Tokens::load(&path).map_err(|error| error.to_string()));
-        Seen { settings, tokens, stamps: [settings_now, tokens_now] }
+        let tls = tls.filter(|_| stamps.tls != before.tls);
+        let tls = tls.map(|files| net::Identity::load(&files).map_err(|fault| fault.to_string()));
+        Seen { settings, tokens, tls, stamps }
     }
 }
 

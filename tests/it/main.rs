@@ -47,6 +47,7 @@ mod snapshots;
 mod storage;
 mod support;
 mod tidy;
+mod tls;
 mod transfer;
 mod wire;
 mod wrong_inputs;

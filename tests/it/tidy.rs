@@ -8,16 +8,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["limits", "error"]),
     ("limits", &[]),
     ("error", &[]),
+    ("net", &[]),
     ("http", &["types", "limits", "error"]),
     ("log", &["types", "limits", "error"]),
     ("service", &["types", "limits", "error"]),
     ("replication", &["types", "limits", "error"]),
     // Its messages are the protocol's; it knows nothing else of it.
     ("peer", &["replication", "types", "limits", "error"]),
-    ("client", &["http", "types", "limits", "error"]),
-    ("node", &["peer", "replication", "log", "service", "http", "types", "limits", "error"]),
+    ("client", &["http", "net", "types", "limits", "error"]),
+    ("node", &["peer", "replication", "log", "service", "http", "net", "types", "limits", "error"]),
     ("embed", &["client", "node", "service", "types", "limits", "error"]),
-    ("cli", &["client", "node", "replication", "log", "service", "http", "types", "limits", "error"]),
+    ("cli", &["client", "node", "replication", "log", "service", "http", "net", "types", "limits", "error"]),
 ];
 
 /// Lines of a file. A file that grows over this wants to become a folder.

@@ -13,7 +13,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -26,9 +25,10 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::timeline::Timeline;
 use super::work::Work;
 use crate::cli::Failure;
-use crate::client::Url;
+use crate::client::{Url, connect};
 use crate::error::Exit;
 use crate::http::{Event, ResponseReader};
+use crate::net::{Stream, Trust};
 
 /// No answer for so long, although every request has a deadline at the node, ends the run.
 const SILENCE_MAX: Duration = Duration::from_secs(70);
@@ -119,7 +119,7 @@ enum Kind {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     reader: ResponseReader,
     out: Vec<u8>,
     sent: usize,
@@ -143,20 +143,24 @@ pub(super) struct Load<'a> {
 
 impl<'a> Load<'a> {
     /// `nodes`: how many have to share this machine with the clients.
-    pub(super) fn open(url: &Url, nodes: usize, clients: usize, work: &'a Work) -> Result<Self, Failure> {
+    pub(super) fn open(
+        url: &Url,
+        trust: Option<&Trust>,
+        nodes: usize,
+        clients: usize,
+        work: &'a Work,
+    ) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Unreachable, "unreachable", format!("cannot connect to {url}: {error}"))
         };
         let poll = Poll::new().map_err(broken)?;
         let mut connections = Vec::with_capacity(clients);
-        let address = url.authority().to_socket_addrs().map_err(failed)?.next();
-        let address = address.ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
         for place in 0..clients {
-            let stream = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed)?;
-            stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).map_err(failed)?;
-            let mut stream = TcpStream::from_std(stream);
+            let stream = connect(url, trust, Instant::now() + CONNECT_TIMEOUT).map_err(failed)?;
+            stream.socket().set_nonblocking(true).map_err(failed)?;
+            let mut stream = stream.map(TcpStream::from_std);
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut stream, Token(place), interest).map_err(broken)?;
+            poll.registry().register(stream.socket_mut(), Token(place), interest).map_err(broken)?;
             connections.push(Connection::new(stream));
         }
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -276,7 +280,7 @@ impl<'a> Load<'a> {
             }
             connection.answers(place, now, self.work.batch, free, tally)?;
             // A short read has emptied the socket: what comes next is a new event.
-            if n < room {
+            if !connection.stream.may_have_more(n, room) {
                 return Ok(now);
             }
         }
@@ -284,7 +288,7 @@ impl<'a> Load<'a> {
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Stream<TcpStream>) -> Self {
         Self {
             stream,
             reader: ResponseReader::without_fields(),

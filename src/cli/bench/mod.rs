@@ -167,7 +167,7 @@ fn measure(args: &Args, clients: usize, subject: &mut Subject, context: &Context
         rate: args.rate.map(|rate| rate / f64::from(args.batch)),
         reads: args.reads,
     };
-    let mut load = Load::open(subject.url(), subject.nodes.len(), clients, &work)?;
+    let mut load = Load::open(subject.url(), subject.trust.as_ref(), subject.nodes.len(), clients, &work)?;
     let mut warm = Tally::new(None);
     if args.reads > 0 {
         load.run(&Phase { until: Until::Ops(PRELOAD), pipeline: 16, rate: None, reads: 0 }, &mut warm)?;

@@ -17,6 +17,7 @@ use crate::cli::scratch::{Scratch, Server, secluded, this_program};
 use crate::cli::{Context, Failure, status, target};
 use crate::client::{Client, Options, Request, Url};
 use crate::error::Exit;
+use crate::net::Trust;
 use crate::node::dir::DataDir;
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ pub(super) struct Subject {
     /// As it is shown.
     pub(super) name: String,
     pub(super) token: Option<String>,
+    pub(super) trust: Option<Trust>,
     /// Dropped behind the processes that live in it.
     _scratch: Option<Scratch>,
 }
@@ -64,8 +66,9 @@ impl Subject {
         let status = status::ask(&target.url, context)?;
         let name = status["name"].as_str().unwrap_or("-");
         let role = status["role"].as_str().unwrap_or("-");
-        let mut nodes = vec![Measured::new(name, role, target.url.clone(), context.token.clone(), None)];
+        let mut nodes = vec![Measured::new(name, role, target.url.clone(), target::options(context), None)];
         if role == "primary" {
+            let replica = |peer| replica(peer, context.trust.clone());
             nodes.extend(status["peers"].as_array().into_iter().flatten().filter_map(replica));
         }
         Ok(Self {
@@ -73,6 +76,7 @@ impl Subject {
             name: target.url.to_string(),
             folder: target.dir.map(|dir| dir.run()),
             token: context.token.clone(),
+            trust: context.trust.clone(),
             _scratch: None,
         })
     }
@@ -101,6 +105,7 @@ impl Subject {
             folder: Some(DataDir::open(&scratch.path().join("n1"))?.run()),
             name: format!("{what} in {}", place.display()),
             token: None,
+            trust: None,
             _scratch: Some(scratch),
         })
     }
@@ -134,15 +139,15 @@ impl Subject {
 }
 
 /// A replica that says what it counts to whoever asks.
-fn replica(peer: &Value) -> Option<Measured> {
+fn replica(peer: &Value, trust: Option<Trust>) -> Option<Measured> {
     let url = Url::parse(peer["url"].as_str()?).ok()?;
-    let mut node = Measured::new(peer["name"].as_str()?, "replica", url, None, None);
+    let mut node = Measured::new(peer["name"].as_str()?, "replica", url, Options { trust, ..Options::default() }, None);
     Meters::read(&mut node.client).ok().map(|_| node)
 }
 
 impl Measured {
-    fn new(name: &str, role: &str, url: Url, token: Option<String>, server: Option<Server>) -> Self {
-        let client = Client::new(url.clone(), Options { token, ..Options::default() });
+    fn new(name: &str, role: &str, url: Url, options: Options, server: Option<Server>) -> Self {
+        let client = Client::new(url.clone(), options);
         Self { name: name.to_owned(), role: role.to_owned(), url, client, server }
     }
 
@@ -156,7 +161,7 @@ impl Measured {
         let url = said.last().and_then(|line| http_of(line)).ok_or_else(|| {
             Failure::new(Exit::Failure, "not_ready", format!("the throw-away node said {:?}", said.last()))
         })?;
-        Ok(Self::new(name, flags[1], url, None, Some(server)))
+        Ok(Self::new(name, flags[1], url, Options::default(), Some(server)))
     }
 
     /// Waits until every peer of this primary is in its in-sync set.
@@ -212,13 +217,14 @@ impl Subject {
     /// A pair that nobody has started.
     pub(super) fn of_names(names: [&str; 2]) -> Self {
         let node = |(name, role): (&str, &str)| {
-            Measured::new(name, role, Url::parse("http://127.0.0.1:1").unwrap(), None, None)
+            Measured::new(name, role, Url::parse("http://127.0.0.1:1").unwrap(), Options::default(), None)
         };
         Self {
             nodes: names.into_iter().zip(["primary", "replica"]).map(node).collect(),
             folder: None,
             name: "a pair".to_owned(),
             token: None,
+            trust: None,
             _scratch: None,
         }
     }

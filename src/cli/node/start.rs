@@ -17,6 +17,7 @@ use super::{resolve, word_for};
 use crate::cli::{Context, Failure, Outcome, help, serve, target};
 use crate::client::{Client, Options, Request, Url};
 use crate::error::Exit;
+use crate::net;
 use crate::node::dir::DataDir;
 
 /// A log that is larger at a start becomes `serve.log.1`, in place of the one before.
@@ -149,7 +150,8 @@ pub(super) fn last_address(dir: &DataDir) -> Option<SocketAddr> {
     let left = dir.read_endpoint().ok().flatten().map(|endpoint| endpoint.http);
     let noted = || fs::read_to_string(note(dir)).ok();
     let text = left.or_else(noted)?;
-    text.trim().strip_prefix("http://")?.parse().ok()
+    let text = text.trim();
+    text.strip_prefix(net::PLAIN).or_else(|| text.strip_prefix(net::SECURE))?.parse().ok()
 }
 
 pub(super) fn remember_address(dir: &DataDir, url: &Url) {
@@ -249,7 +251,7 @@ fn wait_ready(dir: &DataDir, child: &mut Child, log: &Log, context: &Context) ->
 
 /// Whether the node takes what it is for; one that asks for a token we do not have can be told no more.
 fn is_ready(url: &Url, context: &Context) -> bool {
-    let options = Options { token: context.token.clone(), ..Options::default() };
+    let options = Options { token: context.token.clone(), trust: context.trust.clone(), ..Options::default() };
     let answer = Client::new(url.clone(), options).send(&Request::get("/readyz"), Instant::now() + PROBE_TIMEOUT);
     answer.is_ok_and(|answer| answer.is_success() || matches!(answer.head.status, 401 | 403))
 }

@@ -1,6 +1,6 @@
 //! `DIR/rig.toml`: the flags of `rig serve` that need not be typed, and their origins.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Args, DRAIN_DEFAULT, LISTEN_DEFAULT, Plan, REQUEST_TIMEOUT_DEFAULT, SERVICE_DEFAULT};
@@ -39,6 +39,9 @@ impl Args {
             service: self.service.or(file.service),
             proxy: self.proxy.or(file.proxy),
             tokens: self.tokens.or(file.tokens),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            tls_ca: self.tls_ca.or(file.tls_ca),
             insecure_plaintext: self.insecure_plaintext || file.insecure_plaintext,
             memory_max: self.memory_max.or(file.memory_max),
             scrub_interval: self.scrub_interval.or(file.scrub_interval),
@@ -49,8 +52,9 @@ impl Args {
     }
 
     /// Every key with what these say of it.
-    fn rows(&self) -> [(&'static str, Option<String>); 17] {
+    fn rows(&self) -> [(&'static str, Option<String>); 20] {
         let peers: Vec<_> = self.peer.iter().map(ToString::to_string).collect();
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let proxy = |url: &Option<String>| url.clone().unwrap_or_else(|| "true".to_owned());
         [
             ("listen", self.listen.clone()),
@@ -63,7 +67,10 @@ impl Args {
             ("request_timeout", self.request_timeout.map(duration)),
             ("service", self.service.clone()),
             ("proxy", self.proxy.as_ref().map(proxy)),
-            ("tokens", self.tokens.as_ref().map(|path| path.display().to_string())),
+            ("tokens", file(&self.tokens)),
+            ("tls_cert", file(&self.tls_cert)),
+            ("tls_key", file(&self.tls_key)),
+            ("tls_ca", file(&self.tls_ca)),
             ("insecure_plaintext", self.insecure_plaintext.then(|| "true".to_owned())),
             ("memory_max", self.memory_max.map(|bytes| bytes.to_string())),
             ("scrub_interval", self.scrub_interval.map(duration)),

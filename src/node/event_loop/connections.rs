@@ -6,6 +6,7 @@ use super::*;
 use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
 use crate::limits::{BODIES_BYTES_MAX, TURN_REQUESTS_MAX};
+use crate::net::{self, Stream};
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::request_id::RequestId;
 use crate::node::routes::{self, Handled, RouteError};
@@ -16,6 +17,9 @@ const READERS_BESIDE_WRITES: usize = 12;
 const READERS_REST: Duration = Duration::from_millis(1);
 /// A replica hears of writes when their records come: more are on their way.
 const WRITES_GO_ON: Duration = Duration::from_millis(5);
+
+/// What a node is told that calls as a peer and has not shown who it is.
+const NO_CERTIFICATE: &str = "it shows no certificate of the cluster's CA";
 
 /// What one step over a connection's bytes came to, free of borrows.
 enum Step {
@@ -54,6 +58,10 @@ impl Node {
             } else {
                 Problem::new(Code::Overloaded, format!("{open} connections are open, that is the limit"))
             };
+            if self.tls.is_some() {
+                // It has not shaken hands and cannot understand a word.
+                return;
+            }
             let mut out = Vec::new();
             http::Answer::new(&mut out, Reply::CLOSE, problem.status).problem(&problem, &self.request_prefix);
             // Best effort: the client sees the end of the connection in any case.
@@ -70,8 +78,20 @@ impl Node {
             self.free.push(index);
             return;
         }
+        let stream = match &self.tls {
+            None => Ok(Stream::Plain(socket)),
+            Some(tls) => tls.accept(socket),
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(fault) => {
+                ::log::warn!("accept a connection: {fault}");
+                self.free.push(index);
+                return;
+            }
+        };
         self.serial = (self.serial + 1) & 0x7fff_ffff;
-        let connection = Some(Box::new(Connection::new(socket, self.serial, now.instant)));
+        let connection = Some(Box::new(Connection::new(stream, self.serial, now.instant)));
         if index == self.connections.len() {
             self.connections.push(connection);
         } else {
@@ -126,7 +146,7 @@ impl Node {
             }
             self.connections[index] = Some(connection);
             match outcome? {
-                Flow::Open => self.touched.insert(index),
+                Flow::Open | Flow::NotTls => self.touched.insert(index),
                 Flow::Closed => self.close(index),
             }
         }
@@ -161,8 +181,13 @@ impl Node {
                 return Ok(Flow::Open);
             }
             let held = connection.counted;
-            if connection.read(now.instant) == Flow::Closed {
-                return Ok(Flow::Closed);
+            match connection.read(now.instant) {
+                Flow::Open => {}
+                Flow::Closed => return Ok(Flow::Closed),
+                Flow::NotTls => {
+                    let problem = Problem::new(Code::BadRequest, "this port speaks TLS, and what came is not TLS");
+                    self.refuse(connection, &problem.hint("use https://"));
+                }
             }
             self.count(connection);
             let has_grown = connection.counted > held.max(http::READ_AHEAD_BYTES);
@@ -263,6 +288,11 @@ impl Node {
         let slot = match handled {
             Ok(Handled::Slot(slot)) => slot,
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
+            Ok(Handled::Upgrade(exchange)) if self.must_show_certificate(connection) => {
+                ::log::warn!("a peer at {:?} is refused: {NO_CERTIFICATE}", connection.socket.socket().peer_addr());
+                let problem = Problem::new(Code::Auth, NO_CERTIFICATE).hint("give it --tls-cert and --tls-key");
+                Slot::Done(self.problem(&exchange, &problem))
+            }
             Ok(Handled::Upgrade(exchange)) if connection.slots.is_empty() && connection.unsent() == 0 => {
                 let mut head = Vec::new();
                 http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::node::peers::UPGRADE);
@@ -287,12 +317,18 @@ impl Node {
         Ok(())
     }
 
+    fn must_show_certificate(&self, connection: &Connection) -> bool {
+        let asks = self.tls.as_ref().is_some_and(net::Identity::asks_for_certificates);
+        asks && !connection.socket.has_shown_certificate()
+    }
+
     /// Deadlines of connections.
     pub(super) fn expire_connections(&mut self, now: Now) {
         for index in 0..self.connections.len() {
             let Some(connection) = self.connections[index].as_mut() else { continue };
             let owes = !connection.slots.is_empty() || connection.unsent() > 0;
-            if connection.is_stuck(now.instant) || connection.has_lingered(now.instant) {
+            let is_late = connection.has_lingered(now.instant) || connection.shakes_hands_for_too_long(now.instant);
+            if connection.is_stuck(now.instant) || is_late {
                 self.close(index);
                 continue;
             }
@@ -305,7 +341,11 @@ impl Node {
             }
             match connection.http.expired(now.instant) {
                 None => {}
-                Some(Expired::Close) => self.close(index),
+                Some(Expired::Close) => {
+                    // Best effort: that it ends is seen in any case.
+                    let _ = connection.socket.end();
+                    self.close(index);
+                }
                 Some(Expired::Refuse(problem)) => {
                     connection.ending = true;
                     let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };

@@ -89,7 +89,11 @@ impl Node {
         let order = repair::Order {
             dir: self.dir.path().to_owned(),
             config: self.log_config(cluster),
-            addresses: known.map(|url| peers::address(url).to_owned()).collect(),
+            addresses: known
+                .map(|url| peers::address(url).to_owned())
+                .filter(|address| self.may_dial(address).is_ok())
+                .collect(),
+            tls: self.tls.clone(),
             token: self.tokens.for_peers().map(str::to_owned),
         };
         self.pool.run(move || PoolDone::Repaired(repair::run(&order, &wanted)));

@@ -34,18 +34,34 @@ pub(super) fn start_or_repair(
     }
 }
 
-/// Beyond loopback a node needs tokens, and the operator's word that the network is trusted.
+/// Beyond loopback a node needs tokens, and TLS or the operator's word that the network is trusted.
 pub(super) fn check_exposure(config: &Config) -> Result<Tokens, NodeError> {
     let address = config.listen;
     if !address.ip().is_loopback() {
         if config.tokens.is_none() {
             return Err(NodeError::Exposed { address, missing: "--tokens FILE" });
         }
-        if !config.insecure_plaintext {
-            return Err(NodeError::Exposed { address, missing: "TLS, or --insecure-plaintext" });
+        if config.tls.is_none() && !config.insecure_plaintext {
+            return Err(NodeError::Exposed { address, missing: "--tls-cert and --tls-key, or --insecure-plaintext" });
         }
     }
     config.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
+}
+
+/// What the node shows to those who connect.
+pub(super) fn identity(config: &Config) -> Result<Option<net::Identity>, NodeError> {
+    config.tls.as_ref().map(net::Identity::load).transpose().map_err(NodeError::Tls)
+}
+
+/// How others reach it. Where it speaks TLS nobody must be told otherwise.
+pub(super) fn url(config: &Config, listen: SocketAddr) -> Result<String, NodeError> {
+    let scheme = if config.tls.is_some() { net::SECURE } else { net::PLAIN };
+    let refused = |reason: String| NodeError::Setting { name: "advertise", reason };
+    match &config.advertise {
+        None => Ok(format!("{scheme}{listen}")),
+        Some(url) if !url.contains("://") || url.starts_with(scheme) => Ok(url.clone()),
+        Some(url) => Err(refused(format!("{url} does not begin with {scheme}, which is what this node speaks"))),
+    }
 }
 
 pub(super) fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), NodeError> {

@@ -3,9 +3,11 @@
 //! # Invariants
 //! 1. Bytes of a peer never end the node: a connection that says what it must not is closed.
 
+use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::*;
+use crate::net::{self, Stream};
 use crate::node::auth::Shown;
 use crate::node::engine::Malformed;
 use crate::node::peers::{self, Flow, Peer, Stage};
@@ -56,6 +58,9 @@ impl Node {
                 return Ok(Flow::Open);
             }
             if peer.read(&mut self.room) == Flow::Closed {
+                if let Some(fault) = peer.fault.take() {
+                    self.note_refusal(peer, fault);
+                }
                 return Ok(Flow::Closed);
             }
         }
@@ -72,7 +77,11 @@ impl Node {
                     }
                 }
                 Ok(http::Event::Head(head)) => {
-                    ::log::warn!("{:?} answers {} to a peer's call", peer.dialed, head.status);
+                    let why = match head.status {
+                        401 => ": it wants another token, or a certificate of its CA",
+                        _ => "",
+                    };
+                    self.note_refusal(peer, format!("it answers {} to a peer's call{why}", head.status));
                     return Ok(Flow::Closed);
                 }
                 Ok(_) | Err(_) => return Ok(Flow::Closed),
@@ -84,7 +93,7 @@ impl Node {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(Flow::Open),
                 Err(error) => {
-                    ::log::warn!("a peer at {:?}: {error}", peer.socket.peer_addr());
+                    ::log::warn!("a peer at {:?}: {error}", peer.socket.socket().peer_addr());
                     return Ok(Flow::Closed);
                 }
             };
@@ -96,7 +105,8 @@ impl Node {
                 }
                 (Frame::Message { message, records }, true) => {
                     if let Err(Malformed(fault)) = self.engine.peer_said(peer.link, message, records, now)? {
-                        ::log::warn!("a peer at {:?} sent records that do not fit: {fault:?}", peer.socket.peer_addr());
+                        let at = peer.socket.socket().peer_addr();
+                        ::log::warn!("a peer at {at:?} sent records that do not fit: {fault:?}");
                         return Ok(Flow::Closed);
                     }
                     if let Some(address) = peer.dialed.as_ref().filter(|_| !self.tried) {
@@ -113,7 +123,7 @@ impl Node {
     /// The other end has said what it speaks and whose it is.
     pub(super) fn greeted(&mut self, peer: &mut Peer, greeting: &Greeting, now: Now) -> Result<Flow, NodeError> {
         if let Err(refusal) = greeting_of(self.cluster).check(greeting) {
-            ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.peer_addr());
+            ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.socket().peer_addr());
             self.refused_peers.insert(peer.dialed.clone().unwrap_or_default(), refusal.to_string());
             return Ok(Flow::Closed);
         }
@@ -136,10 +146,25 @@ impl Node {
         Ok(Flow::Open)
     }
 
+    /// Why a node that was dialled does not become a peer: told when it is news.
+    fn note_refusal(&mut self, peer: &Peer, why: String) {
+        let Some(address) = &peer.dialed else {
+            return ::log::warn!("a peer at {:?}: {why}", peer.socket.socket().peer_addr());
+        };
+        self.refuse_peer(address, why);
+    }
+
+    fn refuse_peer(&mut self, address: &str, why: String) {
+        if self.refused_peers.get(address) != Some(&why) {
+            ::log::warn!("no link to {address}: {why}");
+            self.refused_peers.insert(address.to_owned(), why);
+        }
+    }
+
     /// A client has asked to speak as a peer, and was told yes.
     pub(super) fn welcome(
         &mut self,
-        mut socket: mio::net::TcpStream,
+        mut socket: Stream<TcpStream>,
         rest: &[u8],
         head: &[u8],
         shown: Option<Shown>,
@@ -151,8 +176,8 @@ impl Node {
         let place = self.peer_place();
         self.next_link += 1;
         let token = Token(PEERS + place);
-        if let Err(error) = self.poll.registry().reregister(&mut socket, token, Interest::READABLE | Interest::WRITABLE)
-        {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().reregister(socket.socket_mut(), token, interest) {
             ::log::warn!("watch a peer: {error}");
             return;
         }
@@ -207,7 +232,7 @@ impl Node {
         if linked {
             return self.dialer.rest(address, now.instant);
         }
-        match address.parse() {
+        match peers::split(address).0.parse() {
             Ok(to) => self.dial_at(address, to, now),
             // A name is looked up elsewhere: that may take seconds.
             Err(_) => {
@@ -218,11 +243,16 @@ impl Node {
     }
 
     pub(super) fn dial_at(&mut self, address: &str, to: SocketAddr, now: Now) {
+        if let Err(why) = self.may_dial(address) {
+            self.refuse_peer(address, why);
+            return self.dialer.failed(address, false, now.instant);
+        }
         let mut dial = || {
-            let mut socket = mio::net::TcpStream::connect(to)?;
+            let mut socket = TcpStream::connect(to)?;
             let place = self.peer_place();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, Token(PEERS + place), interest)?;
+            let socket = self.stream_to(address, socket)?;
             self.next_link += 1;
             self.peers[place] =
                 Some(Box::new(Peer::new(socket, self.next_link, Some(address.to_owned()), now.instant)));
@@ -235,24 +265,46 @@ impl Node {
         }
     }
 
+    /// Neither token nor records leave in the clear by mistake.
+    pub(super) fn may_dial(&self, address: &str) -> Result<(), String> {
+        let trust = self.tls.as_ref().and_then(net::Identity::peers);
+        match (peers::split(address).1, trust) {
+            (true, None) => Err("it speaks TLS, and no --tls-ca is given to know it by".to_owned()),
+            (false, Some(_)) if !self.config.insecure_plaintext => {
+                Err("it is spoken to in the clear, and this node speaks TLS with its peers".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stream_to(&self, address: &str, socket: TcpStream) -> io::Result<Stream<TcpStream>> {
+        let (host_port, is_secure) = peers::split(address);
+        match self.tls.as_ref().and_then(net::Identity::peers).filter(|_| is_secure) {
+            Some(trust) => Ok(trust.dial(peers::host(host_port), socket)?),
+            None => Ok(Stream::Plain(socket)),
+        }
+    }
+
     /// A connection that was dialled stands, or does not.
     pub(super) fn connected(&mut self, place: usize, now: Now) -> Result<(), NodeError> {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return Ok(()) };
         let Stage::Connecting = peer.stage else { return Ok(()) };
-        let stands = peer.socket.take_error().is_ok_and(|error| error.is_none()) && peer.socket.peer_addr().is_ok();
+        let socket = peer.socket.socket();
+        let stands = socket.take_error().is_ok_and(|error| error.is_none()) && socket.peer_addr().is_ok();
         if !stands {
             // Not yet, or never: an error says so, and without one another event comes.
-            if !matches!(peer.socket.take_error(), Ok(None)) || peer.socket.peer_addr().is_err() {
+            if !matches!(socket.take_error(), Ok(None)) || socket.peer_addr().is_err() {
                 return self.lose(place, now);
             }
             return Ok(());
         }
-        if let Err(error) = peer.socket.set_nodelay(true) {
+        if let Err(error) = socket.set_nodelay(true) {
             ::log::debug!("set TCP_NODELAY: {error}");
         }
-        let host = peer.dialed.clone().unwrap_or_default();
+        let dialed = peer.dialed.clone().unwrap_or_default();
         let mut request = Vec::new();
-        let mut headers = vec![("Host", host.as_str()), ("Connection", "Upgrade"), ("Upgrade", peers::UPGRADE)];
+        let mut headers =
+            vec![("Host", peers::split(&dialed).0), ("Connection", "Upgrade"), ("Upgrade", peers::UPGRADE)];
         peer.shown = self.tokens.shown_to_peers();
         let bearer = self.tokens.for_peers().map(|token| format!("Bearer {token}"));
         if let Some(bearer) = &bearer {

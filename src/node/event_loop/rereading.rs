@@ -1,4 +1,4 @@
-//! Files that are read again while the node runs: its settings and its tokens.
+//! Files that are read again while the node runs: its settings, its tokens, its certificate.
 
 use super::*;
 use crate::node::auth::Shown;
@@ -40,6 +40,17 @@ impl Node {
                 }
             }
             Some(Err(problem)) => self.complain(self.watch.tokens_file(), &problem, now),
+        }
+        match seen.tls {
+            None => {}
+            // Connections that stand go on as they are.
+            Some(Ok(identity)) => {
+                self.mend(self.watch.tls_file(), now);
+                if self.tls.replace(identity.clone()) != Some(identity) {
+                    self.tell_of_file(&self.watch.tls_file(), &["tls"], &[], None, now);
+                }
+            }
+            Some(Err(problem)) => self.complain(self.watch.tls_file(), &problem, now),
         }
         Ok(())
     }

@@ -202,7 +202,7 @@ impl Node {
 
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
-        self.url().strip_prefix("http://").unwrap()
+        self.url().split_once("://").unwrap().1
     }
 
     pub(crate) fn pid(&self) -> u32 {

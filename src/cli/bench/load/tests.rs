@@ -64,7 +64,7 @@ fn phase(until: Until) -> Phase {
 fn every_answered_operation_is_counted_once() {
     let url = node(|_, _| http(200, "{}"));
     let work = work(1);
-    let mut load = Load::open(&url, 1, 8, &work).unwrap();
+    let mut load = Load::open(&url, None, 1, 8, &work).unwrap();
     let tally = run(&mut load, &phase(Until::Ops(1000))).unwrap();
     assert_eq!((tally.written, tally.read, tally.write_latency.len()), (1000, 0, 1000));
     assert!(tally.refused.is_empty() && tally.timeline.elapsed() > Duration::ZERO);
@@ -76,7 +76,7 @@ fn every_answered_operation_is_counted_once() {
 fn what_is_refused_is_counted_apart() {
     let url = node(|number, _| if number % 4 == 3 { http(503, "no") } else { http(200, "{}") });
     let work = work(1);
-    let tally = run(&mut Load::open(&url, 1, 1, &work).unwrap(), &phase(Until::Ops(80))).unwrap();
+    let tally = run(&mut Load::open(&url, None, 1, 1, &work).unwrap(), &phase(Until::Ops(80))).unwrap();
     assert_eq!((tally.written, tally.write_latency.len()), (60, 60));
     assert_eq!(tally.refused, BTreeMap::from([(503, 20)]));
 }
@@ -91,7 +91,7 @@ fn the_lines_of_a_batch_are_counted_one_by_one() {
         http(200, &lines.collect::<String>())
     });
     let work = work(10);
-    let tally = run(&mut Load::open(&url, 1, 3, &work).unwrap(), &phase(Until::Ops(300))).unwrap();
+    let tally = run(&mut Load::open(&url, None, 1, 3, &work).unwrap(), &phase(Until::Ops(300))).unwrap();
     assert_eq!(tally.written, 270);
     assert_eq!(tally.refused, BTreeMap::from([(409, 30)]));
     assert_eq!(tally.write_latency.len(), 30, "a request has one latency");
@@ -110,7 +110,7 @@ fn only_documents_that_are_there_are_read() {
         }
     });
     let work = work(1);
-    let mut load = Load::open(&url, 1, 4, &work).unwrap();
+    let mut load = Load::open(&url, None, 1, 4, &work).unwrap();
     let tally = run(&mut load, &Phase { reads: 80, pipeline: 4, ..phase(Until::Ops(2000)) }).unwrap();
     assert!(tally.refused.is_empty(), "{:?}", tally.refused);
     assert_eq!(tally.done(), 2000);
@@ -125,7 +125,7 @@ fn an_open_loop_counts_the_time_that_a_request_had_to_wait() {
         http(200, "{}")
     });
     let work = work(1);
-    let mut load = Load::open(&url, 1, 1, &work).unwrap();
+    let mut load = Load::open(&url, None, 1, 1, &work).unwrap();
     let tally = run(&mut load, &Phase { rate: Some(100.0), ..phase(Until::Ops(20)) }).unwrap();
     assert_eq!(tally.written, 20);
     assert!(tally.write_latency.max() >= 180_000_000, "{}", tally.write_latency.max());
@@ -137,7 +137,7 @@ fn an_open_loop_counts_the_time_that_a_request_had_to_wait() {
 fn an_open_loop_keeps_its_rate_when_the_node_does() {
     let url = node(|_, _| http(200, "{}"));
     let work = work(1);
-    let mut load = Load::open(&url, 1, 4, &work).unwrap();
+    let mut load = Load::open(&url, None, 1, 4, &work).unwrap();
     let tally = run(&mut load, &Phase { rate: Some(500.0), ..phase(Until::Time(Duration::from_millis(400))) }).unwrap();
     assert_eq!(tally.written, 200);
     assert!(tally.timeline.elapsed() >= Duration::from_millis(390), "{:?}", tally.timeline.elapsed());
@@ -147,6 +147,6 @@ fn an_open_loop_keeps_its_rate_when_the_node_does() {
 fn a_lost_connection_ends_the_run() {
     let url = node(|number, _| if number < 5 { http(200, "{}") } else { String::new() });
     let work = work(1);
-    let failure = run(&mut Load::open(&url, 1, 1, &work).unwrap(), &phase(Until::Ops(50))).unwrap_err();
+    let failure = run(&mut Load::open(&url, None, 1, 1, &work).unwrap(), &phase(Until::Ops(50))).unwrap_err();
     assert_eq!((failure.exit, &*failure.code), (Exit::Unknown, "connection_lost"));
 }
