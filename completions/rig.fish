@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_rig_global_optspecs
-    string join \n D/data-dir= N/node= token-file= timeout= json q/quiet v/verbose color= no-input h/help V/version
+    string join \n D/data-dir= N/node= token-file= tls-ca= timeout= json q/quiet v/verbose color= no-input h/help V/version
 end
 
 function __fish_rig_needs_command
@@ -27,6 +27,7 @@ end
 complete -c rig -n "__fish_rig_needs_command" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_needs_command" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_needs_command" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_needs_command" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_needs_command" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_needs_command" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -56,7 +57,9 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "resolve" -d 'End a split br
 complete -c rig -n "__fish_rig_needs_command" -f -a "member" -d 'List and remove members of the cluster'
 complete -c rig -n "__fish_rig_needs_command" -f -a "config" -d 'Show and change what the log says about replication'
 complete -c rig -n "__fish_rig_needs_command" -f -a "rescue" -d 'List, show and replay records that were set aside'
-complete -c rig -n "__fish_rig_needs_command" -f -a "snapshot" -d 'Take, list and verify snapshots'
+complete -c rig -n "__fish_rig_needs_command" -f -a "snapshot" -d 'Take, list, verify and restore snapshots'
+complete -c rig -n "__fish_rig_needs_command" -f -a "backup" -d 'Write everything that is committed into one archive'
+complete -c rig -n "__fish_rig_needs_command" -f -a "restore" -d 'Make a data directory of a backup'
 complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig does, on two throw-away nodes'
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -66,6 +69,7 @@ complete -c rig -n "__fish_rig_using_subcommand init" -l name -d 'Name of the no
 complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand init" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand init" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -93,8 +97,14 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l request-timeout -d 'Ho
 complete -c rig -n "__fish_rig_using_subcommand serve" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND [default: documents]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tokens -d 'File with the tokens that clients must show' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-cert -d 'Certificate to show, with those between it and its CA: the node speaks TLS' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-key -d 'Key of the certificate' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
+json\t''"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
@@ -116,6 +126,7 @@ complete -c rig -n "__fish_rig_using_subcommand apply" -l batch -d 'File with on
 complete -c rig -n "__fish_rig_using_subcommand apply" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand apply" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand apply" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand apply" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand apply" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand apply" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -130,6 +141,7 @@ complete -c rig -n "__fish_rig_using_subcommand get" -l min-version -d 'Wait unt
 complete -c rig -n "__fish_rig_using_subcommand get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand get" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand get" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -146,6 +158,7 @@ complete -c rig -n "__fish_rig_using_subcommand ls" -l min-version -d 'Wait unti
 complete -c rig -n "__fish_rig_using_subcommand ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -158,6 +171,7 @@ complete -c rig -n "__fish_rig_using_subcommand ls" -s h -l help -d 'Print help 
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -178,6 +192,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -190,6 +205,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -202,6 +218,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -214,6 +231,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -241,6 +259,7 @@ none\t''"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -260,6 +279,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -276,6 +296,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -287,9 +308,11 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l keep -d 'How many of the newest records stay at least' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l hold -d 'Bytes of log that stay for a member which is not in sync [default: 1GiB]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -304,6 +327,7 @@ complete -c rig -n "__fish_rig_using_subcommand status" -l watch -d 'Again and a
 complete -c rig -n "__fish_rig_using_subcommand status" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand status" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand status" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -318,6 +342,7 @@ complete -c rig -n "__fish_rig_using_subcommand status" -s h -l help -d 'Print h
 complete -c rig -n "__fish_rig_using_subcommand wait" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand wait" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand wait" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand wait" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -331,6 +356,7 @@ complete -c rig -n "__fish_rig_using_subcommand events" -l after -d 'Only those 
 complete -c rig -n "__fish_rig_using_subcommand events" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand events" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand events" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand events" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand events" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand events" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -344,6 +370,7 @@ complete -c rig -n "__fish_rig_using_subcommand events" -s h -l help -d 'Print h
 complete -c rig -n "__fish_rig_using_subcommand doctor" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand doctor" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand doctor" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -356,6 +383,7 @@ complete -c rig -n "__fish_rig_using_subcommand doctor" -s h -l help -d 'Print h
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -373,6 +401,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -399,8 +428,14 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l service -d 'The service that operations are for: documents, http://HOST:PORT/PATH, or exec:COMMAND [default: documents]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l proxy -d 'Pass GET and HEAD of paths that are not Rig\'s own on to the service, or to where it serves its reads' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tokens -d 'File with the tokens that clients must show' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tls-cert -d 'Certificate to show, with those between it and its CA: the node speaks TLS' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tls-key -d 'Key of the certificate' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
+json\t''"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
@@ -418,6 +453,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -432,6 +468,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -445,6 +482,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -457,6 +495,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -474,6 +513,7 @@ complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcomm
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -488,6 +528,7 @@ complete -c rig -n "__fish_rig_using_subcommand promote" -l confirm -d 'The name
 complete -c rig -n "__fish_rig_using_subcommand promote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand promote" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand promote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -502,6 +543,7 @@ complete -c rig -n "__fish_rig_using_subcommand promote" -s h -l help -d 'Print 
 complete -c rig -n "__fish_rig_using_subcommand demote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand demote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand demote" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand demote" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -516,6 +558,7 @@ complete -c rig -n "__fish_rig_using_subcommand resolve" -l confirm -d 'The name
 complete -c rig -n "__fish_rig_using_subcommand resolve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand resolve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand resolve" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -529,6 +572,7 @@ complete -c rig -n "__fish_rig_using_subcommand resolve" -s h -l help -d 'Print 
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -543,6 +587,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -556,6 +601,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -569,6 +615,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -583,6 +630,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -596,6 +644,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -608,6 +657,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -623,6 +673,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -635,6 +686,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -647,6 +699,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -656,24 +709,27 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
 never\t'Never'"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l json -d 'Print JSON, one object per line'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s q -l quiet -d 'Print only what is essential'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -l no-input -d 'Never ask, even on a terminal'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "create" -d 'Take a snapshot now'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "ls" -d 'List the snapshots of a node'
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify" -f -a "verify" -d 'Read snapshots back and check them'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "create" -d 'Take a snapshot now'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "ls" -d 'List the snapshots of a node'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "verify" -d 'Read snapshots back and check them'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "restore" -d 'Make a data directory of a snapshot'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -686,6 +742,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -698,6 +755,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -707,9 +765,58 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l name -d 'Name of the node [default: the last component of DIR]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l new-cluster -d 'Begin a cluster of its own'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand backup" -s o -l output -d 'Where to write it; - is standard output' -r -F
+complete -c rig -n "__fish_rig_using_subcommand backup" -l since -d 'Only what came after this version, or after this archive' -r
+complete -c rig -n "__fish_rig_using_subcommand backup" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand backup" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand backup" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand backup" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand backup" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand backup" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand backup" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand backup" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand backup" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand backup" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand restore" -l apply -d 'An archive of what came after; again for what came after that' -r -F
+complete -c rig -n "__fish_rig_using_subcommand restore" -l to-version -d 'The state of this version' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -l to-time -d 'The state of this time, or of so long ago, as 10m' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -l name -d 'Name of the node [default: the last component of DIR]' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand restore" -l new-cluster -d 'Begin a cluster of its own'
+complete -c rig -n "__fish_rig_using_subcommand restore" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand restore" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand restore" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand restore" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand demo" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -734,6 +841,7 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -l dir -d 'Where the thro
 complete -c rig -n "__fish_rig_using_subcommand bench" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand bench" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand bench" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -751,6 +859,7 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -s h -l help -d 'Print he
 complete -c rig -n "__fish_rig_using_subcommand completions" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand completions" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand completions" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand completions" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand completions" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand completions" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -764,6 +873,7 @@ complete -c rig -n "__fish_rig_using_subcommand man" -l out -d 'Write the pages 
 complete -c rig -n "__fish_rig_using_subcommand man" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand man" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand man" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand man" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand man" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand man" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
@@ -776,6 +886,7 @@ complete -c rig -n "__fish_rig_using_subcommand man" -s h -l help -d 'Print help
 complete -c rig -n "__fish_rig_using_subcommand help" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand help" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand help" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand help" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand help" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand help" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
 always\t'Even into a pipe'
