@@ -285,7 +285,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut context = context_in(home.path());
         let one = run(&home.path().join("n1"), "n1", Role::Primary, 1001, &context);
-        for (name, wanted) in [("n9", Exit::NotFound), ("n 1", Exit::Usage), ("https://a:1", Exit::Usage)] {
+        for (name, wanted) in [("n9", Exit::NotFound), ("n 1", Exit::Usage), ("ftp://a:1", Exit::Usage)] {
             context.node = Some(name.into());
             assert_eq!(refused(node(&context)).0, wanted, "{name}");
         }

@@ -208,7 +208,7 @@ fn without_a_node_nothing_is_sent() {
         refused(&home, line, 4, "not_running");
         refused(&home, &[line, &["-N", "http://127.0.0.1:1"]].concat(), 4, "unreachable");
         refused(&home, &[line, &["-N", "n9"]].concat(), 3, "no_such_node");
-        refused(&home, &[line, &["-N", "https://127.0.0.1:1"]].concat(), 2, "bad_argument");
+        refused(&home, &[line, &["-N", "ftp://127.0.0.1:1"]].concat(), 2, "bad_argument");
     }
     home.ok(&["init"]);
     home.ok(&["init", "n1"]);
