@@ -93,15 +93,14 @@ fn show(event: &Value, line: &[u8], context: &Context) -> Result<(), Failure> {
     if out.is_json() {
         return out.line(String::from_utf8_lossy(line));
     }
-    let name = match &event["type"] {
-        kind if kind == "event" => word(&event["event"]),
-        kind if kind == "exists-end" => return Ok(()),
-        kind => word(kind),
-    };
+    let name = word(&event["event"]);
+    if name == "exists-end" {
+        return Ok(());
+    }
     let look = match name.as_str() {
         "in-sync" | "promoted" | "member-added" => Look::Good,
         "split-brain" | "diverged" | "damage" => Look::Bad,
-        "exists" | "change" => Look::Faint,
+        "exists" | "change" | "gone" => Look::Faint,
         _ => Look::Warn,
     };
     let facts = event.as_object().into_iter().flatten();

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_message_is_one_line_in_both_forms() {
         assert_eq!(line(false, "T", Level::Warn, "slow"), "T warn: slow");
-        assert_eq!(line(true, "T", Level::Warn, "a \"b\"\nc"), r#"{"time":"T","level":"warn","message":"a \"b\"\nc"}"#);
-        assert_eq!(line(true, "T", Level::Info, r#"{"seq":1}"#), r#"{"time":"T","level":"info","event":{"seq":1}}"#);
+        assert_eq!(line(true, "T", Level::Warn, "a \"b\"\nc"), r#"{"level":"warn","message":"a \"b\"\nc","time":"T"}"#);
+        assert_eq!(line(true, "T", Level::Info, r#"{"seq":1}"#), r#"{"event":{"seq":1},"level":"info","time":"T"}"#);
     }
 }

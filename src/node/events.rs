@@ -67,7 +67,9 @@ impl Events {
     /// The lines of what is there, and one that ends them.
     pub(super) fn exists(&self, objects: &[Value], node: &str, now: Micros) -> String {
         let lines = objects.iter().map(|object| objects::line("exists", object, self.next, node, now) + "\n");
-        lines.collect::<String>() + &json!({ "type": "exists-end", "seq": self.next }).to_string() + "\n"
+        lines.collect::<String>()
+            + &json!({ "type": "exists-end", "event": "exists-end", "seq": self.next }).to_string()
+            + "\n"
     }
 
     fn keep(&mut self, line: String) {

@@ -1,6 +1,6 @@
 //! What is there, for those who follow the events: this node, and each other member.
 //!
-//! A reader is told each object as it is (`exists`), then that these were all (`exists-end`); later lines say how one
+//! Their lines have the kind as `type` and as `event`, so that every line has a name. A reader is told each object as it is (`exists`), then that these were all (`exists-end`); later lines say how one
 //! is now (`change`), with all its members. So that a program needs no second request to know the state.
 
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub(super) fn objects(engine: &Engine, own: &str) -> Vec<Value> {
 
 /// One object as a line: `kind` is `exists`, `change` or `gone`.
 pub(super) fn line(kind: &str, object: &Value, seq: u64, node: &str, now: crate::types::Micros) -> String {
-    let mut line = json!({ "type": kind, "seq": seq, "time": format_time(now), "node": node });
+    let mut line = json!({ "type": kind, "event": kind, "seq": seq, "time": format_time(now), "node": node });
     if let (Some(line), Some(object)) = (line.as_object_mut(), object.as_object()) {
         line.extend(object.clone());
     }
