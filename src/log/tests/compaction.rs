@@ -1,9 +1,9 @@
 //! Segments that leave at the front: what stays is whole, the chain goes on, and no crash in between hurts.
 
-use super::super::testing::{DIR, Made, config, segment, sized};
+use super::super::testing::{DIR, Made, config, record, segment, sized};
 use super::super::verify::{Options, Severity};
 use super::super::*;
-use crate::types::Version;
+use crate::types::{Epoch, Hash, Position, Version};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,4 +135,21 @@ fn no_crash_in_a_compaction_loses_or_brings_back_anything() {
         read == RECORDS + 1 - again.report.oldest
     }));
     assert!(cut_short > 100, "{cut_short} crashes left something");
+}
+
+#[test]
+fn a_log_may_begin_anywhere_and_goes_on_from_there() {
+    let (vfs, dir) = (Arc::new(MemVfs::new()), Path::new(DIR));
+    let before = Position { epoch: Epoch::default(), version: 41, hash: Hash([7; 32]) };
+    vfs.create_dir_all(&dir.join("state")).unwrap();
+    begin_behind(&*vfs, dir, &config(), &before).unwrap();
+    let opened = open(vfs.clone(), dir, &config()).unwrap();
+    assert_eq!((opened.report.head.version, opened.report.oldest, opened.report.committed), (41, 42, 41));
+    let (mut writer, mut sealer, mut batch) = (opened.writer, opened.sealer, Batch::new());
+    (42..50).for_each(|version| sealer.seal(&mut record(version), &mut batch));
+    writer.append(&mut batch).unwrap();
+    writer.close(49).unwrap();
+    let reader = Reader::open(vfs, dir, Held::ByNobody).unwrap();
+    assert_eq!((reader.hash(41).unwrap(), reader.durable(), reader.oldest()), (Some(Hash([7; 32])), 49, 42));
+    assert_eq!(reader.records(42, 49).filter(Result::is_ok).count(), 8);
 }
