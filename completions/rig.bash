@@ -2553,7 +2553,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__start)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --compact-keep --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2668,6 +2668,10 @@ _rig() {
                     return 0
                     ;;
                 --scrub-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compact-keep)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3683,7 +3687,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__serve)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --compact-keep --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3798,6 +3802,10 @@ _rig() {
                     return 0
                     ;;
                 --scrub-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compact-keep)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -102,6 +102,7 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-key -d 'Key of the
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many records at least [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"
@@ -433,6 +434,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many records at least [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"

@@ -18,7 +18,7 @@ use super::{Context, Failure, Outcome, help};
 use crate::client::{Client, GRACE, Request};
 use crate::error::Exit;
 use crate::node::backup::{Archive, BackupError, Follower, Header};
-use crate::node::dir::DataDir;
+use crate::node::dir::{DataDir, DirError};
 use crate::types::{ClusterId, Hash, Version, format_time};
 
 /// How long a node may say nothing in the middle of an archive.
@@ -272,6 +272,9 @@ impl Drop for Unfinished {
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         match error {
+            BackupError::Dir(error @ DirError::AlreadyInitialised { .. }) => {
+                Self::from(error).hint("choose a directory that is empty or does not exist")
+            }
             BackupError::Dir(error) => error.into(),
             BackupError::Log(error) => error.into(),
             BackupError::Io { op, path, source } => Self::io(op, &path, &source),

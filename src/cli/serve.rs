@@ -125,6 +125,9 @@ pub struct Args {
     /// How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]
     #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
     scrub_interval: Option<Duration>,
+    /// Compact the log behind each new snapshot, and keep so many records at least [default: never]
+    #[arg(long, value_name = "RECORDS")]
+    compact_keep: Option<u64>,
     /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
     #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
     on_event: Option<String>,
@@ -188,6 +191,8 @@ pub struct Plan {
     pub memory_max_bytes: Option<u64>,
     /// From one reading of the log to the next.
     pub scrub_interval: Duration,
+    /// Records that stay when it compacts by itself.
+    pub compact_keep: Option<u64>,
     /// Run for each event.
     pub on_event: Option<String>,
     /// Whether messages are JSON.
@@ -300,6 +305,7 @@ impl Plan {
             insecure_plaintext: args.insecure_plaintext,
             memory_max_bytes: args.memory_max,
             scrub_interval: args.scrub_interval.unwrap_or(SCRUB_INTERVAL),
+            compact_keep: args.compact_keep,
             on_event: args.on_event,
             logs_json: args.log_format.is_some_and(|format| format == "json"),
             drain: args.drain.unwrap_or(DRAIN_DEFAULT),
@@ -363,6 +369,7 @@ fn config(plan: Plan) -> node::Config {
         proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
         scrub_interval: plan.scrub_interval,
+        compact_keep: plan.compact_keep,
         on_event: plan.on_event,
         settings: plan.settings,
         live: plan.live,

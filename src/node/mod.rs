@@ -111,6 +111,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How often the whole log is read again in the background, and verified.
     pub scrub_interval: Duration,
+    /// Records that stay when the log is compacted behind each new snapshot; nothing: it is not.
+    pub compact_keep: Option<u64>,
     /// A command for the shell that is run for each event.
     pub on_event: Option<String>,
     /// What all this was said with, to be shown.
@@ -139,6 +141,7 @@ impl Config {
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
             scrub_interval: SCRUB_INTERVAL,
+            compact_keep: None,
             on_event: None,
             settings: Vec::new(),
             live: None,

@@ -149,7 +149,9 @@ fn every_point_in_time_is_restored_to_the_state_that_the_node_had() {
     assert_eq!(home.run(&["restore", "full", "bad", "--apply", "two"]).code, Some(6), "one is missing");
     assert_eq!(home.run(&["restore", "full", "bad", "--apply", "full"]).code, Some(6), "twice the same");
     is_clean(&home, "bad");
-    assert_eq!(home.run(&["restore", "full", "n1"]).code, Some(6), "a node is there");
+    let ran = home.run(&["restore", "full", "n1"]);
+    assert_eq!(ran.code, Some(6), "a node is there");
+    assert!(ran.stderr.contains("hint: choose a directory that is empty or does not exist"), "{ran:#?}");
     std::fs::create_dir(home.path("used")).unwrap();
     home.file("used/mine", "x");
     assert_eq!(home.run(&["restore", "full", "used"]).code, Some(2));

@@ -100,3 +100,23 @@ fn what_a_member_has_not_confirmed_stays() {
     cluster.kill(1);
     cluster.home.ok(&["log", "verify", "-D", "n1", "--against", "n2"]);
 }
+
+#[test]
+fn a_node_that_may_compacts_behind_each_snapshot_by_itself() {
+    let home = Home::new();
+    home.ok(&["init", "n1"]);
+    let dir = home.path("n1");
+    let node = Node::serve(&home, &["-D", "n1", "--listen", "127.0.0.1:0", "--compact-keep", "10"]);
+    home.ok(&["apply", "--batch", home.file("ops", large(0, 800)).to_str().unwrap(), "-D", "n1", "-q"]);
+    assert!(segments(&dir) >= 4 && oldest(&home) == 1, "nobody has written a snapshot yet");
+    home.ok(&["snapshot", "create", "-D", "n1"]);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while segments(&dir) > 1 {
+        assert!(std::time::Instant::now() < until, "{}", home.serve_log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(oldest(&home).as_u64().unwrap() > 1);
+    home.ok(&["log", "verify", "-D", "n1"]);
+    drop(node);
+    home.ok(&["log", "verify", "-D", "n1"]);
+}

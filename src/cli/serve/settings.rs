@@ -45,6 +45,7 @@ impl Args {
             insecure_plaintext: self.insecure_plaintext || file.insecure_plaintext,
             memory_max: self.memory_max.or(file.memory_max),
             scrub_interval: self.scrub_interval.or(file.scrub_interval),
+            compact_keep: self.compact_keep.or(file.compact_keep),
             on_event: self.on_event.or(file.on_event),
             log_format: self.log_format.or(file.log_format),
             drain: self.drain.or(file.drain),
@@ -52,7 +53,7 @@ impl Args {
     }
 
     /// Every key with what these say of it.
-    fn rows(&self) -> [(&'static str, Option<String>); 20] {
+    fn rows(&self) -> [(&'static str, Option<String>); 21] {
         let peers: Vec<_> = self.peer.iter().map(ToString::to_string).collect();
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let proxy = |url: &Option<String>| url.clone().unwrap_or_else(|| "true".to_owned());
@@ -74,6 +75,7 @@ impl Args {
             ("insecure_plaintext", self.insecure_plaintext.then(|| "true".to_owned())),
             ("memory_max", self.memory_max.map(|bytes| bytes.to_string())),
             ("scrub_interval", self.scrub_interval.map(duration)),
+            ("compact_keep", self.compact_keep.map(|number| number.to_string())),
             ("on_event", self.on_event.clone()),
             ("log_format", self.log_format.clone()),
             ("drain", self.drain.map(duration)),

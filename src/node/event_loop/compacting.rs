@@ -1,4 +1,4 @@
-//! Compaction by an operator's word: how much may go, and who holds it back.
+//! Compaction by an operator's word, or behind each new snapshot where the operator wants that: how much may go, and who holds it back.
 //!
 //! ```text
 //!   asked ─► newest snapshot read back (background) ─► least of: asked, snapshot, members ─► log thread: mark
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::{Code, Problem};
+use crate::limits::COMPACT_HOLD_BYTES;
 use crate::log::Front;
 use crate::node::routes::{Handled, RouteError};
 use crate::node::snapshots;
@@ -21,7 +22,8 @@ use crate::node::snapshots;
 /// What an operator has asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) to: ReplyTo,
+    /// Who is told; nobody when the node compacts by itself.
+    pub(super) to: Option<ReplyTo>,
     pub(super) keep: u64,
     /// Bytes that may stay for members that are not in sync.
     pub(super) hold: u64,
@@ -53,12 +55,32 @@ impl Node {
         if let Some(detail) = problem {
             let problem = Problem::new(Code::ResourceBusy, detail).hint("try again");
             // An error of the answer ends the node where it is told.
-            drop(self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem))));
+            drop(self.tell_asker(asked, Err(RouteError::Problem(problem))));
             return;
         }
         self.compaction.asked = Some(asked);
         let (folder, cluster) = (self.dir.snapshots(), self.cluster.unwrap_or_default());
         self.background.run(move || PoolDone::Relied(asked, snapshots::newest_whole(&folder, cluster)));
+    }
+
+    /// Behind a new snapshot, where the operator has said how many records stay.
+    pub(super) fn compact_by_itself(&mut self) {
+        if let Some(keep) = self.config.compact_keep
+            && !self.compaction.is_under_way()
+        {
+            self.ask_compaction(Asked { to: None, keep, hold: COMPACT_HOLD_BYTES, dry_run: false });
+        }
+    }
+
+    fn tell_asker(&mut self, asked: Asked, handled: Result<Handled, RouteError>) -> Result<(), NodeError> {
+        match (asked.to, handled) {
+            (Some(to), handled) => self.answer_elsewhere(to, handled),
+            (None, Err(RouteError::Problem(problem))) => {
+                ::log::warn!("the log is not compacted: {}", problem.detail);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
     }
 
     /// The first version that has to stay, and why.
@@ -112,7 +134,7 @@ impl Node {
     fn refuse_compaction(&mut self, asked: Asked, detail: &str) -> Result<(), NodeError> {
         self.compaction = Compaction::default();
         let problem = Problem::new(Code::ResourceBusy, detail).hint("rig snapshot create");
-        self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem)))
+        self.tell_asker(asked, Err(RouteError::Problem(problem)))
     }
 
     /// The log thread has taken them out of the log.
@@ -138,7 +160,7 @@ impl Node {
                 let detail =
                     format!("the log begins with version {oldest}, but not every old segment is gone: {error}");
                 let problem = Problem::new(Code::Internal, detail).hint("what is left goes at the next start");
-                self.answer_elsewhere(asked.to, Err(RouteError::Problem(problem)))
+                self.tell_asker(asked, Err(RouteError::Problem(problem)))
             }
             (None, _) => Ok(()),
         }
@@ -159,6 +181,6 @@ impl Node {
             "held_by": held_by,
             "dry_run": asked.dry_run,
         });
-        self.answer_elsewhere(asked.to, Ok(Handled::Body(Body::data(&body))))
+        self.tell_asker(asked, Ok(Handled::Body(Body::data(&body))))
     }
 }

@@ -41,7 +41,7 @@ impl Node {
                     continue;
                 }
                 Operator::Compact { keep, hold, dry_run } => {
-                    self.ask_compaction(compacting::Asked { to, keep, hold, dry_run });
+                    self.ask_compaction(compacting::Asked { to: Some(to), keep, hold, dry_run });
                     continue;
                 }
                 Operator::Backup { since } => {

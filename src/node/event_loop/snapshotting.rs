@@ -99,11 +99,15 @@ impl Node {
                 None
             }
         };
+        let is_written = runs.is_some();
         let leftover = self.engine.thaw(runs);
         self.background.run(move || {
             drop(leftover);
             PoolDone::Nothing
         });
+        if is_written {
+            self.compact_by_itself();
+        }
         Ok(())
     }
 
