@@ -1,7 +1,7 @@
 //! What happened on this node and in its cluster, as lines for people and programs: `GET /events`.
 //!
-//! The newest are kept in memory, numbered. A follower that falls behind further than that misses some, and sees it
-//! by the numbers.
+//! Among them are the changes of the objects (`objects`). The newest are kept in memory, numbered. A follower that
+//! falls behind further than that misses some, and sees it by the numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -55,7 +55,7 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// Starts the thread for this command; `timeout` is how long one run may take.
+    /// Starts the thread for this command.
     pub(super) fn start(command: String) -> io::Result<Self> {
         Self::with_timeout(command, HOOK_TIMEOUT)
     }
