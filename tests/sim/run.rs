@@ -138,13 +138,16 @@ impl World {
         None
     }
 
-    /// A member whose disk is gone can agree to nothing: where the mode needs it, it is removed by force.
+    /// A member whose disk is gone can agree to nothing, and one that goes by a log which does not name this primary takes
+    /// nothing from it: where the mode needs it, it is removed by force.
     fn give_up_the_lost(&mut self, primary: usize, since: Time) {
         let waited = self.now - since;
-        let config = self.machines[primary].process.as_ref().and_then(|process| process.core.config().cloned());
-        let lost =
-            |machine: &&Machine| machine.retired && config.as_ref().is_some_and(|config| config.names(machine.id));
-        let id = self.machines.iter().find(lost).map(|machine| machine.id);
+        let leads = &self.machines[primary];
+        let config = leads.process.as_ref().and_then(|process| process.core.config());
+        let is_lost = |machine: &&Machine| {
+            config.is_some_and(|config| config.names(machine.id)) && (machine.retired || is_stranger(leads, machine))
+        };
+        let id = self.machines.iter().find(is_lost).map(|machine| machine.id);
         if let Some(id) = id.filter(|_| waited > 20_000_000 && waited % 2_000_000 < 100_000) {
             self.remove_by_force(primary, id);
         }
