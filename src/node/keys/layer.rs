@@ -54,6 +54,11 @@ impl Layer {
         }
     }
 
+    /// Bytes of all results, one for each that was too long to keep.
+    pub(super) fn result_bytes(&self) -> usize {
+        self.pieces.iter().flatten().map(|entry| entry.result.as_ref().map_or(1, |text| text.len())).sum()
+    }
+
     /// Takes in everything of a newer layer.
     pub(super) fn append(&mut self, newer: Self) {
         for (key, place) in newer.tables.iter().flatten() {

@@ -158,6 +158,8 @@ impl Run {
 pub(super) fn of_layer(layer: &Layer, keep: impl Fn(&Remembered) -> bool) -> Run {
     let mut run = Run::default();
     run.entries.reserve_exact(layer.len() * ENTRY);
+    // A block that grows by itself takes twice its size, and half as much again while it moves.
+    run.results.reserve_exact(layer.result_bytes());
     for (key, entry) in layer.sorted().filter(|(_, entry)| keep(entry)) {
         run.push(key, entry);
     }
