@@ -114,6 +114,7 @@ fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
     slot[48] = u8::from(standing.primary);
     slot[49] = u8::try_from(standing.set.len()).expect("a handful of members");
     slot[50] = u8::from(standing.forced);
+    slot[51] = u8::from(standing.adrift);
     slot[56..64].copy_from_slice(&standing.alone_from.unwrap_or(0).to_le_bytes());
     for (place, id) in slot[SET_AT..CRC_AT].chunks_exact_mut(16).zip(&standing.set) {
         place.copy_from_slice(&id.0);
@@ -126,15 +127,15 @@ fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
 fn decode(slot: &[u8; SLOT]) -> Option<(u64, Standing)> {
     let number = |at: usize| slot[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let crc = slot[CRC_AT..].try_into().map(u32::from_le_bytes).ok()?;
-    if &slot[..8] != MAGIC || crc != crc32c::crc32c(&slot[..CRC_AT]) || slot[48] > 1 || slot[50] > 1 {
+    if &slot[..8] != MAGIC || crc != crc32c::crc32c(&slot[..CRC_AT]) || slot[48] > 1 || slot[50] > 1 || slot[51] > 1 {
         return None;
     }
     let members = usize::from(slot[49]);
     let set = slot[SET_AT..CRC_AT].chunks_exact(16).take(members).map(|id| id.try_into().map(NodeId).ok());
     let promised = Epoch { number: number(16)?, owner: NodeId(slot[24..40].try_into().ok()?), start: number(40)? };
     let alone_from = Some(number(56)?).filter(|from| *from > 0);
-    let (primary, forced, set) = (slot[48] == 1, slot[50] == 1, set.collect::<Option<_>>()?);
-    Some((number(8)?, Standing { promised, primary, forced, set, alone_from }))
+    let (primary, forced, adrift) = (slot[48] == 1, slot[50] == 1, slot[51] == 1);
+    Some((number(8)?, Standing { promised, primary, forced, set: set.collect::<Option<_>>()?, alone_from, adrift }))
 }
 
 #[cfg(test)]
@@ -148,6 +149,7 @@ mod tests {
             forced: true,
             set: vec![NodeId([1; 16]), NodeId([9; 16])],
             alone_from: Some(17),
+            adrift: true,
         }
     }
 

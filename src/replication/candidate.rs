@@ -28,6 +28,8 @@ use crate::types::{Epoch, NodeId, Version};
 pub(super) const PATIENCE: Time = 2_000_000;
 /// A primary that seems to live must hand over in this time; else it is none that can be waited for.
 const HAND_OVER_PATIENCE: Time = 1_000_000;
+/// The same for who is elected: its own log has every answered write, so what others hold beyond that can be missed.
+const ELECTED_PATIENCE: Time = 300_000;
 /// A recovering node looks for a live primary for so long before it acts alone.
 const LOOK_AROUND: Time = 500_000;
 /// A primary that was heard this recently is asked to hand over.
@@ -56,6 +58,8 @@ pub(super) enum Purpose {
     Reopen,
     /// A restart with the promises of a promotion.
     Again,
+    /// By the coordinator's value: this node holds every answered write.
+    Elected { request: Option<u64> },
     /// The operator's word.
     Operator { request: u64, force: bool },
     /// The primary that was has handed over.
@@ -65,6 +69,8 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Waiting,
+    /// The term is promised here, and not taken at the coordinator yet.
+    Reserving,
     Promising,
     Cutting { from: NodeId, target: Version },
     Fetching { from: NodeId, target: Version, asked: Version },
@@ -105,7 +111,7 @@ impl Candidate {
     fn request(&self) -> Option<u64> {
         match self.purpose {
             Purpose::Operator { request, .. } => Some(request),
-            Purpose::HandOver { request } => request,
+            Purpose::HandOver { request } | Purpose::Elected { request } => request,
             Purpose::Restart | Purpose::Reopen | Purpose::Again => None,
         }
     }
@@ -204,6 +210,9 @@ impl Replication {
     /// Whether the primary could hand over, or enough members are there to promise.
     pub(super) fn is_promotable(&self) -> bool {
         let linked: Vec<NodeId> = self.linked_members().into_iter().map(|(_, id)| id).collect();
+        if self.outside.is_some() {
+            return self.live_primary().is_some() || self.judge_outside(1).is_ok();
+        }
         let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
         self.live_primary().is_some() || (self.log.durable > 0 && self.judge(&linked, configs).is_ok())
     }
@@ -256,7 +265,9 @@ impl Replication {
     pub(super) fn begin_ballot(&mut self, purpose: Purpose, epoch: Epoch, without: Option<NodeId>, out: &mut Outputs) {
         self.peers.iter_mut().for_each(super::links::Peer::forget_flow);
         self.commit_due = None;
-        let mut candidate = Candidate::new(epoch, purpose, Stage::Promising, self.now + PATIENCE);
+        let is_elected = matches!(purpose, Purpose::Elected { .. });
+        let stage = if is_elected { Stage::Reserving } else { Stage::Promising };
+        let mut candidate = Candidate::new(epoch, purpose, stage, self.now + PATIENCE);
         candidate.without = without;
         self.part = Part::Candidate(candidate);
         if purpose == Purpose::Restart {
@@ -265,7 +276,7 @@ impl Replication {
         }
         // Until the log is adopted nothing else changes: a crash here restarts as what this node was.
         let standing = match purpose {
-            Purpose::Operator { .. } | Purpose::HandOver { .. } => Standing { promised: epoch, ..Standing::default() },
+            Purpose::Operator { .. } | Purpose::HandOver { .. } | Purpose::Elected { .. } => self.as_replica(epoch),
             Purpose::Restart | Purpose::Reopen | Purpose::Again => Standing { promised: epoch, ..self.wanted.clone() },
         };
         self.want(standing, out);
@@ -339,6 +350,7 @@ impl Replication {
     pub(super) fn progress_candidate(&mut self, out: &mut Outputs) {
         self.record_next(out);
         self.look_around(out);
+        self.reserve_term(out);
         self.ask_for_promises(out);
         self.count_promises(out);
         self.fetch(out);
@@ -359,6 +371,9 @@ impl Replication {
         {
             return self.become_replica(Epoch::default(), out);
         }
+        if self.outside.is_some() && self.look_outside(out) {
+            return;
+        }
         let choice = if !self.rules.hold(Rule::NewEpochAtRestart) && self.recorded.primary {
             Choice::Open(self.recorded.promised)
         } else if !self.rules.hold(Rule::RestartQuorum) && self.recorded.primary {
@@ -373,6 +388,46 @@ impl Replication {
             Choice::Reopen(epoch) => self.begin_ballot(Purpose::Reopen, self.numbered(epoch), None, out),
             Choice::Promote(epoch) => self.begin_ballot(Purpose::Again, epoch, None, out),
             Choice::Wait(_) => {}
+        }
+    }
+
+    /// A restart where a coordinator decides: says whether that is all for now.
+    fn look_outside(&mut self, out: &mut Outputs) -> bool {
+        let Some(seen) = self.seen() else { return true };
+        let Some(value) = seen.register.clone() else { return false };
+        let by_force = self.recorded.forced && self.recorded.promised > value.epoch;
+        if by_force {
+            return false;
+        }
+        if value.epoch.owner == self.me.id && self.is_eligible() {
+            self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
+        } else {
+            self.become_replica(value.epoch, out);
+        }
+        true
+    }
+
+    /// The promise is durable: the term is taken, before anyone is asked for anything.
+    fn reserve_term(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        let epoch = candidate.epoch;
+        let is_ready = candidate.stage == Stage::Reserving && self.recorded.promised >= epoch;
+        if is_ready && self.recording.is_none() && !self.is_swapping() {
+            self.reserve(epoch, out);
+        }
+    }
+
+    /// What became of it.
+    pub(super) fn reserved(&mut self, is_taken: bool, out: &mut Outputs) {
+        let until = self.now + ELECTED_PATIENCE;
+        let Some(candidate) = self.candidate_mut() else { return };
+        if candidate.stage != Stage::Reserving {
+            return;
+        }
+        if is_taken {
+            (candidate.stage, candidate.until) = (Stage::Promising, until);
+        } else {
+            self.give_up(NotPromoted::Busy, out);
         }
     }
 
@@ -404,7 +459,7 @@ impl Replication {
     fn ask_for_promises(&mut self, out: &mut Outputs) {
         let (recorded, linked) = (self.recorded.promised, self.linked_members());
         let Some(candidate) = self.candidate_mut() else { return };
-        let wants = matches!(candidate.purpose, Purpose::Reopen | Purpose::Again | Purpose::Operator { .. });
+        let wants = !matches!(candidate.purpose, Purpose::Restart | Purpose::HandOver { .. });
         if candidate.stage != Stage::Promising || recorded < candidate.epoch || !wants {
             return;
         }
@@ -437,7 +492,7 @@ impl Replication {
                 let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
                 (everyone || waited) && self.judge(&promised, configs).is_ok()
             }
-            Purpose::Operator { .. } => everyone || waited,
+            Purpose::Operator { .. } | Purpose::Elected { .. } => everyone || waited,
         };
         if goes_on {
             self.adopt(out);
@@ -558,6 +613,7 @@ impl Replication {
             Purpose::Operator { .. } if !in_force.last().is_some_and(|(_, newest)| has_place(newest)) => {
                 Err(NotPromoted::NotReady)
             }
+            Purpose::Elected { .. } => self.judge_outside(promised.len() + 1),
             Purpose::Operator { force: false, .. } | Purpose::Again => {
                 let every = self.rules.hold(Rule::EveryConfigPromotes);
                 let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
@@ -568,7 +624,12 @@ impl Replication {
         if let Err(refused) = judged {
             return self.give_up(refused, out);
         }
+        let recorded_outside = self.seen().and_then(|seen| seen.register.as_ref());
         let set = match purpose {
+            // Whoever holds every answered write goes on doing so, until it is let go.
+            Purpose::Elected { .. } | Purpose::HandOver { .. } if let Some(value) = recorded_outside => {
+                value.set_for(self.me.id)
+            }
             Purpose::Reopen | Purpose::Restart if self.all_allow(&self.recorded.set) => self.recorded.set.clone(),
             // A set that a later configuration does not allow could never open.
             _ => self.first_set(&promised, without),
@@ -576,7 +637,9 @@ impl Replication {
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
         // A restart goes on with the term, however it was begun.
         let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced;
-        let standing = Standing { promised: epoch, primary: true, forced: forced || goes_on, set, alone_from };
+        let forced = forced || goes_on;
+        let adrift = self.wanted.adrift || forced && self.outside.as_ref().is_some_and(|outside| !outside.reachable);
+        let standing = Standing { promised: epoch, primary: true, forced, set, alone_from, adrift };
         self.want(standing, out);
     }
 
@@ -636,11 +699,13 @@ impl Replication {
     fn give_up(&mut self, why: NotPromoted, out: &mut Outputs) {
         let now = self.now;
         let Some(candidate) = self.candidate_mut() else { return };
+        let is_elected = matches!(candidate.purpose, Purpose::Elected { .. });
         match candidate.request() {
             Some(request) => {
                 out.push(Output::Answer { request, result: Err(why) });
                 self.part = Part::Replica(Replica::fenced(true));
             }
+            None if is_elected => self.part = Part::Replica(Replica::fenced(true)),
             None => {
                 let until = now + PATIENCE;
                 self.part = Part::Candidate(Candidate { until, ..Candidate::recovering() });

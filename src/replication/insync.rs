@@ -15,6 +15,7 @@
 
 use super::links::HEARTBEAT;
 use super::machine::{Part, Replication};
+use super::primary::Phase;
 use super::rules::Rule;
 use super::{ClusterConfig, Event, Output, Outputs, Standing, Time};
 use crate::types::{AckLevel, Durability, Mode, NodeId, Version};
@@ -170,7 +171,8 @@ impl Replication {
         }
         let mut set = self.wanted.set.clone();
         self.let_go(&mut set);
-        if matches!(&self.part, Part::Primary(primary) if primary.is_open()) && !self.never_waits() {
+        let lets_in = matches!(&self.part, Part::Primary(primary) if primary.is_open()) || self.opens_with_more();
+        if lets_in && !self.never_waits() {
             self.let_in(&mut set);
         }
         set.sort_unstable();
@@ -188,6 +190,13 @@ impl Replication {
             out.push(Output::Event(Event::Left(id)));
         }
         self.want(standing, out);
+    }
+
+    /// Whether the term cannot open with those whom the coordinator's value names, and needs one more that has its record.
+    /// Without a coordinator a term begins with a set that it can open with.
+    fn opens_with_more(&self) -> bool {
+        let opening = matches!(&self.part, Part::Primary(primary) if primary.phase == Phase::Opening);
+        opening && self.outside.is_some() && !self.all_allow(&self.recorded.set)
     }
 
     fn let_go(&self, set: &mut Vec<NodeId>) {

@@ -11,6 +11,7 @@ use super::candidate::Candidate;
 use super::config::Configs;
 use super::links::{LinkState, Peer};
 use super::primary::Primary;
+use super::register::Outside;
 use super::replica::Replica;
 use super::rules::{Rule, Rules};
 use super::{
@@ -46,6 +47,8 @@ pub struct Found {
     pub configs: Vec<(Version, ClusterConfig)>,
     /// What was recorded last; `None` when nothing ever was.
     pub standing: Option<Standing>,
+    /// Whether a coordinator outside keeps epoch and set.
+    pub coordinated: bool,
 }
 
 /// The protocol of one node.
@@ -61,6 +64,8 @@ pub struct Replication {
     pub(super) peers: Vec<Peer>,
     /// Members that were removed by this process: they are not added again by themselves.
     pub(super) dismissed: Vec<NodeId>,
+    /// `None` without a coordinator.
+    pub(super) outside: Option<Outside>,
     pub(super) part: Part,
     pub(super) asked: Asked,
     pub(super) peers_expected: bool,
@@ -130,6 +135,7 @@ impl Replication {
             links: Vec::new(),
             peers: Vec::new(),
             dismissed: Vec::new(),
+            outside: found.coordinated.then(Outside::default),
             part: Part::Replica(Replica::default()),
             asked,
             peers_expected,
@@ -151,7 +157,7 @@ impl Replication {
             Role::Replica => {
                 // A former primary that is to be a replica must not be taken for one that waits to go on.
                 let promised = this.recorded.promised;
-                this.want(Standing { promised, ..Standing::default() }, out);
+                this.want(this.as_replica(promised), out);
             }
         }
         this.progress(out);
@@ -201,6 +207,11 @@ impl Replication {
             Input::Connected { link, dialed } => self.on_connected(link, dialed, out),
             Input::Closed { link } => self.on_closed(link),
             Input::Message { link, message } => self.on_message(link, message, out),
+            Input::Registered(seen) => self.on_registered(seen, out),
+            Input::Swapped(seen) => self.on_swapped(seen, out),
+            Input::SwapLost(seen) => self.on_swap_lost(seen, out),
+            Input::Reachable(reachable) => self.on_reachable(reachable),
+            Input::Leased { until } => self.on_lease(until),
             Input::Tried => self.tried = true,
             Input::Tick => self.on_tick(out),
         }
@@ -267,6 +278,11 @@ impl Replication {
         self.pay_promise(out);
     }
 
+    /// What is recorded of a node that leads nobody.
+    pub(super) fn as_replica(&self, promised: Epoch) -> Standing {
+        Standing { promised, adrift: self.wanted.adrift, ..Standing::default() }
+    }
+
     /// Asks for a standing to be recorded; while another is on its way it waits for that.
     pub(super) fn want(&mut self, standing: Standing, out: &mut Outputs) {
         assert!(standing.promised >= self.wanted.promised, "a promise is never taken back");
@@ -276,13 +292,18 @@ impl Replication {
             out.push(Output::Alone { from, to: self.log.committed });
         }
         self.wanted = standing;
+        self.forget_swap(out);
         self.record(out);
     }
 
     fn record(&mut self, out: &mut Outputs) {
-        if self.recording.is_none() && self.wanted != self.recorded {
+        let is_free = self.recording.is_none() && !self.is_swapping();
+        if is_free && (self.wanted != self.recorded || self.is_ahead_of_register()) {
             self.recording = Some(self.wanted.clone());
-            out.push(Output::Record(self.wanted.clone()));
+            match self.swap_for(&self.wanted) {
+                Some(swap) => self.swap(swap, out),
+                None => out.push(Output::Record(self.wanted.clone())),
+            }
         }
         if !self.rules.hold(Rule::PromiseDurable) {
             // Canary: believed before it is durable.
@@ -326,7 +347,7 @@ impl Replication {
         self.peers.iter_mut().for_each(Peer::forget_flow);
         self.commit_due = None;
         let promised = promised.max(self.wanted.promised);
-        self.want(Standing { promised, ..Standing::default() }, out);
+        self.want(self.as_replica(promised), out);
         if was_primary {
             out.push(Output::Deposed { promised });
             out.push(Output::Event(Event::Fenced(promised)));

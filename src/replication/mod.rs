@@ -28,8 +28,8 @@
 //!
 //! # Not here
 //! Locks, keys and deadlines (`node::engine`), the bytes of a record (`log`), the bytes of a message (`peer`),
-//! connections and when to dial (`node::peers`). A coordinator outside the pair has its place at
-//! [`Output::Record`]: the standing leaves as a request and comes back as an answer.
+//! connections and when to dial (`node::peers`), what a coordinator outside is and how it is spoken with
+//! (`node::coordinator`): here its value leaves as [`Output::Swap`] and comes back as an answer.
 
 mod behind;
 mod candidate;
@@ -44,6 +44,7 @@ mod outlook;
 mod participant;
 mod primary;
 mod recovery;
+mod register;
 mod replica;
 mod rules;
 mod streaming;
@@ -59,6 +60,7 @@ pub use message::{
     Ack, Answer, Append, Chunk, Follow, Heartbeat, Hello, Landmark, Message, Promised, Refused, RefusedWhy, Results,
 };
 pub use recovery::{Asked, Waiting};
+pub use register::{Register, Seen};
 pub use rules::Rule;
 
 use crate::types::{Durable, Epoch, NodeId, Position, Role, Version};
@@ -187,6 +189,19 @@ pub enum Input {
         /// What it said.
         message: Message,
     },
+    /// The coordinator's value was read: what it was at some moment after everything that this node was told before.
+    Registered(Seen),
+    /// [`Output::Swap`] was taken, and this is there now.
+    Swapped(Seen),
+    /// [`Output::Swap`] was not taken, nor will it be: this is there instead.
+    SwapLost(Seen),
+    /// Whether the coordinator answers.
+    Reachable(bool),
+    /// This node's lease holds until then for certain, by a clock that goes on while the machine sleeps.
+    Leased {
+        /// The time.
+        until: Time,
+    },
     /// Every address that this node knows of has answered or refused once.
     Tried,
     /// Time has passed: see [`Replication::wake_at`].
@@ -198,6 +213,16 @@ pub enum Input {
 pub enum Output {
     /// Make this durable in `state/`, then answer [`Input::Recorded`]. There is one at a time.
     Record(Standing),
+    /// Put this value at the coordinator if its revision is the expected one, however long that takes; then answer
+    /// [`Input::Swapped`] or [`Input::SwapLost`]. There is one at a time.
+    Swap {
+        /// The revision that is replaced; 0 when there must be none.
+        expect: u64,
+        /// The value.
+        register: Register,
+    },
+    /// Say no more of the swap that is on its way.
+    ForgetSwap,
     /// Append the proposed operation, or this control record, with this place.
     Append {
         /// Where and in whose term.
@@ -368,6 +393,9 @@ pub struct Standing {
     pub set: Vec<NodeId>,
     /// Since which version answers rest on fewer nodes than the log names.
     pub alone_from: Option<Version>,
+    /// This node went with a term that was opened by force without the coordinator: its place in the coordinator's value
+    /// counts for nothing until a primary that is in the value has recorded it anew.
+    pub adrift: bool,
 }
 
 /// The place of a record.
@@ -412,6 +440,8 @@ pub enum Refusal {
         /// How many are in sync and answer.
         present: u32,
     },
+    /// The coordinator does not answer, and without it nothing may be answered by fewer nodes than it knows of.
+    NoCoordinator,
     /// A primary lists this node, or it is one: it takes no participant calls.
     NotParticipant,
     /// Something is prepared already, or being written or cut.

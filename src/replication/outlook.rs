@@ -44,7 +44,7 @@ impl Replication {
         match &self.part {
             Part::Candidate(_) => NodeState::Recovering,
             Part::Primary(primary) if primary.split_brain => NodeState::SplitBrain,
-            Part::Primary(_) if self.missing_replicas().is_some() => NodeState::Blocked,
+            Part::Primary(_) if self.missing_replicas().is_some() || self.lacks_coordinator() => NodeState::Blocked,
             Part::Primary(primary) if matches!(primary.phase, Phase::New | Phase::Opening) => NodeState::Recovering,
             Part::Primary(_) if self.durability() == Durability::Degraded => NodeState::Degraded,
             Part::Primary(_) => NodeState::Serving,

@@ -147,6 +147,9 @@ impl Replication {
         if !primary.is_open() {
             return Some(Refusal::Recovering);
         }
+        if self.lacks_coordinator() {
+            return Some(Refusal::NoCoordinator);
+        }
         self.is_full().then_some(Refusal::Full)
     }
 
@@ -200,7 +203,7 @@ impl Replication {
     fn advance_commit(&mut self, out: &mut Outputs) {
         let upto = self.acknowledged_by_all();
         let epoch_first = self.rules.hold(Rule::EpochRecordFirst);
-        let enough = self.set_is_enough();
+        let enough = self.set_is_enough() && !self.lacks_lease();
         let Part::Primary(primary) = &mut self.part else { return };
         if upto <= self.log.committed || !enough || primary.is_new() || (epoch_first && upto < primary.record) {
             return;

@@ -90,6 +90,11 @@ impl Replica {
         self.leader.as_ref().map(|leader| leader.id)
     }
 
+    /// Whether it is not in the middle of something.
+    pub(super) fn is_idle_or_follows(&self) -> bool {
+        matches!(self.stage, Stage::Idle | Stage::Following(..)) && self.handing.is_none() && self.owed.is_none()
+    }
+
     pub(super) fn hands_over(&mut self, link: Link, epoch: Epoch, head: Version) {
         self.handing = Some((link, epoch, head));
     }
@@ -140,9 +145,10 @@ impl Replication {
             Part::Replica(_) => {}
         }
         let epoch = follow.epoch;
-        if epoch > self.promised() {
-            let standing = super::Standing { promised: epoch, ..Default::default() };
-            self.want(standing, out);
+        let adrift = self.goes_adrift(&follow);
+        if epoch > self.promised() || adrift && !self.wanted.adrift {
+            let standing = self.as_replica(epoch);
+            self.want(super::Standing { adrift: standing.adrift || adrift, ..standing }, out);
         }
         if let Some(replica) = self.replica_mut() {
             if matches!(replica.stage, Stage::Cutting(..)) {
@@ -158,6 +164,8 @@ impl Replication {
         self.match_logs(out);
         self.follow_commit(out);
         self.progress_wish(out);
+        self.comes_ashore(out);
+        self.take_over(out);
     }
 
     /// The promise is durable and the log stands still: its hash at the common place is read.
@@ -166,6 +174,7 @@ impl Replication {
         let Part::Replica(replica) = &mut self.part else { return };
         let Stage::Promising(link, follow) = &replica.stage else { return };
         let is_recorded = recorded >= follow.epoch || !self.rules.hold(Rule::LowerEpochRefused);
+        let is_recorded = is_recorded && self.recorded.adrift == self.wanted.adrift;
         if !settled || !is_recorded || is_full {
             return;
         }
@@ -449,7 +458,7 @@ impl Replication {
         if !matches!(self.part, Part::Replica(_)) {
             self.become_replica(epoch, out);
         } else if !again {
-            self.want(super::Standing { promised: epoch, ..Default::default() }, out);
+            self.want(self.as_replica(epoch), out);
         }
         if let Some(replica) = self.replica_mut() {
             if !matches!(replica.stage, Stage::Cutting(..)) {

@@ -63,6 +63,14 @@ pub enum Rule {
     KeyFirst,
     /// An empty disk comes back under a name of its own (a duty of the node).
     BlankIsNew,
+    /// A term begins, and a set is relied on, only after the coordinator has taken it.
+    SwapFirst,
+    /// Only who the coordinator's value names takes over by itself.
+    RecordedLeads,
+    /// Who went with a term by force that the coordinator does not know has no place in its value.
+    Adrift,
+    /// A primary answers by itself alone only while its lease holds.
+    LeaseAlone,
     /// The hash of the common place is compared.
     HashCompared,
     /// Who has diverged becomes primary by force only.
@@ -101,6 +109,10 @@ impl Rule {
         Rule::RescueFirst,
         Rule::KeyFirst,
         Rule::BlankIsNew,
+        Rule::SwapFirst,
+        Rule::RecordedLeads,
+        Rule::LeaseAlone,
+        Rule::Adrift,
         Rule::HashCompared,
         Rule::Quarantine,
     ];

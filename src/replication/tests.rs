@@ -20,6 +20,7 @@ fn empty() -> Found {
         history: Vec::new(),
         configs: Vec::new(),
         standing: None,
+        coordinated: false,
     }
 }
 

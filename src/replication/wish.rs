@@ -104,14 +104,22 @@ impl Replication {
         let silent = linked.iter().map(|(_, id)| *id).filter(|id| answers.iter().all(|(from, _)| from != id)).collect();
         let in_force = self.log.configs.in_force();
         let from = if self.rules.hold(Rule::EveryConfigPromotes) { 0 } else { in_force.len().saturating_sub(1) };
-        let judged = self.judge(&would, in_force[from..].iter().map(|(_, config)| config));
+        let is_coordinated = self.outside.is_some();
+        let judged = match is_coordinated {
+            true => self.judge_outside(would.len() + 1),
+            false => self.judge(&would, in_force[from..].iter().map(|(_, config)| config)),
+        };
+        let purpose = match is_coordinated && !force {
+            true => Purpose::Elected { request: Some(request) },
+            false => Purpose::Operator { request, force },
+        };
         if let Some(replica) = self.replica_mut() {
             replica.wish = None;
         }
         match judged {
             Err(result) if !force => out.push(Output::Answer { request, result: Err(result) }),
             _ => {
-                self.begin_ballot(Purpose::Operator { request, force }, self.next_epoch(), None, out);
+                self.begin_ballot(purpose, self.next_epoch(), None, out);
                 if let Some(candidate) = self.candidate_mut() {
                     // Who has not answered is not waited for again.
                     candidate.refused = silent;

@@ -98,6 +98,7 @@ fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
     slot[48] = u8::from(standing.primary);
     slot[49] = standing.set.len() as u8;
     slot[50] = u8::from(standing.forced);
+    slot[51] = u8::from(standing.adrift);
     slot[56..64].copy_from_slice(&standing.alone_from.unwrap_or(0).to_le_bytes());
     for (place, id) in slot[64..].chunks_exact_mut(16).zip(&standing.set) {
         place.copy_from_slice(&id.0);
@@ -113,6 +114,6 @@ fn decode(slot: &[u8]) -> Option<(u64, Standing)> {
     let promised = Epoch { number: number(16), owner: NodeId(slot[24..40].try_into().unwrap()), start: number(40) };
     let set = slot[64..].chunks_exact(16).take(usize::from(slot[49])).map(|id| NodeId(id.try_into().unwrap()));
     let alone_from = Some(number(56)).filter(|from| *from > 0);
-    let (primary, forced) = (slot[48] == 1, slot[50] == 1);
-    is_whole.then(|| (number(8), Standing { promised, primary, forced, set: set.collect(), alone_from }))
+    let (primary, forced, adrift) = (slot[48] == 1, slot[50] == 1, slot[51] == 1);
+    is_whole.then(|| (number(8), Standing { promised, primary, forced, set: set.collect(), alone_from, adrift }))
 }

@@ -74,6 +74,8 @@ pub struct Process {
     pub writing: Option<(Batch, bool)>,
     pub standing: StandingFile,
     pub recording: Option<Standing>,
+    /// The number of the swap that the core waits for.
+    pub swap: Option<u64>,
     pub applied: Version,
     pub digest: u64,
     /// The service gave another result from this version on.
@@ -225,6 +227,7 @@ impl Machine {
             history,
             configs,
             standing,
+            coordinated: options.coordinated,
         };
         let mut outputs = Outputs::new();
         let peers_expected = !self.addresses.is_empty() || found.configs.iter().any(|(_, c)| c.replicas() > 0);
@@ -248,6 +251,7 @@ impl Machine {
             writing: None,
             standing: standing_file,
             recording: None,
+            swap: None,
             applied: committed,
             digest: service(&truth.entries[..committed as usize], 0),
             lie: None,

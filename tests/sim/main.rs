@@ -14,6 +14,7 @@ mod behind;
 #[cfg(feature = "canary")]
 mod canary;
 mod checkers;
+mod coordinator;
 mod disk;
 mod exhaustive;
 mod faults;

@@ -40,6 +40,8 @@ pub struct Options {
     pub lies: u64,
     /// Logs are compacted, now and then.
     pub compacts: bool,
+    /// A coordinator keeps epoch and set.
+    pub coordinated: bool,
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
             // The last of all: those without it have the story that they had before there was this.
             lies: if random.chance(250) { random.pick(&[30_000, 200_000, 1_000_000]) } else { 0 },
             compacts: false,
+            coordinated: false,
         };
         // By what is decided already, so that the others have the story that they had before there was this.
         let compacts = options.segment_bytes == 4096 && options.operator > 0;

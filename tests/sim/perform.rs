@@ -90,6 +90,12 @@ impl World {
                 let boot = process.boot;
                 self.after(delay, Event::Recorded { machine, boot });
             }
+            Output::Swap { expect, register } => self.ask_for_swap(machine, expect, register),
+            Output::ForgetSwap => {
+                if let Some(process) = &mut self.machines[machine].process {
+                    process.swap = None;
+                }
+            }
             Output::Append { slot, control: Some(Control { method, data }) } => {
                 let operation = Operation::new(method, data);
                 self.seal(machine, slot.version, slot.epoch, slot.commit_upto, Kind::Control, operation, None);

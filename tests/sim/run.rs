@@ -28,7 +28,13 @@ pub struct Outcome {
 
 /// Runs a seed; a panic is a finding like any other.
 pub fn seed(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
-    let mut world = World::new(seed, off, traced);
+    let mut world = World::new(seed, off, traced, false);
+    run(&mut world, events)
+}
+
+/// The same with a coordinator.
+pub fn coordinated(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
+    let mut world = World::new(seed, off, traced, true);
     run(&mut world, events)
 }
 
@@ -84,6 +90,7 @@ impl World {
         self.note(|| "--- calm".to_owned());
         (self.hostile, self.is_calm) = (false, true);
         self.network.heal();
+        self.coordinator.heal();
         self.doomed = None;
         for machine in 0..self.machines.len() {
             let state = &mut self.machines[machine];
@@ -101,7 +108,9 @@ impl World {
     fn recovers(&mut self, since: Time) -> Option<String> {
         let Some(primary) = self.followed_primary().filter(|primary| !self.is_deserted(*primary)) else {
             let second = (self.now - since) / 1_000_000;
-            if second > 3 && (self.now / 100_000).is_multiple_of(10) {
+            // With a coordinator nobody has to help, unless somebody has broken what it knows.
+            let helps = !self.options.coordinated || self.options.force || self.options.wipe;
+            if helps && second > 3 && (self.now / 100_000).is_multiple_of(10) {
                 self.help(since);
             }
             let states: Vec<String> = self

@@ -104,6 +104,31 @@ fn no_seed_finds_anything() {
     report(&found);
 }
 
+#[test]
+fn no_seed_finds_anything_with_a_coordinator() {
+    quiet_panics();
+    if let Some(seed) = number("RIG_SIM_SEED") {
+        let outcome = run::coordinated(seed, events(), None, true);
+        println!("seed {seed}: {} events, {} answers", outcome.events, outcome.answers);
+        if let Some(finding) = &outcome.finding {
+            let lines = number("RIG_SIM_LINES").unwrap_or(60) as usize;
+            let from = outcome.trace.len().saturating_sub(lines);
+            panic!("{}: {}\n{}", finding.rule, finding.text, outcome.trace[from..].join("\n"));
+        }
+        return;
+    }
+    let seeds = number("RIG_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut found = Vec::new();
+    for seed in 1..=seeds {
+        let outcome = run::coordinated(seed, events(), None, false);
+        if let Some(finding) = outcome.finding {
+            found.push(format!("seed {seed}: {}: {}", finding.rule, finding.text));
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(found.is_empty(), "{} seeds found something:\n{}", found.len(), found[..found.len().min(40)].join("\n"));
+}
+
 /// Seeds that once failed.
 fn remembered() -> Vec<u64> {
     let lines = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));

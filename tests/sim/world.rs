@@ -11,10 +11,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use rig::replication::{Asked, Input, Link, Message, Rule};
+use rig::replication::{Asked, Input, Link, Message, Rule, Seen};
 use rig::types::Role;
 
 use super::checkers::{Checkers, Fact, Finding};
+use super::coordinator::{Coordinator, Swap};
 use super::faults::Fault;
 use super::machine::{Dial, Machine};
 use super::network::{Item, Network, Time};
@@ -99,6 +100,27 @@ pub enum Event {
         machine: usize,
         boot: u64,
     },
+    /// A swap arrives at the coordinator.
+    Swap(Swap),
+    SwapAnswer {
+        machine: usize,
+        boot: u64,
+        attempt: u64,
+        taken: bool,
+        seen: Seen,
+    },
+    /// What was read at the coordinator arrives.
+    Seen {
+        machine: usize,
+        boot: u64,
+        seen: Seen,
+    },
+    /// A node turns to the coordinator.
+    Consult {
+        machine: usize,
+        boot: u64,
+    },
+    StrikeOutside,
     End(Fault),
 }
 
@@ -131,6 +153,7 @@ pub struct World {
     pub network: Network,
     pub clients: Clients,
     pub operator: Operator,
+    pub coordinator: Coordinator,
     pub checkers: Checkers,
     pub facts: Vec<Fact>,
     /// For disks, for faults and for what nodes do between two events.
@@ -153,9 +176,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, off: Option<Rule>, traced: bool) -> Self {
+    pub fn new(seed: u64, off: Option<Rule>, traced: bool, coordinated: bool) -> Self {
         let mut random = Random::new(seed);
-        let options = Options::of(&mut random.fork());
+        let options = Options { coordinated, ..Options::of(&mut random.fork()) };
         Self::with(options, random, off, traced)
     }
 
@@ -184,6 +207,7 @@ impl World {
             random: random.fork(),
             striking: random.fork(),
             lying: random.fork(),
+            coordinator: Coordinator::new(random.fork()),
             hostile: options.faults > 0,
             is_calm: false,
             off,
@@ -214,6 +238,9 @@ impl World {
         }
         if self.options.lies > 0 {
             self.after(400_000, Event::Lie);
+        }
+        if self.options.coordinated && self.hostile {
+            self.after(600_000, Event::StrikeOutside);
         }
     }
 
@@ -326,6 +353,9 @@ impl World {
             | Event::Rebuild { machine, .. }
             | Event::Taken { machine, .. }
             | Event::Install { machine, .. }
+            | Event::Seen { machine, .. }
+            | Event::SwapAnswer { machine, .. }
+            | Event::Consult { machine, .. }
             | Event::Request { machine, .. }
             | Event::Deadline { machine, .. } => *machine,
             _ => return None,
@@ -364,6 +394,15 @@ impl World {
             Event::Strike => self.strike(),
             Event::Lie => self.some_lie(),
             Event::Rebuild { machine, boot } if self.lives(machine, boot) => self.rebuild(machine),
+            Event::Swap(swap) => self.swap(swap),
+            Event::SwapAnswer { machine, boot, attempt, taken, seen } if self.lives(machine, boot) => {
+                self.answer_swap(machine, attempt, taken, seen);
+            }
+            Event::Seen { machine, boot, seen } if self.lives(machine, boot) => {
+                self.input(machine, Input::Registered(seen));
+            }
+            Event::Consult { machine, boot } if self.lives(machine, boot) => self.consult(machine),
+            Event::StrikeOutside => self.strike_outside(),
             Event::End(fault) => self.end(fault),
             _ => {}
         }
@@ -393,6 +432,10 @@ impl World {
                 self.facts.push(Fact::Started { machine });
                 self.look_for_addresses(machine);
                 self.perform(machine);
+                if self.options.coordinated {
+                    let boot = self.machines[machine].boots;
+                    self.after(1000, Event::Consult { machine, boot });
+                }
             }
         }
     }

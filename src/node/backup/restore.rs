@@ -380,7 +380,7 @@ impl Target {
         self.own.as_mut().expect("a new cluster has its own chain").seal(&mut record, &mut batch);
         self.writer.append(&mut batch)?;
         let set: Vec<NodeId> = Vec::new();
-        Ok(Standing { promised: epoch, primary: true, forced: true, set, alone_from: None })
+        Ok(Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, adrift: false })
     }
 }
 

@@ -621,6 +621,10 @@ impl Engine {
                 Problem::new(Code::NotEnoughReplicas, detail)
                     .hint("start a replica, or serve with --replication semi-sync")
             }
+            Refusal::NoCoordinator => {
+                let detail = "the coordinator does not answer, and without it fewer nodes may not decide; nothing was logged";
+                Problem::new(Code::NotEnoughReplicas, detail).hint("look at the coordinator; `rig status` says more")
+            }
             Refusal::VersionConflict { next } => {
                 Problem::new(Code::VersionConflict, format!("the next version is {next}; nothing was logged"))
                     .hint("read what is new, then send again with the version that is next")

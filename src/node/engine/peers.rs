@@ -74,6 +74,7 @@ impl From<Output> for Effect {
             Output::Answer { request, result } => Self::Answered { request, result },
             Output::Event(event) => Self::Event(event),
             Output::TryAgain => Self::TryAgain,
+            Output::Swap { .. } | Output::ForgetSwap => unreachable!("without a coordinator nothing is swapped"),
             Output::FindSnapshot { link } => Self::FindSnapshot { link },
             Output::SendChunk { link, chunk } => Self::SendChunk { link, chunk },
             Output::TakeSnapshot { link, at, bytes } => Self::TakeSnapshot { link, at, bytes },

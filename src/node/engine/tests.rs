@@ -41,6 +41,7 @@ impl World {
             history: Vec::new(),
             configs: Vec::new(),
             standing: None,
+            coordinated: false,
         };
         let mut outputs = Vec::new();
         let core = Replication::start(found, Role::Primary, asked, false, 0, &mut outputs);

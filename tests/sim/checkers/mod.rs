@@ -17,11 +17,12 @@ mod i10_state;
 mod i11_key;
 mod i12_refused;
 mod i14_diverged;
+mod i15_register;
 pub mod record;
 
 use std::sync::Arc;
 
-use rig::replication::Message;
+use rig::replication::{Message, Register};
 use rig::types::{Durability, Epoch, Record, Version};
 
 use super::machine::Machine;
@@ -81,6 +82,11 @@ pub enum Fact {
         records: Vec<Arc<Record>>,
         own: bool,
     },
+    /// The coordinator's value is another.
+    Registered {
+        machine: usize,
+        register: Register,
+    },
     /// Gone in a crash.
     Lost {
         machine: usize,
@@ -127,6 +133,7 @@ impl Checkers {
             ("I11", Box::new(i11_key::Key::default())),
             ("I12", Box::new(i12_refused::Refused::default())),
             ("I14", Box::new(i14_diverged::Diverged)),
+            ("I15", Box::new(i15_register::Outside::default())),
         ];
         Self { past: Past::default(), list }
     }

@@ -1,0 +1,212 @@
+//! The coordinator: one value, a revision, a lease; its answers get lost, it is away, leases end early and late. It never
+//! tells anyone what is over.
+
+use rig::replication::{Input, Register, Seen};
+use rig::types::NodeId;
+
+use super::checkers::Fact;
+use super::network::Time;
+use super::random::Random;
+use super::world::{Event, World};
+
+/// How long a lease holds.
+const TTL: Time = 2_000_000;
+/// How much of that its holder relies on, whose clock may be slower.
+const RELIED_ON: Time = TTL * 2 / 3;
+/// How often a node asks.
+const TURN: Time = 150_000;
+
+#[derive(Debug)]
+pub struct Coordinator {
+    pub random: Random,
+    register: Option<Register>,
+    revision: u64,
+    /// Machine, start of its process, and number of the swap that was taken last.
+    writer: (usize, u64, u64),
+    lease: Option<(NodeId, Time)>,
+    /// Until then nobody reaches it.
+    away_until: Time,
+    /// Until then this machine does not.
+    cut_until: Vec<(usize, Time)>,
+    attempts: u64,
+}
+
+/// A swap on its way.
+#[derive(Debug, Clone)]
+pub struct Swap {
+    pub machine: usize,
+    pub boot: u64,
+    pub attempt: u64,
+    pub expect: u64,
+    pub register: Register,
+}
+
+impl Coordinator {
+    pub fn new(random: Random) -> Self {
+        Self {
+            random,
+            register: None,
+            revision: 0,
+            writer: (0, 0, 0),
+            lease: None,
+            away_until: 0,
+            cut_until: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    fn seen(&self, now: Time) -> Seen {
+        let owner = self.register.as_ref().map(|register| register.epoch.owner);
+        let leased = self.lease.is_some_and(|(id, until)| Some(id) == owner && until > now);
+        Seen { register: self.register.clone(), revision: self.revision, leased }
+    }
+
+    fn is_away_from(&self, machine: usize, now: Time) -> bool {
+        self.away_until > now || self.cut_until.iter().any(|(cut, until)| *cut == machine && *until > now)
+    }
+
+    pub fn heal(&mut self) {
+        self.away_until = 0;
+        self.cut_until.clear();
+    }
+
+    /// Nobody reaches it, or one machine does not.
+    pub fn cut(&mut self, machine: Option<usize>, until: Time) {
+        match machine {
+            Some(machine) => self.cut_until.push((machine, until)),
+            None => self.away_until = until,
+        }
+    }
+}
+
+impl World {
+    /// A core wants the value changed.
+    pub fn ask_for_swap(&mut self, machine: usize, expect: u64, register: Register) {
+        self.coordinator.attempts += 1;
+        let attempt = self.coordinator.attempts;
+        let Some(process) = &mut self.machines[machine].process else { return };
+        process.swap = Some(attempt);
+        let boot = process.boot;
+        self.send_swap(Swap { machine, boot, attempt, expect, register });
+    }
+
+    fn send_swap(&mut self, swap: Swap) {
+        let wait = self.coordinator.random.around(self.options.delay);
+        self.after(wait, Event::Swap(swap));
+    }
+
+    /// It arrives, whether its sender still lives and wants it or not.
+    pub fn swap(&mut self, swap: Swap) {
+        let now = self.now;
+        let is_wanted = self.lives(swap.machine, swap.boot)
+            && self.machines[swap.machine].process.as_ref().is_some_and(|process| process.swap == Some(swap.attempt));
+        if self.coordinator.is_away_from(swap.machine, now) {
+            if is_wanted {
+                self.after(TURN, Event::Swap(swap));
+            }
+            return;
+        }
+        let outside = &mut self.coordinator;
+        let writer = (swap.machine, swap.boot, swap.attempt);
+        if outside.revision == swap.expect {
+            outside.revision += 1;
+            (outside.register, outside.writer) = (Some(swap.register.clone()), writer);
+            outside.lease = Some((swap.register.epoch.owner, now + TTL));
+            self.note(|| format!("coordinator: n{} puts {:?}", swap.machine, swap.register));
+            self.facts.push(Fact::Registered { machine: swap.machine, register: swap.register.clone() });
+            // Whoever watches hears of it.
+            for machine in 0..self.machines.len() {
+                self.read(machine);
+            }
+        }
+        let outside = &mut self.coordinator;
+        let (taken, seen) = (outside.writer == writer, outside.seen(now));
+        if outside.random.chance(100) {
+            // The answer is lost: it is asked again.
+            if is_wanted {
+                self.after(TURN, Event::Swap(swap));
+            }
+            return;
+        }
+        let wait = outside.random.around(self.options.delay);
+        let Swap { machine, boot, attempt, .. } = swap;
+        self.after(wait, Event::SwapAnswer { machine, boot, attempt, taken, seen });
+    }
+
+    pub fn answer_swap(&mut self, machine: usize, attempt: u64, taken: bool, seen: Seen) {
+        let Some(process) = &mut self.machines[machine].process else { return };
+        if process.swap == Some(attempt) && !process.failed {
+            process.swap = None;
+            self.input(machine, if taken { Input::Swapped(seen) } else { Input::SwapLost(seen) });
+        }
+    }
+
+    /// The value as it is now is on its way to a machine.
+    fn read(&mut self, machine: usize) {
+        let (now, delay) = (self.now, self.options.delay);
+        let Some(process) = &self.machines[machine].process else { return };
+        let boot = process.boot;
+        if !self.coordinator.is_away_from(machine, now) {
+            let (wait, seen) = (self.coordinator.random.around(delay), self.coordinator.seen(now));
+            self.after(wait, Event::Seen { machine, boot, seen });
+        }
+    }
+
+    /// What a node does at the coordinator again and again: it keeps its lease, and reads.
+    pub fn consult(&mut self, machine: usize) {
+        let (now, clock) = (self.now, self.machines[machine].clock(self.now));
+        let Some(process) = &self.machines[machine].process else { return };
+        let boot = process.boot;
+        let (id, wants, has_failed) = (self.machines[machine].id, process.core.wants_lease(), process.failed);
+        let wait = self.coordinator.random.around(TURN);
+        self.after(wait, Event::Consult { machine, boot });
+        if has_failed {
+            return;
+        }
+        if self.coordinator.is_away_from(machine, now) {
+            return self.input(machine, Input::Reachable(false));
+        }
+        self.input(machine, Input::Reachable(true));
+        let lease = &mut self.coordinator.lease;
+        let is_held = lease.is_some_and(|(holder, until)| holder == id && until > now);
+        if wants {
+            *lease = Some((id, now + TTL));
+            self.input(machine, Input::Leased { until: clock + RELIED_ON });
+        } else if is_held {
+            // Who leads no more gives it back.
+            *lease = None;
+        }
+        self.read(machine);
+    }
+
+    /// Something happens to it.
+    pub fn strike_outside(&mut self) {
+        if !self.hostile {
+            return;
+        }
+        let (now, mean) = (self.now, self.options.faults * 3);
+        let machines = self.machines.len() as u64;
+        let random = &mut self.coordinator.random;
+        let wait = random.around(mean);
+        let long = random.pick(&[50_000, 400_000, 4_000_000]);
+        let until = now + random.around(long);
+        match random.below(4) {
+            0 => {
+                self.note(|| format!("the coordinator is away for {long}"));
+                self.coordinator.cut(None, until);
+            }
+            1 => {
+                let machine = self.coordinator.random.below(machines) as usize;
+                self.note(|| format!("n{machine} does not reach the coordinator for {long}"));
+                self.coordinator.cut(Some(machine), until);
+            }
+            2 => self.coordinator.lease = None,
+            _ => {
+                if let Some((_, until)) = &mut self.coordinator.lease {
+                    *until += 3_000_000;
+                }
+            }
+        }
+        self.after(wait, Event::StrikeOutside);
+    }
+}
