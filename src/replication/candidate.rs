@@ -621,6 +621,10 @@ impl Replication {
             }
             _ => Ok(()),
         };
+        let outside = self.seen().and_then(|seen| seen.register.as_ref());
+        if outside.is_some_and(|value| value.epoch > epoch) && !forced {
+            return self.give_up(NotPromoted::Busy, out);
+        }
         if let Err(refused) = judged {
             return self.give_up(refused, out);
         }
@@ -705,7 +709,7 @@ impl Replication {
                 out.push(Output::Answer { request, result: Err(why) });
                 self.part = Part::Replica(Replica::fenced(true));
             }
-            None if is_elected => self.part = Part::Replica(Replica::fenced(true)),
+            None if is_elected || self.outside.is_some() => self.part = Part::Replica(Replica::fenced(true)),
             None => {
                 let until = now + PATIENCE;
                 self.part = Part::Candidate(Candidate { until, ..Candidate::recovering() });

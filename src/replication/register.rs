@@ -30,6 +30,8 @@ use crate::types::{AckLevel, Epoch, NodeId, Version};
 
 /// Who comes later in the set waits for so long for those before.
 const TURN: Time = 150_000;
+/// So long a node waits for others to lead that the value still names first.
+const GAVE_AWAY: Time = 1_000_000;
 /// A primary from which nothing came for so long may be dead, if its lease says so too.
 const QUIET: Time = 700_000;
 
@@ -249,7 +251,12 @@ impl Replication {
     /// Whether this node may lead by the value's word: it holds every answered write, and its log names it.
     pub(super) fn is_eligible(&self) -> bool {
         let value = self.seen().and_then(|seen| seen.register.as_ref());
-        let is_member = self.log.configs.newest().is_some_and(|config| config.names(self.me.id));
+        // The first term of all may be in the value before anything is in its log.
+        let has_begun = value.is_some_and(|value| value.epoch.owner == self.me.id && value.set.is_empty());
+        let is_member = match self.log.configs.newest() {
+            Some(config) => config.names(self.me.id),
+            None => has_begun && self.log.appended == 0,
+        };
         let is_named = value.is_some_and(|value| value.names(self.me.id)) || !self.rules.hold(Rule::RecordedLeads);
         // What was acknowledged out of memory may be gone.
         let in_force = self.log.configs.in_force();
@@ -268,7 +275,9 @@ impl Replication {
         let leads = seen.register.as_ref().map(|value| value.epoch.owner).unwrap_or_default();
         let is_heard = leads != me
             && self.peer(leads).is_some_and(|peer| peer.link.is_some() && !peer.gone && now < peer.heard + QUIET);
-        let place = seen.register.as_ref().map_or(0, |value| value.set.iter().filter(|id| **id < me).count());
+        let before = seen.register.as_ref().map_or(0, |value| value.set.iter().filter(|id| **id < me).count());
+        // Who has just given its term away is the last to want it back.
+        let wait = if leads == me { GAVE_AWAY } else { TURN * before as Time };
         let is_vacant = is_free && !seen.leased && !is_heard && self.is_eligible() && !self.is_swapping();
         let is_ready = self.is_settled() && self.recording.is_none();
         let Some(outside) = &mut self.outside else { return };
@@ -277,7 +286,7 @@ impl Replication {
             return;
         }
         let since = *outside.vacant_since.get_or_insert(now);
-        if is_ready && now >= since + TURN * place as Time {
+        if is_ready && now >= since + wait {
             outside.vacant_since = None;
             self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
         }

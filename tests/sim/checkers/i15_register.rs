@@ -28,7 +28,7 @@ impl Checker for Outside {
                 (!is_known).then(|| format!("n{machine} opens {epoch}, the value is {}", register.epoch))
             }
             Fact::Answered { machine, request, version, term: Some(term), durability, .. } => {
-                let register = self.register.as_ref().filter(|_| past.force <= *term)?;
+                let register = self.register.as_ref().filter(|value| past.force <= *term && value.epoch >= *term)?;
                 let (answers, side) = (&machines[*machine], side_of(&machines[*machine]));
                 let hash = answers.truth.at(*version)?.hash;
                 use rig::types::Durability;
