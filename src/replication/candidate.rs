@@ -219,8 +219,9 @@ impl Replication {
 
     pub(super) fn next_epoch(&self) -> Epoch {
         let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
+        let outside = self.seen().and_then(|seen| seen.register.as_ref()).map_or(0, |value| value.epoch.number);
         Epoch {
-            number: heard.max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
+            number: outside.max(heard).max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
             owner: self.me.id,
             start: 1,
         }

@@ -419,14 +419,15 @@ impl Replication {
 
     /// Two sides have written: nothing more is taken until the operator names the winner.
     pub(super) fn on_split_brain(&mut self, epoch: Epoch, out: &mut Outputs) {
+        let is_by_value = self.is_by_value(epoch);
         let outside_sync = self.log.configs.in_force().iter().any(|(_, config)| config.replication != Mode::Sync);
         let Part::Primary(primary) = &mut self.part else { return };
         if primary.epoch != epoch {
             return;
         }
-        // In `sync` this side has enough members to go on; the operator may still name it the winner.
+        // In `sync`, or by the coordinator's value, this side goes on; the operator may still name it the winner.
         primary.disputed = true;
-        if outside_sync && !std::mem::replace(&mut primary.split_brain, true) {
+        if outside_sync && !is_by_value && !std::mem::replace(&mut primary.split_brain, true) {
             out.push(Output::Event(Event::SplitBrain));
         }
     }

@@ -106,7 +106,7 @@ impl Replication {
     /// The value that goes with a standing, where it has to be there before the standing is relied on.
     pub(super) fn swap_for(&self, standing: &Standing) -> Option<Output> {
         let outside = self.outside.as_ref()?;
-        if !standing.primary || (standing.forced && !outside.reachable) || !self.rules.hold(Rule::SwapFirst) {
+        if !standing.primary || (standing.adrift && !outside.reachable) || !self.rules.hold(Rule::SwapFirst) {
             return None;
         }
         let seen = outside.seen.clone().unwrap_or_default();
@@ -236,7 +236,9 @@ impl Replication {
     /// Takes the next term for this node, the set unchanged: who wins this is alone in trying.
     pub(super) fn reserve(&mut self, epoch: Epoch, out: &mut Outputs) {
         let Some(seen) = self.seen().cloned() else { return };
-        let Some(value) = seen.register.as_ref().filter(|value| value.epoch < epoch) else {
+        // By what is replaced, not by what was read when it began: this node may have been let go since.
+        let is_eligible = self.is_eligible() || !self.rules.hold(Rule::RecordedLeads);
+        let Some(value) = seen.register.as_ref().filter(|value| value.epoch < epoch && is_eligible) else {
             return self.reserved(false, out);
         };
         let register = Register { epoch, set: value.set_for(self.me.id), open: false, end: self.end_before(epoch) };
@@ -292,6 +294,13 @@ impl Replication {
         }
     }
 
+    /// Whether the coordinator's value says that this is the term, to a node that never went another way: its primary holds
+    /// every answered write, so what this node has beyond that was answered to nobody.
+    pub(super) fn is_by_value(&self, epoch: Epoch) -> bool {
+        let value = self.seen().and_then(|seen| seen.register.as_ref());
+        value.is_some_and(|value| value.epoch == epoch) && !self.wanted.adrift
+    }
+
     /// Whether following this offer means to go with a term by force that the coordinator does not know.
     pub(super) fn goes_adrift(&self, follow: &Follow) -> bool {
         if self.outside.is_none() || !self.rules.hold(Rule::Adrift) {
@@ -316,11 +325,13 @@ impl Replication {
     /// Whether answers of this primary rest on itself alone, and nobody outside can vouch for that any more.
     pub(super) fn lacks_lease(&self) -> bool {
         let Some(outside) = &self.outside else { return false };
-        let Part::Primary(primary) = &self.part else { return false };
+        if !matches!(self.part, Part::Primary(_)) {
+            return false;
+        }
         let is_alone = self.never_waits() || self.recorded.set.is_empty();
         let has_others = self.log.configs.newest().is_some_and(|config| config.replicas() > 0);
         // By force an operator goes on where no coordinator answers.
-        let by_force = primary.forced && !outside.reachable;
+        let by_force = self.recorded.adrift && !outside.reachable;
         is_alone && has_others && !by_force && self.now >= outside.lease_until && self.rules.hold(Rule::LeaseAlone)
     }
 

@@ -263,7 +263,8 @@ impl Replication {
         let outside_sync = follow.outside_sync || self.log.configs.in_force().iter().any(|(_, config)| outside(config));
         let unknown = self.log.history.behind(common).any(|start| !theirs.has_term(start.epoch));
         let decided = common < self.log.committed && !forced_since;
-        let stops = (outside_sync || decided) && !term_forced(follow.epoch) && self.rules.hold(Rule::StopOnSplitBrain);
+        let named = term_forced(follow.epoch) || self.is_by_value(follow.epoch);
+        let stops = (outside_sync || decided) && !named && self.rules.hold(Rule::StopOnSplitBrain);
         match (unknown && stops, decided) {
             (true, _) => Verdict::SplitBrain,
             (false, true) => Verdict::Diverged,

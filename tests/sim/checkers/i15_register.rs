@@ -23,7 +23,8 @@ impl Checker for Outside {
             Fact::Opened { machine, epoch } => {
                 let register = self.register.as_ref()?;
                 let history = machines[*machine].process.as_ref()?.core.history().starts().to_vec();
-                let is_forced = history.iter().any(|start| start.epoch == *epoch && start.forced);
+                let is_forced = history.iter().any(|start| start.forced && start.epoch > register.epoch);
+                // Or it goes on where force has gone without the coordinator.
                 let is_known = register.epoch >= *epoch || is_forced;
                 (!is_known).then(|| format!("n{machine} opens {epoch}, the value is {}", register.epoch))
             }
@@ -39,7 +40,8 @@ impl Checker for Outside {
                 }
                 let lacks = |other: &&Machine| {
                     let holds = other.truth.durable >= *version && other.truth.holds(*version, &hash);
-                    register.names(other.id) && !other.retired && !holds && side_of(other) == side
+                    let counts = !other.retired && !other.truth.standing.adrift && side_of(other) == side;
+                    register.names(other.id) && counts && !holds
                 };
                 let lacking = machines.iter().filter(|other| other.process.is_some()).find(lacks)?;
                 Some(format!(
