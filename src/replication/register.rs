@@ -106,7 +106,7 @@ impl Replication {
     /// The value that goes with a standing, where it has to be there before the standing is relied on.
     pub(super) fn swap_for(&self, standing: &Standing) -> Option<Output> {
         let outside = self.outside.as_ref()?;
-        if !standing.primary || (standing.adrift && !outside.reachable) || !self.rules.hold(Rule::SwapFirst) {
+        if !standing.primary || (standing.forced && standing.adrift && !outside.reachable) || !self.rules.hold(Rule::SwapFirst) {
             return None;
         }
         let seen = outside.seen.clone().unwrap_or_default();
