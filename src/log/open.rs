@@ -82,6 +82,8 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     inventory.check(dir, &config.cluster)?;
     let joint = check_older(&*vfs, dir, &inventory, config)?;
     segment::remove_halves(&*vfs, &log_dir)?;
+    let mut mark = MarkFile::open(&*vfs, dir, &inventory.mark)?;
+    confirm_oldest(&mut mark, &*vfs, &inventory)?;
     compaction::remove_leftover(&*vfs, dir, &inventory.leftover)?;
     let (segment, end) = match inventory.bases.last() {
         None => (begin(&*vfs, dir, &inventory, config)?, End::of_nothing(config)),
@@ -97,7 +99,6 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     }
     let head = end.head.version;
     let known = inventory.mark.mark.map_or(0, |mark| mark.committed).max(end.commit_upto).min(head);
-    let mark = MarkFile::open(&*vfs, dir, &inventory.mark)?;
     let shared = Arc::new(Shared::new(bases, head, known));
     let mut writer = Writer {
         vfs,
@@ -122,6 +123,18 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
         broken_marks: inventory.mark.broken,
     };
     Ok(Opened { writer, sealer: Sealer::new(end.head), report })
+}
+
+/// Where a log begins that was compacted, in both slots of its mark: it may have been read from a cache whose disk has another
+/// word, and what is removed on that word would be missed.
+fn confirm_oldest(file: &mut MarkFile, vfs: &dyn Vfs, found: &Inventory) -> Result<(), LogError> {
+    if let Some(mark) = found.mark.mark.filter(|mark| mark.oldest > 1) {
+        for _ in 0..2 {
+            file.write(mark)?;
+            file.sync(vfs)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the newest segment ends with.

@@ -137,6 +137,31 @@ fn no_crash_in_a_compaction_loses_or_brings_back_anything() {
     assert!(cut_short > 100, "{cut_short} crashes left something");
 }
 
+/// A mark that only the cache has is no reason to remove anything: after a failed sync the disk may have the one before.
+#[test]
+fn a_start_behind_a_failed_sync_removes_nothing_on_the_word_of_a_cache() {
+    let (origin, mut failed) = (made(), [0, 0]);
+    drop(origin.opened);
+    for seed in 0..400 {
+        let mut made = Made::on(origin.vfs.fork(), origin.config.clone());
+        made.vfs.fail_sync_after(seed % 2);
+        failed[0] += usize::from(made.opened.writer.compact(150).is_err());
+        drop(made.opened);
+        // The process has ended, the machine has not; the next start may meet a failed sync too.
+        made.vfs.fail_sync_after(seed / 2 % 6);
+        let opened = open(Arc::new(made.vfs.clone()), Path::new(DIR), &made.config);
+        made.vfs.fail_sync_after(u64::MAX);
+        match opened {
+            Ok(Opened { mut writer, .. }) => (0..seed % 3).for_each(|_| writer.mark(RECORDS).unwrap()),
+            Err(_) => failed[1] += 1,
+        }
+        made.vfs.crash_torn(seed);
+        let again = open(Arc::new(made.vfs.clone()), Path::new(DIR), &made.config);
+        assert_eq!(again.map(|opened| opened.report.head.version).ok(), Some(RECORDS), "seed {seed}");
+    }
+    assert!(failed.iter().all(|times| *times > 50), "{failed:?} failed");
+}
+
 #[test]
 fn a_log_may_begin_anywhere_and_goes_on_from_there() {
     let (vfs, dir) = (Arc::new(MemVfs::new()), Path::new(DIR));
