@@ -15,7 +15,7 @@ use super::Config;
 use super::compaction;
 use super::error::{Context, Fault, LogError};
 use super::format::{HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, segment_name};
-use super::mark::MarkFile;
+use super::mark::{self, Found, MarkFile};
 use super::reader::Shared;
 use super::recovery::{Inventory, Scanned, Verdict, beginning, judge, open_segment, scan};
 use super::scan::{Bad, SEQUENTIAL, Window};
@@ -78,12 +78,12 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     for made in [&log_dir, &dir.join("state")] {
         vfs.create_dir_all(made).context("create", made)?;
     }
-    let inventory = Inventory::take(&*vfs, dir)?;
+    let mut inventory = Inventory::take(&*vfs, dir)?;
     inventory.check(dir, &config.cluster)?;
     let joint = check_older(&*vfs, dir, &inventory, config)?;
     segment::remove_halves(&*vfs, &log_dir)?;
-    let mut mark = MarkFile::open(&*vfs, dir, &inventory.mark)?;
-    confirm_oldest(&mut mark, &*vfs, &inventory)?;
+    let broken_marks = inventory.mark.broken;
+    confirm_oldest(&*vfs, dir, &mut inventory.mark)?;
     compaction::remove_leftover(&*vfs, dir, &inventory.leftover)?;
     let (segment, end) = match inventory.bases.last() {
         None => (begin(&*vfs, dir, &inventory, config)?, End::of_nothing(config)),
@@ -99,6 +99,7 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     }
     let head = end.head.version;
     let known = inventory.mark.mark.map_or(0, |mark| mark.committed).max(end.commit_upto).min(head);
+    let mark = MarkFile::open(&*vfs, dir, &inventory.mark)?;
     let shared = Arc::new(Shared::new(bases, head, known));
     let mut writer = Writer {
         vfs,
@@ -120,20 +121,21 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
         durable: Durable::from_sync(head),
         last_time: end.last_time,
         cut: end.cut,
-        broken_marks: inventory.mark.broken,
+        broken_marks,
     };
     Ok(Opened { writer, sealer: Sealer::new(end.head), report })
 }
 
-/// Where a log begins that was compacted, in both slots of its mark: it may have been read from a cache whose disk has another
-/// word, and what is removed on that word would be missed.
-fn confirm_oldest(file: &mut MarkFile, vfs: &dyn Vfs, found: &Inventory) -> Result<(), LogError> {
-    if let Some(mark) = found.mark.mark.filter(|mark| mark.oldest > 1) {
-        for _ in 0..2 {
-            file.write(mark)?;
-            file.sync(vfs)?;
-        }
+/// Writes where a log begins that was compacted into both slots of its mark: it may have been read from a cache whose disk
+/// has another word, and what is removed on that word would be missed.
+fn confirm_oldest(vfs: &dyn Vfs, dir: &Path, found: &mut Found) -> Result<(), LogError> {
+    let Some(mark) = found.mark.filter(|mark| mark.oldest > 1) else { return Ok(()) };
+    let mut file = MarkFile::open(vfs, dir, found)?;
+    for _ in 0..2 {
+        file.write(mark)?;
+        file.sync(vfs)?;
     }
+    *found = mark::read(vfs, dir)?;
     Ok(())
 }
 
