@@ -143,7 +143,7 @@ fn killed_while_it_compacts_a_node_has_the_old_beginning_or_the_new_one() {
     let (dir, whole) = (home.path("n1"), home.path("whole"));
     home.ok(&["init", "n1"]);
     let mut node = Node::serve(&home, &["-D", "n1"]);
-    home.ok(&["apply", "--batch", home.file("ops", large(0, 1000)).to_str().unwrap(), "-D", "n1", "-q"]);
+    home.ok(&["apply", "--batch", home.file("ops", large(0, 1200)).to_str().unwrap(), "-D", "n1", "-q"]);
     home.ok(&["snapshot", "create", "-D", "n1"]);
     node.kill();
     copy(&dir, &whole);
@@ -157,7 +157,8 @@ fn killed_while_it_compacts_a_node_has_the_old_beginning_or_the_new_one() {
     let done = home.ok(&compact).json();
     let takes = begin.elapsed();
     let new = done["oldest"].as_u64().unwrap();
-    assert!(all >= 5 && done["segments"] == all - 1, "{done}");
+    let stay = all - done["segments"].as_u64().unwrap() as usize;
+    assert!(all >= stay + 3, "{done}");
     let (count, mut olds, mut halves, mut news) = (kills(3), 0, 0, 0);
     for number in 0..count {
         node.kill();
@@ -173,11 +174,11 @@ fn killed_while_it_compacts_a_node_has_the_old_beginning_or_the_new_one() {
         let (left, oldest) = lies(&home, &dir);
         assert!(oldest == 1 && left == all || oldest == new, "kill {number}: {left} segments, from {oldest} on");
         olds += u32::from(oldest == 1);
-        halves += u32::from(oldest == new && left > 1);
-        news += u32::from(oldest == new && left == 1);
+        halves += u32::from(oldest == new && left > stay);
+        news += u32::from(oldest == new && left == stay);
         node = Node::serve(&home, &["-D", "n1"]);
         assert_eq!(documents(&home), state, "kill {number}");
-        assert_eq!((segments(&dir), self::oldest(&home)), (if oldest == 1 { all } else { 1 }, json!(oldest)));
+        assert_eq!((segments(&dir), self::oldest(&home)), (if oldest == 1 { all } else { stay }, json!(oldest)));
         home.ok(&["apply", "user_put", "--data", "{\"id\":\"new\"}", "-D", "n1"]);
         home.ok(&["log", "verify", "-D", "n1"]);
     }

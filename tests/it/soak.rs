@@ -76,7 +76,7 @@ impl Shared {
             };
             let lines: String = (n..n + BATCH).map(line).collect();
             for reply in wire.batch(&lines).unwrap().lines() {
-                match reply["version"].as_u64() {
+                match reply["data"]["version"].as_u64() {
                     Some(version) if reply["status"] == 200 => answered.push((version, n)),
                     _ => _ = self.others.fetch_add(1, Ordering::Relaxed),
                 }

@@ -65,10 +65,10 @@ impl PowerDisk {
         did("mount", &["-o", "loop"], &[&self.image(), &self.path()])
     }
 
-    /// An empty folder on it that is found at `place`, for a node.
+    /// An empty folder on it that is found at `place`, and has its name: for a node.
     pub(crate) fn link(&self, place: &Path) {
         use std::os::unix::fs::{DirBuilderExt, symlink};
-        let folder = self.path().join("node");
+        let folder = self.path().join(place.file_name().unwrap());
         std::fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
         symlink(folder, place).unwrap();
     }
