@@ -65,10 +65,20 @@ impl Load {
     }
 }
 
-/// A cluster under load while `cycle` does something to it, as often as asked for; then everything is compared. Gives
-/// every status that a client saw.
-fn under_load(mode: &str, cycles: usize, mut cycle: impl FnMut(&mut Cluster, usize)) -> BTreeSet<u16> {
+/// A pair of this mode under load.
+fn under_load(mode: &str, cycles: usize, cycle: impl FnMut(&mut Cluster, usize)) -> BTreeSet<u16> {
     let mut cluster = Cluster::new(2, &["--replication", mode, "--sync-timeout", "500ms"]);
+    loaded(&mut cluster, mode, cycles, cycle)
+}
+
+/// A pair under load while `cycle` does something to it, as often as asked for; then everything is compared. Gives
+/// every status that a client saw.
+pub(crate) fn loaded(
+    cluster: &mut Cluster,
+    what: &str,
+    cycles: usize,
+    mut cycle: impl FnMut(&mut Cluster, usize),
+) -> BTreeSet<u16> {
     let addresses: Vec<String> =
         [1, 2].iter().map(|number| cluster.url(*number).strip_prefix("http://").unwrap().to_owned()).collect();
     let (load, turn) = (Load::default(), AtomicUsize::new(0));
@@ -87,7 +97,7 @@ fn under_load(mode: &str, cycles: usize, mut cycle: impl FnMut(&mut Cluster, usi
                     assert!(Instant::now() < deadline, "cycle {number}: nothing is answered");
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                cycle(&mut cluster, number);
+                cycle(cluster, number);
             }
             cluster.settle();
         }));
@@ -98,15 +108,15 @@ fn under_load(mode: &str, cycles: usize, mut cycle: impl FnMut(&mut Cluster, usi
     });
     cluster.settle();
     let answered = load.answered.into_inner().unwrap();
-    let log = keyed(&cluster);
+    let log = keyed(cluster);
     let lost: Vec<_> = answered.iter().filter(|(key, place)| log.get(*key) != Some(place)).take(5).collect();
     assert!(lost.is_empty(), "answered, and not in the log as answered: {lost:?}");
     cluster.are_equal(1, 2);
-    println!("{mode}: {cycles} cycles in {:?}, {} operations answered, none lost", begin.elapsed(), answered.len());
+    println!("{what}: {cycles} cycles in {:?}, {} operations answered, none lost", begin.elapsed(), answered.len());
     load.statuses.into_inner().unwrap()
 }
 
-fn primary(cluster: &Cluster) -> usize {
+pub(crate) fn primary(cluster: &Cluster) -> usize {
     [1, 2].into_iter().find(|number| cluster.seen(*number)["role"] == "primary").unwrap_or(1)
 }
 

@@ -70,7 +70,7 @@ fn answers(address: &str, bytes: &[u8]) -> Vec<Reply> {
 }
 
 /// KiB of resident memory.
-fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()

@@ -66,7 +66,8 @@ fn taken_from(home: &Home) -> Vec<u64> {
     bytes.map(|text| text.parse().unwrap()).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A directory with everything in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
         let name = to.join(entry.file_name());

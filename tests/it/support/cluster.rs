@@ -24,7 +24,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A primary and its replicas, all in sync. `flags` go to the primary.
     pub(crate) fn new(count: usize, flags: &[&str]) -> Self {
-        let home = Home::new();
+        Self::in_home(Home::new(), count, flags)
+    }
+
+    /// The same in a home where the places of the nodes may be prepared.
+    pub(crate) fn in_home(home: Home, count: usize, flags: &[&str]) -> Self {
         home.ok(&["init", "n1"]);
         let one = Node::serve(&home, &[&["-D", "n1", "--role", "primary"], flags].concat());
         let addresses = vec![one.address().to_owned()];

@@ -2,10 +2,12 @@
 
 mod cluster;
 mod link;
+mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use link::{Link, Way};
+pub(crate) use power::PowerDisk;
 pub(crate) use stub::{Stub, ok as stub_ok};
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -230,6 +232,18 @@ impl Node {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// How it ended, if it does within this time.
+    pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<Option<i32>> {
+        let deadline = Instant::now() + patience;
+        while self.is_alive() {
+            if Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Some(self.wait())
     }
 
     /// kill -9.
