@@ -110,7 +110,8 @@ impl Node {
     /// Sets aside what is behind a version, then lets the log thread cut it off; as soon as no snapshot is being written,
     /// no keys are being read and no state is being built, which would bring back what is cut.
     pub(super) fn begin_cut(&mut self, now: Now) -> Result<(), NodeError> {
-        if self.snapshot_running || self.keys_loading || self.healing.is_running() || self.log_thread.is_busy() {
+        if self.snapshotting.is_running() || self.keys_loading || self.healing.is_running() || self.log_thread.is_busy()
+        {
             return Ok(());
         }
         let Some(Cut { to, committed, for_epoch }) = self.cut.take() else { return Ok(()) };

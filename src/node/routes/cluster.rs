@@ -1,5 +1,7 @@
 //! What operators and other nodes ask for: role, configuration, members, rescue files, snapshots, events, and a peer's call.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
@@ -9,6 +11,7 @@ use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
+use crate::node::event_loop::compacting::Bounds;
 use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
 use crate::node::{rescue, settings_to_json, snapshots};
@@ -72,12 +75,13 @@ fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /log/compact?keep=N&hold=BYTES&dry_run=true`.
+/// `POST /log/compact?keep=N&older_than_ms=MS&hold=BYTES&dry_run=true`.
 fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
     let keep = query_number(request, "keep")?.unwrap_or(COMPACT_KEEP);
+    let younger = query_number(request, "older_than_ms")?.map(Duration::from_millis);
     let hold = query_number(request, "hold")?.unwrap_or(COMPACT_HOLD_BYTES);
     let dry_run = request.query_value("dry_run").is_some_and(|value| value == "true");
-    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, hold, dry_run })));
+    desk.tasks.push((to, Task::Operator(Operator::Compact(Bounds { keep, younger, hold, dry_run }))));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
