@@ -356,6 +356,9 @@ fn company(ready: &node::Ready, peers: &[Url]) -> Option<String> {
         }
         (Role::Replica, state, Some(primary)) => Some(format!("{state}, follows {primary}")),
         (Role::Primary, NodeState::Serving, _) => None,
+        (Role::Primary, NodeState::Blocked, _) => {
+            Some("blocked, waits for a replica: writes are refused until then".to_owned())
+        }
         (Role::Primary, state, _) => Some(state.to_string()),
     }
 }

@@ -187,6 +187,13 @@ impl Node {
             ::log::warn!("{}: {why}", name_of(*id));
             self.refused_peers.insert(name_of(*id), why.to_owned());
         }
+        if let crate::replication::Event::WentBack { id, head, confirmed } = event {
+            let name = name_of(*id);
+            ::log::warn!(
+                "{name} is back with version {head} and had confirmed {confirmed}: it runs on an old copy of its directory, \
+                 or its disk has lost something; it counts nowhere before it is there again"
+            );
+        }
         self.tell_people(name, facts, now);
     }
 
