@@ -334,7 +334,7 @@ fn a_plain_pair_moves_to_tls_one_node_after_the_other() {
     let mut one = serve(&home, "n1", &["--role", "primary", "--replication", "sync"]);
     let mut two = serve(&home, "n2", &["--role", "replica", "--peer", one.url()]);
     let (at_one, at_two) = (one.address().to_owned(), two.address().to_owned());
-    let peer = one.url().to_owned();
+    let url_of = |scheme: &str, address: &str| format!("{scheme}://{address}");
     let both = |id: &str| {
         ok(&home, &["wait", "in-sync", "-D", "n1", "--timeout", "20s"]);
         let data = format!("{{\"id\":\"{id}\"}}");
@@ -346,19 +346,22 @@ fn a_plain_pair_moves_to_tls_one_node_after_the_other() {
         assert_eq!(node.wait(), Some(0));
     };
     both("a");
-    // On the way each speaks to the other as that one can: the word for plaintext is about what a node dials, too.
+    // On the way each is told how the other one speaks by then: what the log says of it may be from before. The word for
+    // plaintext is about what a node dials, too.
     let on_the_way = [MUTUAL, &["--insecure-plaintext"]].concat();
     stop(&mut two);
-    let mut two = serve(&home, "n2", &[&on_the_way[..], &["--listen", &at_two, "--peer", &peer]].concat());
+    let mut two =
+        serve(&home, "n2", &[&on_the_way[..], &["--listen", &at_two, "--peer", &url_of("http", &at_one)]].concat());
     both("b");
     stop(&mut one);
-    let mut one = serve(&home, "n1", &[&on_the_way[..], &["--listen", &at_one]].concat());
+    let mut one =
+        serve(&home, "n1", &[&on_the_way[..], &["--listen", &at_one, "--peer", &url_of("https", &at_two)]].concat());
     both("c");
     stop(&mut two);
-    let _two = serve(&home, "n2", &[MUTUAL, &["--listen", &at_two]].concat());
+    let _two = serve(&home, "n2", &[MUTUAL, &["--listen", &at_two, "--peer", &url_of("https", &at_one)]].concat());
     both("d");
     stop(&mut one);
-    let one = serve(&home, "n1", &[MUTUAL, &["--listen", &at_one]].concat());
+    let one = serve(&home, "n1", &[MUTUAL, &["--listen", &at_one, "--peer", &url_of("https", &at_two)]].concat());
     both("e");
     let members = ok(&home, &["member", "ls", "-N", one.url(), "--json"]).lines();
     assert!(members.iter().all(|member| member["url"].as_str().unwrap().starts_with("https://")), "{members:#?}");
