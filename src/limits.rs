@@ -23,6 +23,8 @@ pub const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// How often the whole log is read again: twice a day, so that damage is known within one, also when a pass takes long.
 pub const SCRUB_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+/// A snapshot is an hour old at most when something is new: what a start replays does not grow for days.
+pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long one run of the command for events may take.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of one group commit: larger ones gain nothing and make the first in line wait.

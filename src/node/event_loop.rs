@@ -13,7 +13,7 @@
 mod answers;
 mod backing_up;
 mod batches;
-mod compacting;
+pub(super) mod compacting;
 mod connections;
 mod effects;
 mod feeding;
@@ -137,12 +137,8 @@ pub(super) enum Operator {
     Backup {
         since: Option<Version>,
     },
-    /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
-    Compact {
-        keep: u64,
-        hold: u64,
-        dry_run: bool,
-    },
+    /// Drop records that a snapshot has, but for some; or say only what would go.
+    Compact(compacting::Bounds),
 }
 
 /// What the pool has done.
@@ -203,7 +199,7 @@ enum PoolDone {
     },
     Spare(Result<log::Spare, LogError>),
     /// A snapshot that a compaction may rely on, if there is one.
-    Relied(compacting::Asked, io::Result<Option<Version>>),
+    Relied(compacting::Asked, Result<compacting::Found, String>),
     /// Segments are gone.
     Removed(Result<log::Compacted, LogError>),
     Scrubbed(Result<Option<scrub::Read>, LogError>),
@@ -269,9 +265,7 @@ pub struct Node {
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
     changes: Vec<(ReplyTo, Asked, Instant)>,
-    /// Who waits for a snapshot that is still to be begun, and since when; and for the one that is being written.
-    snapshot_asked: Vec<(ReplyTo, Instant)>,
-    snapshot_for: Vec<ReplyTo>,
+    snapshotting: snapshotting::Snapshotting,
     compaction: compacting::Compaction,
     /// Shared with the archive that is under way.
     backing_up: Arc<()>,
@@ -332,8 +326,6 @@ pub struct Node {
     accept_again: bool,
     next_expiry: Instant,
     next_tick: Instant,
-    snapshot: Version,
-    snapshot_running: bool,
     bytes_since_spare: u64,
     spare_running: bool,
     pace: Pace,
@@ -436,8 +428,7 @@ impl Node {
             remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
-            snapshot_asked: Vec::new(),
-            snapshot_for: Vec::new(),
+            snapshotting: snapshotting::Snapshotting::new(started.snapshot, begin),
             compaction: compacting::Compaction::default(),
             backing_up: Arc::default(),
             feeding: feeding::Feeding::default(),
@@ -484,8 +475,6 @@ impl Node {
             accept_again: false,
             next_expiry: begin,
             next_tick: begin,
-            snapshot: started.snapshot,
-            snapshot_running: false,
             bytes_since_spare: 0,
             spare_running: false,
             pace: Pace::new(begin),

@@ -82,6 +82,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "waits_for": waits_for(core),
         "can_promote": core.can_promote(),
         "diverged_at": core.diverged(),
+        "lacks": core.lacks(),
         "service": {
             "kind": engine.service().kind(),
             "healthy": !matches!(engine.condition(), Some(Condition::Stalled { .. } | Condition::Starting { .. })),
@@ -162,6 +163,7 @@ fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
             "acked": peer.acked,
             "needs_snapshot": peer.acked + 1 < oldest,
             "offered_snapshot": peer.fed,
+            "went_back": peer.went_back,
             "lag_ops": lag,
             "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
         })

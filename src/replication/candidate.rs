@@ -205,7 +205,10 @@ impl Replication {
     pub(super) fn is_promotable(&self) -> bool {
         let linked: Vec<NodeId> = self.linked_members().into_iter().map(|(_, id)| id).collect();
         let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
-        self.live_primary().is_some() || (self.log.durable > 0 && self.judge(&linked, configs).is_ok())
+        let heads = self.peers.iter().filter(|peer| linked.contains(&peer.id)).map(|peer| peer.head.max(peer.durable));
+        let head = heads.fold(self.log.durable, Version::max);
+        let may = self.judge(&linked, configs).and_then(|()| self.reaches(head));
+        self.live_primary().is_some() || (self.log.durable > 0 && may.is_ok())
     }
 
     pub(super) fn next_epoch(&self) -> Epoch {
@@ -265,7 +268,7 @@ impl Replication {
         }
         // Until the log is adopted nothing else changes: a crash here restarts as what this node was.
         let standing = match purpose {
-            Purpose::Operator { .. } | Purpose::HandOver { .. } => Standing { promised: epoch, ..Standing::default() },
+            Purpose::Operator { .. } | Purpose::HandOver { .. } => self.promise(epoch),
             Purpose::Restart | Purpose::Reopen | Purpose::Again => Standing { promised: epoch, ..self.wanted.clone() },
         };
         self.want(standing, out);
@@ -561,7 +564,8 @@ impl Replication {
             Purpose::Operator { force: false, .. } | Purpose::Again => {
                 let every = self.rules.hold(Rule::EveryConfigPromotes);
                 let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
-                self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config))
+                let judged = self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config));
+                judged.and_then(|()| self.reaches(self.log.appended))
             }
             _ => Ok(()),
         };
@@ -576,7 +580,8 @@ impl Replication {
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
         // A restart goes on with the term, however it was begun.
         let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced;
-        let standing = Standing { promised: epoch, primary: true, forced: forced || goes_on, set, alone_from };
+        let standing =
+            Standing { promised: epoch, primary: true, forced: forced || goes_on, set, alone_from, lacks: 0 };
         self.want(standing, out);
     }
 
@@ -611,7 +616,9 @@ impl Replication {
             // The operator's force has made one that was removed the primary: it is a member by its own record.
             None => config.members.push(self.me.clone()),
         }
-        self.peers.iter_mut().for_each(|peer| peer.left = None);
+        for peer in &mut self.peers {
+            (peer.left, peer.confirmed, peer.went_back) = (None, 0, None);
+        }
         self.part = Part::Primary(Primary {
             epoch,
             forced,

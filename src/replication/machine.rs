@@ -150,8 +150,8 @@ impl Replication {
             Role::Primary => this.part = Part::Candidate(Candidate::recovering()),
             Role::Replica => {
                 // A former primary that is to be a replica must not be taken for one that waits to go on.
-                let promised = this.recorded.promised;
-                this.want(Standing { promised, ..Standing::default() }, out);
+                let standing = this.promise(this.recorded.promised);
+                this.want(standing, out);
             }
         }
         this.progress(out);
@@ -267,6 +267,11 @@ impl Replication {
         self.pay_promise(out);
     }
 
+    /// What this node is that has promised an epoch and leads in none: it lacks what it lacked.
+    pub(super) fn promise(&self, promised: Epoch) -> Standing {
+        Standing { promised, lacks: self.wanted.lacks, ..Standing::default() }
+    }
+
     /// Asks for a standing to be recorded; while another is on its way it waits for that.
     pub(super) fn want(&mut self, standing: Standing, out: &mut Outputs) {
         assert!(standing.promised >= self.wanted.promised, "a promise is never taken back");
@@ -326,7 +331,7 @@ impl Replication {
         self.peers.iter_mut().for_each(Peer::forget_flow);
         self.commit_due = None;
         let promised = promised.max(self.wanted.promised);
-        self.want(Standing { promised, ..Standing::default() }, out);
+        self.want(self.promise(promised), out);
         if was_primary {
             out.push(Output::Deposed { promised });
             out.push(Output::Event(Event::Fenced(promised)));

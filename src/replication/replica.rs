@@ -65,6 +65,8 @@ pub(super) struct Leader {
     pub(super) committed: Version,
     pub(super) head: Version,
     pub(super) set: Vec<NodeId>,
+    /// What it has first said to be decided.
+    pub(super) first_word: Option<Version>,
 }
 
 impl Replica {
@@ -141,8 +143,7 @@ impl Replication {
         }
         let epoch = follow.epoch;
         if epoch > self.promised() {
-            let standing = super::Standing { promised: epoch, ..Default::default() };
-            self.want(standing, out);
+            self.want(self.promise(epoch), out);
         }
         if let Some(replica) = self.replica_mut() {
             if matches!(replica.stage, Stage::Cutting(..)) {
@@ -307,9 +308,10 @@ impl Replication {
         let id = follow.epoch.owner;
         let Some(replica) = self.replica_mut() else { return };
         replica.stage = Stage::Following(link, follow.epoch);
-        replica.leader = Some(Leader { id, committed: 0, head: follow.head, set: Vec::new() });
+        replica.leader = Some(Leader { id, committed: 0, head: follow.head, set: Vec::new(), first_word: None });
         (replica.fenced, replica.split_brain, replica.diverged, replica.refused) = (false, false, false, false);
         out.push(Output::Event(Event::Following(id)));
+        self.forget_what_is_lacking(follow, out);
         let ack = self.ack();
         self.send(link, Message::Ack(ack), out);
     }
@@ -358,6 +360,7 @@ impl Replication {
             leader.committed = leader.committed.max(append.committed);
             leader.head = leader.head.max(append.last);
         }
+        self.note_what_is_lacking(out);
         let at_once = !self.rules.hold(Rule::ReplicaSync)
             || self.log.configs.newest().is_some_and(|config| config.ack == AckLevel::Received);
         if at_once {
@@ -409,6 +412,7 @@ impl Replication {
             leader.head = heartbeat.head;
             leader.set = heartbeat.set;
         }
+        self.note_what_is_lacking(out);
     }
 
     /// What the primary has decided and this disk holds is decided here too.
@@ -449,7 +453,7 @@ impl Replication {
         if !matches!(self.part, Part::Replica(_)) {
             self.become_replica(epoch, out);
         } else if !again {
-            self.want(super::Standing { promised: epoch, ..Default::default() }, out);
+            self.want(self.promise(epoch), out);
         }
         if let Some(replica) = self.replica_mut() {
             if !matches!(replica.stage, Stage::Cutting(..)) {

@@ -67,6 +67,8 @@ pub enum Rule {
     HashCompared,
     /// Who has diverged becomes primary by force only.
     Quarantine,
+    /// Who lacks what it was told to be decided becomes primary by force only.
+    Lacking,
 }
 
 #[cfg(feature = "canary")]
@@ -103,6 +105,7 @@ impl Rule {
         Rule::BlankIsNew,
         Rule::HashCompared,
         Rule::Quarantine,
+        Rule::Lacking,
     ];
 }
 

@@ -12,7 +12,7 @@ use super::candidate::{PATIENCE, Purpose};
 use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::{Answer, Link, Message, NotPromoted, Output, Outputs, Time};
-use crate::types::{Epoch, NodeId};
+use crate::types::{Epoch, NodeId, Version};
 
 /// What the operator wants of a replica.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ impl Replication {
         let in_force = self.log.configs.in_force();
         let from = if self.rules.hold(Rule::EveryConfigPromotes) { 0 } else { in_force.len().saturating_sub(1) };
         let judged = self.judge(&would, in_force[from..].iter().map(|(_, config)| config));
+        let heads = answers.iter().filter(|(_, answer)| answer.would).map(|(_, answer)| answer.head);
+        let judged = judged.and_then(|()| self.reaches(heads.fold(self.log.durable, Version::max)));
         if let Some(replica) = self.replica_mut() {
             replica.wish = None;
         }

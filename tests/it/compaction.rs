@@ -48,6 +48,11 @@ fn old_segments_leave_and_the_audit_goes_on_behind_them() {
     let dry = home.ok(&[&compact[..], &["--dry-run"]].concat()).json();
     assert_eq!((&dry["dry_run"], dry["segments"].as_u64()), (&json!(true), Some(before as u64 - 1)));
     assert_eq!((segments(&dir), oldest(&home)), (before, json!(1)), "nothing was changed");
+    let young = home.ok(&[&compact[..], &["--dry-run", "--older-than", "1h"]].concat()).json();
+    assert_eq!((&young["segments"], &young["oldest"]), (&json!(0), &json!(1)), "{young}");
+    assert_eq!(young["held_by"], "what begins with version 1 is not old enough");
+    let old = home.ok(&[&compact[..], &["--dry-run", "--older-than", "0s"]].concat()).json();
+    assert_eq!(old["oldest"], dry["oldest"]);
     let done = home.ok(&compact).json();
     assert_eq!(
         (&done["segments"], &done["oldest"], &done["size_bytes"]),
@@ -184,4 +189,34 @@ fn killed_while_it_compacts_a_node_has_the_old_beginning_or_the_new_one() {
     }
     println!("{count} kills, a compaction takes {takes:?}: {olds} old, {halves} new with segments left, {news} new");
     assert!(count < 50 || olds > 0 && halves > 0 && news > 0, "the kills are not where the compaction is");
+
+#[test]
+fn by_the_clock_a_snapshot_is_written_and_what_is_old_leaves_the_log() {
+    let home = Home::new();
+    home.ok(&["init", "n1"]);
+    let (dir, settings) = (home.path("n1"), home.path("n1/rig.toml"));
+    home.file("n1/rig.toml", "snapshot_interval = \"off\"\ncompact_keep = 10\ncompact_age = \"1h\"\n");
+    let _node = Node::serve(&home, &["-D", "n1", "--listen", "127.0.0.1:0"]);
+    home.ok(&["apply", "--batch", home.file("ops", large(0, 800)).to_str().unwrap(), "-D", "n1", "-q"]);
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < until, "{what}: {}", home.serve_log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let taken = || home.ok(&["snapshot", "ls", "-D", "n1", "--json"]).lines().len();
+    assert_eq!(taken(), 0, "eight hundred records are no reason by themselves");
+    // Both hold without a restart.
+    std::fs::write(&settings, "snapshot_interval = \"300ms\"\ncompact_keep = 10\ncompact_age = \"1h\"\n").unwrap();
+    until("a snapshot by the clock", &|| taken() == 1);
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!((taken(), oldest(&home)), (1, json!(1)), "nothing is new, and nothing is an hour old");
+    std::fs::write(&settings, "snapshot_interval = \"300ms\"\ncompact_keep = 10\ncompact_age = \"1ms\"\n").unwrap();
+    until("the settings are read", &|| {
+        home.ok(&["config", "show", "-D", "n1", "--json"]).json()["settings"]["compact_age"]["value"] == "1ms"
+    });
+    home.ok(&["apply", "--batch", home.file("more", large(800, 120)).to_str().unwrap(), "-D", "n1", "-q"]);
+    until("the log is compacted", &|| segments(&dir) <= 2 && oldest(&home) != 1);
+    home.ok(&["log", "verify", "-D", "n1"]);
 }

@@ -20,6 +20,7 @@ mod cluster_roles;
 mod cluster_split;
 mod cluster_use;
 mod compaction;
+mod contrib;
 mod coverage;
 mod crash;
 mod demo;

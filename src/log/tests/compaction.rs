@@ -55,6 +55,23 @@ fn a_mark_that_is_damaged_in_one_slot_or_both_hides_no_log_that_was_compacted() 
 }
 
 #[test]
+fn what_is_of_a_time_or_older_ends_where_a_segment_begins() {
+    let mut made = made();
+    let reader = made.opened.writer.reader();
+    let time_of = |version| record(version).time;
+    for first in [1, 60] {
+        let (first, _) = if first > 1 { compact(&mut made, first) } else { (1, Compacted::default()) };
+        let bases = reader.segments();
+        assert!(bases.len() > 3 && bases[0] == first, "{bases:?}");
+        for version in first..=RECORDS {
+            let begins = *bases.iter().rfind(|base| **base <= version).unwrap();
+            assert_eq!(reader.begins_after(time_of(version)).unwrap(), begins, "up to {version} of {bases:?}");
+        }
+        assert_eq!(reader.begins_after(time_of(first) - 1).unwrap(), first, "nothing is so old");
+    }
+}
+
+#[test]
 fn only_whole_segments_before_the_asked_version_go_and_the_rest_reads_as_before() {
     let origin = made();
     let all: Vec<_> = origin.opened.writer.reader().records(1, RECORDS).map(Result::unwrap).collect();

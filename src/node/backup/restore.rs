@@ -25,7 +25,7 @@ use crate::node::dir::{Building, DataDir};
 use crate::node::state::StandingFile;
 use crate::node::{belongs, snapshots};
 use crate::replication::{ClusterConfig, ControlData, Member, Restored as RestoredFrom, Standing};
-use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Operation, Position, Record, Version, methods};
+use crate::types::{ClusterId, Epoch, Hash, Micros, Mode, NodeId, Operation, Position, Record, Version, methods};
 
 /// Where a restore ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Restored {
     pub oldest: Version,
     /// Records that were restored.
     pub records: u64,
+    /// The mode of a cluster that begins with it.
+    pub replication: Option<Mode>,
 }
 
 /// Makes a directory of an archive and what was archived after it, in this order. `progress` is told the bytes that are
@@ -335,10 +337,10 @@ impl Target {
             }
             chronicle = snapshot.chronicle;
         }
-        let mut standing = Standing::default();
+        let (mut standing, mut replication) = (Standing::default(), None);
         let mut last = self.head.version;
         if how.new_cluster {
-            standing = self.found(how, chronicle)?;
+            (standing, replication) = self.found(how, chronicle).map(|(standing, mode)| (standing, Some(mode)))?;
             last += 1;
         }
         self.writer.close(last)?;
@@ -351,11 +353,11 @@ impl Target {
         let dir = self.building.finish()?;
         let records = self.head.version - self.base;
         let (cluster, Position { version, hash, .. }) = (self.cluster, self.head);
-        Ok(Restored { dir, cluster, version, hash, oldest: self.base + 1, records })
+        Ok(Restored { dir, cluster, version, hash, oldest: self.base + 1, records, replication })
     }
 
-    /// The record with which this node begins a cluster of its own, and that it is its primary.
-    fn found(&mut self, how: Restoring<'_>, chronicle: Chronicle) -> Result<Standing, BackupError> {
+    /// The record with which this node begins a cluster of its own, and that it is its primary; and the mode.
+    fn found(&mut self, how: Restoring<'_>, chronicle: Chronicle) -> Result<(Standing, Mode), BackupError> {
         let meta = self.building.dir().meta().clone();
         let me = Member { id: meta.node_id, name: meta.name, url: String::new() };
         let epoch = Epoch { number: self.head.epoch.number + 1, owner: me.id, start: 1 };
@@ -363,6 +365,7 @@ impl Target {
         let config = ClusterConfig { members: vec![me.clone()], ..config.unwrap_or_else(|| ClusterConfig::first(me)) };
         let Position { version, hash, .. } = self.head;
         let from = RestoredFrom { cluster: self.cluster, version, hash };
+        let mode = config.replication;
         let data = ControlData { config, forced: true, restored: Some(from) };
         let mut record = Record {
             version: version + 1,
@@ -380,7 +383,7 @@ impl Target {
         self.own.as_mut().expect("a new cluster has its own chain").seal(&mut record, &mut batch);
         self.writer.append(&mut batch)?;
         let set: Vec<NodeId> = Vec::new();
-        Ok(Standing { promised: epoch, primary: true, forced: true, set, alone_from: None })
+        Ok((Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, lacks: 0 }, mode))
     }
 }
 

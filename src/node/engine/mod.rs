@@ -618,8 +618,13 @@ impl Engine {
                 .hint("read the node's log for the reason"),
             Refusal::NotEnoughReplicas { wanted, present } => {
                 let detail = format!("mode sync wants {wanted} replicas in sync, {present} are; nothing was logged");
-                Problem::new(Code::NotEnoughReplicas, detail)
-                    .hint("start a replica, or serve with --replication semi-sync")
+                // Without a member to be asked this node alone decides about the mode.
+                let is_alone = self.core.config().is_some_and(|config| config.replicas() == 0);
+                Problem::new(Code::NotEnoughReplicas, detail).hint(if is_alone {
+                    "start a replica (`rig serve --role replica --peer URL`), or go on alone: rig config set replication=semi-sync"
+                } else {
+                    "start the replica that is away: `rig status` names it"
+                })
             }
             Refusal::VersionConflict { next } => {
                 Problem::new(Code::VersionConflict, format!("the next version is {next}; nothing was logged"))

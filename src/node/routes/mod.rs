@@ -124,7 +124,7 @@ const PATHS: &[(&str, &str, &str)] = &[
         "GET, HEAD, POST",
         "the newest record that is prepared and not committed; for participants: prepare",
     ),
-    ("/log/compact", "POST", "drop records that a snapshot has: keep, hold, dry_run"),
+    ("/log/compact", "POST", "drop records that a snapshot has: keep, older_than_ms, hold, dry_run"),
     ("/log/rollback", "POST", "for participants: roll back what is prepared"),
     ("/log/record/{version}", "GET, HEAD", "one record"),
     ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
