@@ -162,7 +162,7 @@ fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
             "connected": peer.connected,
             "in_sync": peer.in_sync,
             "acked": peer.acked,
-            "needs_snapshot": peer.acked + 1 < oldest,
+            "needs_snapshot": peer.acked.saturating_add(1) < oldest,
             "offered_snapshot": peer.fed,
             "lag_ops": lag,
             "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
