@@ -58,7 +58,7 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// The file of --tokens has a line `NAME ROLE TOKEN` for each token, where ROLE is read, write, admin or peer. Put a new
 /// file in its place with mv. A node shows the first peer token to other nodes: to replace it, add the new one behind it
 /// everywhere, then move it to the front everywhere, then remove the old one.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     before_help = help::examples(&[
         "rig serve --role primary",
@@ -223,6 +223,28 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
     let dir = DataDir::open(&path)?;
     let plan = Plan::of(args.clone(), &file, dir.clone())?;
     Ok(Plan { live: Some(settings::live(args, dir)), ..plan })
+}
+
+/// What the file of a directory comes to.
+pub(crate) struct OfFile {
+    /// The keys that it sets.
+    pub(crate) keys: Vec<String>,
+    /// The address that a node of the directory takes.
+    pub(crate) listen: String,
+    /// Why a node does not start with this file and no flags.
+    pub(crate) conflict: Option<Failure>,
+}
+
+/// Reads the file of a directory as a start does, and opens nothing but the files that it names.
+pub(crate) fn read_file(dir: &DataDir) -> Result<OfFile, Failure> {
+    let file = settings::read(dir.path())?;
+    let plan = Plan::of(Args::default(), &file, dir.clone());
+    let checked = plan.and_then(|plan| Node::check(&config(plan)).map_err(failure_of));
+    Ok(OfFile {
+        keys: file.keys().map(str::to_owned).collect(),
+        listen: file.args.listen.clone().unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+        conflict: checked.err(),
+    })
 }
 
 /// Whether all of this can be, as far as it can be seen without a directory: what operations are for, where their reads go,

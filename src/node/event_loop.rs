@@ -46,6 +46,7 @@ pub use stopper::Stopper;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::admission::Admission;
 use super::alone;
 use super::auth::Tokens;
 use super::background::Hurry;
@@ -68,7 +69,6 @@ use super::streams::Piece;
 use super::writer::LogThread;
 use super::{Config, NodeError, Ready, events, proxy, repair, rescue, scrub, start};
 use crate::http;
-use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::net;
 use crate::replication::{Asked, Input, Link, Message};
@@ -294,6 +294,7 @@ pub struct Node {
     healing: healing::Healing,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
+    admission: Admission,
     serial: u64,
     /// Connections to look at in this turn.
     touched: Places,
@@ -450,6 +451,7 @@ impl Node {
             healing: healing::Healing::default(),
             connections: Vec::new(),
             free: Vec::new(),
+            admission: Admission::default(),
             serial: 0,
             touched: Places::default(),
             postponed: Vec::new(),
@@ -582,7 +584,7 @@ impl Node {
                 Token(token) if token >= peering::PEERS => {
                     let place = token - peering::PEERS;
                     if let Some(Some(peer)) = self.peers.get_mut(place) {
-                        peer.readable |= event.is_readable() || event.is_read_closed();
+                        peer.has_news(event);
                         self.touched_peers.insert(place);
                         if event.is_writable() || event.is_error() {
                             self.connected(place, now)?;

@@ -15,6 +15,7 @@
 //! 3. A panic on any thread ends the node.
 
 pub mod adapter;
+mod admission;
 mod alone;
 mod auth;
 mod background;

@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 
 use super::auth::Shown;
@@ -48,6 +49,8 @@ pub(super) struct Peer {
     pub(super) shown: Option<Shown>,
     pub(super) stage: Stage,
     pub(super) readable: bool,
+    /// Nothing more will come. That news comes once, perhaps together with the last bytes.
+    has_ended: bool,
     /// What is wrong with how one of the two has shown itself.
     pub(super) fault: Option<String>,
     pub(super) decoder: peer::Decoder,
@@ -110,6 +113,7 @@ impl Peer {
             shown: None,
             stage,
             readable: true,
+            has_ended: false,
             fault: None,
             decoder: peer::Decoder::new(),
             since: now,
@@ -117,6 +121,12 @@ impl Peer {
             sent: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The socket has something to say.
+    pub(super) fn has_news(&mut self, event: &Event) {
+        self.has_ended |= event.is_read_closed();
+        self.readable |= event.is_readable() || self.has_ended;
     }
 
     pub(super) fn is_linked(&self) -> bool {
@@ -203,7 +213,7 @@ impl Peer {
         match self.socket.read(room) {
             Ok(0) => Flow::Closed,
             Ok(n) => {
-                self.readable = self.socket.may_have_more(n, room.len());
+                self.readable = self.socket.may_have_more(n, room.len()) || self.has_ended;
                 match &mut self.stage {
                     Stage::Asking(reader) => {
                         let mut rest = &room[..n];

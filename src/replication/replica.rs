@@ -211,7 +211,7 @@ impl Replication {
 
     fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
         // Where this log begins behind the common place, the histories alone show that it is one.
-        let is_there = follow.common.version + 1 >= self.log.oldest;
+        let is_there = follow.common.version.saturating_add(1) >= self.log.oldest;
         if is_there && hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
             return self.diverge(link, follow.common.version, out);
         }

@@ -189,6 +189,7 @@ fn killed_while_it_compacts_a_node_has_the_old_beginning_or_the_new_one() {
     }
     println!("{count} kills, a compaction takes {takes:?}: {olds} old, {halves} new with segments left, {news} new");
     assert!(count < 50 || olds > 0 && halves > 0 && news > 0, "the kills are not where the compaction is");
+}
 
 #[test]
 fn by_the_clock_a_snapshot_is_written_and_what_is_old_leaves_the_log() {

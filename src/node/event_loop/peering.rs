@@ -171,6 +171,8 @@ impl Node {
         now: Now,
     ) {
         if self.peers.iter().flatten().count() >= PEERS_MAX {
+            self.metrics.refused_connections += 1;
+            ::log::warn!("a peer at {:?} finds {PEERS_MAX} others, that is the limit", socket.socket().peer_addr());
             return;
         }
         let place = self.peer_place();
