@@ -51,6 +51,9 @@ pub(super) struct Peer {
     /// What is wrong with how one of the two has shown itself.
     pub(super) fault: Option<String>,
     pub(super) decoder: peer::Decoder,
+    /// The version of the protocol that is spoken, and the newest format of records that the peer reads.
+    pub(super) protocol: u16,
+    pub(super) reads: u16,
     since: Instant,
     out: Vec<u8>,
     sent: usize,
@@ -112,11 +115,20 @@ impl Peer {
             readable: true,
             fault: None,
             decoder: peer::Decoder::new(),
+            protocol: peer::PROTOCOL_OLDEST,
+            reads: 0,
             since: now,
             out: Vec::new(),
             sent: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Its greeting allows this.
+    pub(super) fn speak(&mut self, protocol: u16, reads: u16) {
+        (self.protocol, self.reads) = (protocol, reads);
+        self.decoder.speak(protocol);
+        self.stage = Stage::Linked;
     }
 
     pub(super) fn is_linked(&self) -> bool {

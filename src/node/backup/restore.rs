@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::read::Sections;
 use super::{ABOUT_BYTES_MAX, About, BackupError, Header, Kind};
 use crate::limits;
-use crate::log::{self, Batch, DiskVfs, Sealer, Writer};
+use crate::log::{self, Batch, DiskVfs, Sealer, Writer, format::FORMAT_FIRST};
 use crate::node::chronicle::{Chronicle, control};
 use crate::node::dir::{Building, DataDir};
 use crate::node::state::StandingFile;
@@ -172,8 +172,8 @@ impl Target {
         let config = log::Config::new(id);
         let path = building.dir().path();
         log::begin_behind(&DiskVfs, path, &config, &own_before)?;
-        let (writer, sealer) = (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before));
-        let read = Sealer::new(before);
+        let (writer, sealer) = (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before, FORMAT_FIRST));
+        let read = Sealer::new(before, FORMAT_FIRST);
         Ok(Self {
             building,
             cluster,
@@ -291,6 +291,7 @@ impl Target {
         for record in records {
             let mut record = record.clone();
             let own = self.own.as_mut().expect("a new cluster has its own chain");
+            own.raise_format(self.sealer.format());
             own.seal(&mut record, &mut batch);
             self.pass(record.version, record.hash);
             if batch.is_full() {
