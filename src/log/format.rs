@@ -32,7 +32,7 @@
 //! no text can look like a header (its flags and byte 79 are zero): the search for headers rests on that.
 //!
 //! Each record says its own format. A program reads every format from the first to its own, and writes a newer one only
-//! when all members of the cluster read it; within a log formats never go down. The format of a segment is another
+//! when all members of the cluster read it. The format of a segment is another
 //! number: segments do not travel, and a record of any format lies in any of them.
 
 use super::error::Fault;

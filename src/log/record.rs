@@ -10,7 +10,8 @@
 
 use super::error::Fault;
 use super::format::{
-    ALIGN, FORMAT, FORMAT_FIRST, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, VERSION_MAX, array_at, chain_hash, u32_at, u64_at,
+    ALIGN, FORMAT, FORMAT_FIRST, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, VERSION_MAX, array_at, chain_hash,
+    u32_at, u64_at,
 };
 use crate::limits;
 use crate::types::{ClusterId, Epoch, Hash, Kind, Micros, NodeId, Operation, Record, Version};

@@ -126,8 +126,7 @@ impl Greeting {
         let unless = |number: u16, newest: u16| if number == newest { 0 } else { number };
         frame(Kind::Greeting, out, |out| {
             out.extend_from_slice(&MAGIC);
-            let numbers =
-                [protocol.newest, *reads, unless(protocol.oldest, protocol.newest), unless(*needs, *reads)];
+            let numbers = [protocol.newest, *reads, unless(protocol.oldest, protocol.newest), unless(*needs, *reads)];
             numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
             out.extend_from_slice(&cluster.unwrap_or_default().0);
         });

@@ -7,8 +7,7 @@ use crate::replication::{
 use crate::types::{ClusterId, Epoch, Hash, NodeId, Position, Role};
 use proptest::prelude::*;
 
-const GREETING: Greeting =
-    Greeting { protocol: Span::OWN, reads: 1, needs: 1, cluster: Some(ClusterId([0xc1; 16])) };
+const GREETING: Greeting = Greeting { protocol: Span::OWN, reads: 1, needs: 1, cluster: Some(ClusterId([0xc1; 16])) };
 
 fn any_id() -> impl Strategy<Value = NodeId> {
     any::<[u8; 16]>().prop_map(NodeId)

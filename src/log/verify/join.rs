@@ -1,8 +1,8 @@
 //! The pieces in their order: that they meet, what the end means, and the sum of it.
 
 use super::super::error::Fault;
-use super::super::reader::Held;
 use super::super::format::FORMAT_FIRST;
+use super::super::reader::Held;
 use super::super::recovery::{Inventory, Scanned, Verdict, beginning, judge};
 use super::plan::{Part, Plan};
 use super::walk::{Ends, Fallen, Walked, What};

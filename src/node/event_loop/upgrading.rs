@@ -22,10 +22,16 @@ impl Node {
         Greeting { protocol: Span::OWN, reads, needs, cluster: self.cluster }
     }
 
-    /// The two do not speak. The other end comes to the same by itself, once it has heard this one.
+    /// The two do not speak. The other end comes to the same by itself, as soon as it has heard this one.
     pub(super) fn refuse_greeting(&mut self, peer: &mut Peer, refusal: &Refusal) -> Flow {
         ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.socket().peer_addr());
         self.refused_peers.insert(peer.dialed.clone().unwrap_or_default(), refusal.to_string());
+        if peer.dialed.is_some() {
+            let own = self.greeting();
+            peer.send(|out| own.encode(out));
+            // Best effort: the other end sees the end of the connection in any case.
+            let _ = peer.write();
+        }
         Flow::Closed
     }
 
