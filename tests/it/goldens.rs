@@ -56,6 +56,10 @@ fn copy(from: &Path, to: &Path) {
 fn state(home: &Home, name: &str) -> String {
     let node = Node::serve(home, &["-D", name]);
     let hash = Wire::open(node.address()).unwrap().get("/state/hash").unwrap().data();
+    if home.path(name).join("rig.toml").exists() {
+        let settings = home.ok(&["config", "show", "--origin", "-D", name]).stdout;
+        assert!(settings.lines().any(|line| line.starts_with("drain") && line.contains("rig.toml")), "{settings}");
+    }
     let documents = home.ok(&["ls", "user", "-D", name, "--json"]).stdout;
     format!("{} {}\n{documents}", hash["version"], hash["hash"].as_str().unwrap())
 }
@@ -64,7 +68,7 @@ fn state(home: &Home, name: &str) -> String {
 fn write_golden() {
     let home = Home::new();
     home.ok(&["init", "n1"]);
-    home.ok(&["config", "set", "drain", "3s", "-D", "n1"]);
+    home.file("n1/rig.toml", "drain = \"3s\"\n");
     let put = |ids: std::ops::Range<u32>| {
         let line = |n: u32| {
             format!(
@@ -118,8 +122,6 @@ fn a_node_starts_with_the_directory_of_format_1_and_has_every_document() {
     copy(&folder().join("node"), &home.path("n1"));
     home.ok(&["log", "verify", "--deep", "-D", "n1"]);
     home.ok(&["snapshot", "verify", "-D", "n1"]);
-    let settings = home.ok(&["config", "show", "--origin", "-D", "n1"]).stdout;
-    assert!(settings.lines().any(|line| line.starts_with("drain") && line.contains("rig.toml")), "{settings}");
     assert_eq!(state(&home, "n1"), fs::read_to_string(folder().join("node.state")).unwrap());
     home.ok(&["log", "verify", "--deep", "-D", "n1"]);
 }
