@@ -112,11 +112,12 @@ fn roll(cluster: &mut Cluster, load: &Load, releases: &Releases) {
         cluster.settle()
     };
     assert_ne!(primary, 1);
-    // Now the older one follows the newer one.
-    load.wait_for(50);
+    // Now the older one follows the newer one, which looks at whom it is linked to several times meanwhile.
+    std::thread::sleep(Duration::from_millis(500));
+    load.wait_for(20);
     for number in 1..=cluster.count() {
         let found = formats(&dir(cluster, number));
-        assert!(found.iter().all(|format| *format == releases.formats.0), "n{number}: {found:?}");
+        assert_eq!(found.iter().max(), Some(&releases.formats.0), "n{number}");
     }
     change(cluster, 1, new);
     let (before, deadline) = (releases.formats.1, Instant::now() + Duration::from_secs(10));
@@ -145,7 +146,7 @@ fn rolling(count: usize, releases: &Releases) {
     let rises = usize::from(releases.formats.0 < releases.formats.1);
     for number in 1..=count {
         let found = formats(&dir(&cluster, number));
-        assert!(found.is_sorted() && found[0] == releases.formats.0, "n{number}: {found:?}");
+        assert!(found.is_sorted() && found[0] == releases.formats.0, "n{number}: {} records", found.len());
         assert_eq!(found.last(), Some(&releases.formats.1), "n{number}");
         let told = cluster.ok(number, &["events", "--json"]).lines();
         let told: Vec<_> = told.iter().filter(|event| event["event"] == "log-format").collect();
