@@ -32,6 +32,7 @@ mod snapshotting;
 mod stopper;
 mod streaming;
 mod taking;
+mod upgrading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

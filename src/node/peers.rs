@@ -54,6 +54,9 @@ pub(super) struct Peer {
     /// What is wrong with how one of the two has shown itself.
     pub(super) fault: Option<String>,
     pub(super) decoder: peer::Decoder,
+    /// The version of the protocol that is spoken, and the newest format of records that the peer reads.
+    pub(super) protocol: u16,
+    pub(super) reads: u16,
     since: Instant,
     out: Vec<u8>,
     sent: usize,
@@ -116,6 +119,8 @@ impl Peer {
             has_ended: false,
             fault: None,
             decoder: peer::Decoder::new(),
+            protocol: peer::PROTOCOL_OLDEST,
+            reads: 0,
             since: now,
             out: Vec::new(),
             sent: 0,
@@ -127,6 +132,13 @@ impl Peer {
     pub(super) fn has_news(&mut self, event: &Event) {
         self.has_ended |= event.is_read_closed();
         self.readable |= event.is_readable() || self.has_ended;
+    }
+
+    /// Its greeting allows this.
+    pub(super) fn speak(&mut self, protocol: u16, reads: u16) {
+        (self.protocol, self.reads) = (protocol, reads);
+        self.decoder.speak(protocol);
+        self.stage = Stage::Linked;
     }
 
     pub(super) fn is_linked(&self) -> bool {

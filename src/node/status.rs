@@ -59,7 +59,12 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "epoch": core.epoch().number,
         "owner": core.epoch().owner.to_string(),
         "start": core.epoch().start,
-        "log": { "oldest": facts.oldest, "durable": core.durable(), "committed": core.committed() },
+        "log": {
+            "oldest": facts.oldest,
+            "durable": core.durable(),
+            "committed": core.committed(),
+            "format": engine.format(),
+        },
         "applied": core.applied(),
         "http": facts.http,
         "pid": std::process::id(),

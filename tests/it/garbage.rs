@@ -207,7 +207,7 @@ fn encoded(message: &Message, random: &mut Random) -> Vec<u8> {
         }
         _ => Vec::new(),
     };
-    peer::encode(message, &records, &mut out).unwrap();
+    peer::encode(message, &records, peer::PROTOCOL, &mut out).unwrap();
     out
 }
 

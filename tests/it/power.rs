@@ -191,7 +191,7 @@ impl Pair {
         let disks = [PowerDisk::new(file_system, test)?, PowerDisk::new(file_system, test)?];
         let home = Home::new();
         disks.iter().zip(["n1", "n2"]).for_each(|(disk, name)| disk.link(&home.path(name)));
-        let cluster = Cluster::in_home(home, 2, &["--replication", mode, "--sync-timeout", "500ms"]);
+        let cluster = Cluster::at(home, 2, &["--replication", mode, "--sync-timeout", "500ms"]);
         Some((Self { disks, noticed: 0 }, cluster))
     }
 

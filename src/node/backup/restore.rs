@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::read::Sections;
 use super::{ABOUT_BYTES_MAX, About, BackupError, Header, Kind};
 use crate::limits;
-use crate::log::{self, Batch, DiskVfs, Sealer, Writer};
+use crate::log::{self, Batch, DiskVfs, Fault, Sealer, Writer, format::FORMAT_FIRST};
 use crate::node::chronicle::{Chronicle, control};
 use crate::node::dir::{Building, DataDir};
 use crate::node::state::StandingFile;
@@ -174,8 +174,9 @@ impl Target {
         let config = log::Config::new(id);
         let path = building.dir().path();
         log::begin_behind(&DiskVfs, path, &config, &own_before)?;
-        let (writer, sealer) = (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before));
-        let read = Sealer::new(before);
+        let (writer, sealer) =
+            (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before, FORMAT_FIRST));
+        let read = Sealer::new(before, FORMAT_FIRST);
         Ok(Self {
             building,
             cluster,
@@ -259,7 +260,7 @@ impl Target {
     /// Checks the next records, and appends those that are wanted.
     fn append(&mut self, wire: &[u8], upto: Upto) -> Result<(), Wrong> {
         let (before, mut batch) = (self.sealer.clone(), Batch::new());
-        let records = self.sealer.accept(wire, &mut batch).map_err(|_| Wrong::Fault)?;
+        let records = self.sealer.accept(wire, &mut batch).map_err(Wrong::of)?;
         let goes_on = self.head.version == before.position().version;
         let is_wanted = |record: &&Record| match upto {
             Upto::End => true,
@@ -283,7 +284,7 @@ impl Target {
             let mut part = Vec::new();
             batch.wire(records[0].version, self.head.version, usize::MAX, &mut part);
             batch.clear();
-            before.clone().accept(&part, &mut batch).map_err(|_| Wrong::Fault)?;
+            before.clone().accept(&part, &mut batch).map_err(Wrong::of)?;
         }
         Ok(self.writer.append(&mut batch).map_err(BackupError::from)?)
     }
@@ -293,6 +294,7 @@ impl Target {
         for record in records {
             let mut record = record.clone();
             let own = self.own.as_mut().expect("a new cluster has its own chain");
+            own.raise_format(self.sealer.format());
             own.seal(&mut record, &mut batch);
             self.pass(record.version, record.hash);
             if batch.is_full() {
@@ -392,6 +394,15 @@ enum Wrong {
     /// They are not what they should be.
     Fault,
     Backup(BackupError),
+}
+
+impl Wrong {
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::Format(found) => Self::Backup(BackupError::Format { found }),
+            _ => Self::Fault,
+        }
+    }
 }
 
 impl From<BackupError> for Wrong {

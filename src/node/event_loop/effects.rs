@@ -56,7 +56,7 @@ impl Node {
             Effect::Send { link, message } => {
                 // A sign of life passes what waits for this disk: a slow disk is no reason to be taken for dead.
                 let urgent = matches!(message, Message::Heartbeat(_) | Message::Ack(_) | Message::Alive);
-                self.send(link, urgent, |out| streaming::put(&message, &[], out));
+                self.send(link, urgent, &message, &[]);
             }
             Effect::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(link, Range { epoch, after, last, committed, adopt, reading: false });

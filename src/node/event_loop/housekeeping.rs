@@ -66,6 +66,7 @@ impl Node {
             self.begin_scrub(now);
             self.look_at_files(now);
             self.begin_taking(now);
+            self.raise_format(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod link;
+pub(crate) mod load;
 mod power;
 mod stub;
 
@@ -29,6 +30,8 @@ pub(crate) const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"
 /// A user who has never used Rig.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
+    /// The binary that is run from now on.
+    pub(crate) program: PathBuf,
 }
 
 /// A command that has ended.
@@ -41,7 +44,7 @@ pub(crate) struct Ran {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), program: RIG.into() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -67,7 +70,7 @@ impl Home {
 
     /// The binary, in this home and with nothing of Rig in its environment.
     pub(crate) fn rig(&self, arguments: &[&str]) -> Command {
-        self.command(RIG, arguments)
+        self.command(&self.program, arguments)
     }
 
     /// Another program, in the same way.
