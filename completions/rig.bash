@@ -1458,13 +1458,17 @@ _rig() {
             return 0
             ;;
         rig__subcmd__log__subcmd__compact)
-            opts="-D -N -q -v -h --keep --hold --dry-run --data-dir --node --token-file --tls-ca --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --keep --older-than --hold --dry-run --data-dir --node --token-file --tls-ca --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2553,7 +2557,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__node__subcmd__start)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --compact-keep --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --snapshot-interval --compact-keep --compact-age --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2671,7 +2675,15 @@ _rig() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --snapshot-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compact-keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compact-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3687,7 +3699,7 @@ _rig() {
             return 0
             ;;
         rig__subcmd__serve)
-            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --compact-keep --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
+            opts="-D -N -q -v -h --role --listen --advertise --peer --replication --min-replicas --sync-timeout --ack --request-timeout --service --proxy --tokens --tls-cert --tls-key --tls-ca --insecure-plaintext --memory-max --scrub-interval --snapshot-interval --compact-keep --compact-age --on-event --log-format --drain --data-dir --node --token-file --timeout --json --quiet --verbose --color --no-input --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3805,7 +3817,15 @@ _rig() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --snapshot-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compact-keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compact-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

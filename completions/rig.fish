@@ -102,7 +102,9 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-key -d 'Key of the
 complete -c rig -n "__fish_rig_using_subcommand serve" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
-complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many records at least [default: never]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l snapshot-interval -d 'Write a snapshot when the newest is so old and something is new, also when few records came; or off [default: 1h]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"
@@ -309,6 +311,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l keep -d 'How many of the newest records stay at least' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l older-than -d 'Keep younger records as well, by the times in the log [default: whatever their age]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l hold -d 'Bytes of log that stay for a member which is not in sync [default: 1GiB]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
@@ -434,7 +437,9 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l tls-ca -d 'Certificate of the CA that the other nodes must be of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l memory-max -d 'Memory for documents and indexes, above which growing operations are refused [default: two thirds of the machine\'s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l scrub-interval -d 'How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]' -r
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many records at least [default: never]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l snapshot-interval -d 'Write a snapshot when the newest is so old and something is new, also when few records came; or off [default: 1h]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"

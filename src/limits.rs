@@ -23,6 +23,8 @@ pub const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// How often the whole log is read again: twice a day, so that damage is known within one, also when a pass takes long.
 pub const SCRUB_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+/// A snapshot is an hour old at most when something is new: what a start replays does not grow for days.
+pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long one run of the command for events may take.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of one group commit: larger ones gain nothing and make the first in line wait.
@@ -31,10 +33,14 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Records that a compaction keeps unless it is told otherwise: what a member that was away for a moment needs.
 pub const COMPACT_KEEP: u64 = 10_000;
 
-/// Operations admitted and not answered.
+/// Operations of one client admitted and not answered: the largest batch.
 pub const IN_FLIGHT_OPS_MAX: usize = 10_000;
-/// Bytes of operations admitted and not answered.
+/// Bytes of operations of one client admitted and not answered: two bodies of the largest.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Operations of others beside those of a client that has as many as it can.
+pub const IN_FLIGHT_OPS_RESERVE: usize = IN_FLIGHT_OPS_MAX / 4;
+/// The same for bytes: more than the largest operation.
+pub const IN_FLIGHT_BYTES_RESERVE: usize = IN_FLIGHT_BYTES_MAX / 4;
 
 /// Bytes of a request head, as most servers and proxies have it.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -58,8 +64,12 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// After the last answer: for so long what a client still sends is read and dropped, because closing in the face of
 /// bytes that nobody has read makes the client's system throw the answer away.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections of clients and peers together.
+/// Connections of clients.
 pub const CONNECTIONS_MAX: usize = 1024;
+/// Connections of one client among them: the rest is for others, whatever one does.
+pub const CLIENT_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4 * 3;
+/// Connections beyond these bounds, for one request each: calls of peers, and whoever asks how the node is.
+pub const HEARD_CONNECTIONS_MAX: usize = 64;
 /// Followers of the change feed among them.
 pub const FOLLOWERS_MAX: usize = 256;
 /// Bytes of answers that wait for one slow reader before no more of its requests are read.
@@ -169,7 +179,8 @@ const _: () = assert!(RECORD_BYTES_MAX as u64 * 2 <= SEGMENT_BYTES);
 const _: () = assert!(DATA_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(IN_FLIGHT_BYTES_MAX <= BODIES_BYTES_MAX);
-const _: () = assert!(FOLLOWERS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(FOLLOWERS_MAX < CLIENT_CONNECTIONS_MAX);
+const _: () = assert!(DATA_BYTES_MAX <= IN_FLIGHT_BYTES_RESERVE);
 const _: () = assert!(METHOD_BYTES_MAX < 256 && KEY_BYTES_MAX < 256 && ACTOR_BYTES_MAX < 256);
 const _: () = assert!(DATA_BYTES_MAX < SERVICE_CALL_BYTES_MAX && SERVICE_CALL_BYTES_MAX * 2 < SERVICE_ANSWER_BYTES_MAX);
 const _: () = assert!(SERVICE_BATCH_DEFAULT <= SERVICE_BATCH_MAX);

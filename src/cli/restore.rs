@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::{Context, Failure, Outcome, help, init, values};
 use crate::error::Exit;
 use crate::node::backup::{Restored, Restoring, Upto, open_input, restore, restore_snapshot};
-use crate::types::{ClusterId, Hash, Micros, NodeId, Version};
+use crate::types::{ClusterId, Hash, Micros, Mode, NodeId, Version};
 
 /// Make a data directory of a backup
 ///
@@ -16,7 +16,7 @@ use crate::types::{ClusterId, Hash, Micros, NodeId, Version};
 /// hashes. The directory is a node of its own, with a new identity. Of the same cluster it is nobody's member and serves
 /// as a replica: it joins with --peer, or becomes the primary by `rig promote --accept-data-loss`, where the other nodes
 /// are gone. With --new-cluster it is the first primary of another cluster: the records get the hashes of a chain of its
-/// own, and a control record behind them names the log that they were taken from.
+/// own, and a control record behind them names the log that they were taken from. Mode and numbers stay as they were.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -72,6 +72,9 @@ struct Made<'a> {
     hash: Hash,
     oldest: Version,
     records: u64,
+    /// The mode that a new cluster goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication: Option<Mode>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -117,10 +120,17 @@ fn tell(restored: &Restored, new_cluster: bool, context: &Context) -> Outcome {
         hash: restored.hash,
         oldest: restored.oldest,
         records: restored.records,
+        replication: restored.replication,
     };
     context.out.either(&made, || {
         let (path, name, version) = (dir.path().display(), &meta.name, made.version);
-        let next = if new_cluster {
+        let next = if made.replication == Some(Mode::Sync) {
+            format!(
+                "next:  rig serve -D {path}\n       \
+                 The mode is sync: writes wait for a replica (rig serve -D DIR --role replica --peer URL); to go on alone:\n       \
+                 rig config set replication=semi-sync -D {path}\n"
+            )
+        } else if new_cluster {
             format!("next:  rig serve -D {path}\n")
         } else {
             format!(

@@ -14,7 +14,7 @@ use super::settings::File;
 use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
 use crate::error::Exit;
-use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL};
+use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL, SNAPSHOT_INTERVAL};
 use crate::net;
 use crate::node::dir::DataDir;
 use crate::node::{self, Node, NodeError, Source};
@@ -52,13 +52,13 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// What is not given here is taken from DIR/rig.toml, if there is one: a line `KEY = VALUE` for each flag but --role, with
 /// `_` for `-`, as `request_timeout = "2s"`, `insecure_plaintext = true` and `peers = ["http://n1:7440"]`. Paths in it are
 /// meant from DIR. The running node looks once a second whether rig.toml or a file of tokens or certificates has changed: tokens,
-/// certificates, request_timeout and drain hold at once, everything else is named as waiting for a restart, in its messages, its events and
-/// `rig status`. A file that is wrong changes nothing. No signal is needed for that: SIGHUP ends the node as SIGTERM does.
+/// certificates, request_timeout, snapshot_interval, compact_keep, compact_age and drain hold at once, everything else is named as waiting for a
+/// restart, in its messages, its events and `rig status`. A file that is wrong changes nothing. No signal is needed for that: SIGHUP ends the node as SIGTERM does.
 ///
 /// The file of --tokens has a line `NAME ROLE TOKEN` for each token, where ROLE is read, write, admin or peer. Put a new
 /// file in its place with mv. A node shows the first peer token to other nodes: to replace it, add the new one behind it
 /// everywhere, then move it to the front everywhere, then remove the old one.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     before_help = help::examples(&[
         "rig serve --role primary",
@@ -125,9 +125,15 @@ pub struct Args {
     /// How often the whole log is read again in the background and verified, as `rig log verify` does it [default: 12h]
     #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
     scrub_interval: Option<Duration>,
-    /// Compact the log behind each new snapshot, and keep so many records at least [default: never]
+    /// Write a snapshot when the newest is so old and something is new, also when few records came; or off [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = values::interval)]
+    snapshot_interval: Option<Duration>,
+    /// Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]
     #[arg(long, value_name = "RECORDS")]
     compact_keep: Option<u64>,
+    /// Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = values::positive_duration)]
+    compact_age: Option<Duration>,
     /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
     #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
     on_event: Option<String>,
@@ -191,8 +197,12 @@ pub struct Plan {
     pub memory_max_bytes: Option<u64>,
     /// From one reading of the log to the next.
     pub scrub_interval: Duration,
+    /// From one snapshot to the next at most.
+    pub snapshot_interval: Option<Duration>,
     /// Records that stay when it compacts by itself.
     pub compact_keep: Option<u64>,
+    /// Age below which they stay then.
+    pub compact_age: Option<Duration>,
     /// Run for each event.
     pub on_event: Option<String>,
     /// Whether messages are JSON.
@@ -213,6 +223,28 @@ pub fn plan(args: Args, context: &Context) -> Result<Plan, Failure> {
     let dir = DataDir::open(&path)?;
     let plan = Plan::of(args.clone(), &file, dir.clone())?;
     Ok(Plan { live: Some(settings::live(args, dir)), ..plan })
+}
+
+/// What the file of a directory comes to.
+pub(crate) struct OfFile {
+    /// The keys that it sets.
+    pub(crate) keys: Vec<String>,
+    /// The address that a node of the directory takes.
+    pub(crate) listen: String,
+    /// Why a node does not start with this file and no flags.
+    pub(crate) conflict: Option<Failure>,
+}
+
+/// Reads the file of a directory as a start does, and opens nothing but the files that it names.
+pub(crate) fn read_file(dir: &DataDir) -> Result<OfFile, Failure> {
+    let file = settings::read(dir.path())?;
+    let plan = Plan::of(Args::default(), &file, dir.clone());
+    let checked = plan.and_then(|plan| Node::check(&config(plan)).map_err(failure_of));
+    Ok(OfFile {
+        keys: file.keys().map(str::to_owned).collect(),
+        listen: file.args.listen.clone().unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+        conflict: checked.err(),
+    })
 }
 
 /// Whether all of this can be, as far as it can be seen without a directory: what operations are for, where their reads go,
@@ -305,7 +337,9 @@ impl Plan {
             insecure_plaintext: args.insecure_plaintext,
             memory_max_bytes: args.memory_max,
             scrub_interval: args.scrub_interval.unwrap_or(SCRUB_INTERVAL),
+            snapshot_interval: Some(args.snapshot_interval.unwrap_or(SNAPSHOT_INTERVAL)).filter(|time| !time.is_zero()),
             compact_keep: args.compact_keep,
+            compact_age: args.compact_age,
             on_event: args.on_event,
             logs_json: args.log_format.is_some_and(|format| format == "json"),
             drain: args.drain.unwrap_or(DRAIN_DEFAULT),
@@ -344,6 +378,9 @@ fn company(ready: &node::Ready, peers: &[Url]) -> Option<String> {
         }
         (Role::Replica, state, Some(primary)) => Some(format!("{state}, follows {primary}")),
         (Role::Primary, NodeState::Serving, _) => None,
+        (Role::Primary, NodeState::Blocked, _) => {
+            Some("blocked, waits for a replica: writes are refused until then".to_owned())
+        }
         (Role::Primary, state, _) => Some(state.to_string()),
     }
 }
@@ -369,7 +406,9 @@ fn config(plan: Plan) -> node::Config {
         proxy: plan.proxy,
         memory_max_bytes: plan.memory_max_bytes.unwrap_or_else(node::default_memory_max),
         scrub_interval: plan.scrub_interval,
+        snapshot_interval: plan.snapshot_interval,
         compact_keep: plan.compact_keep,
+        compact_age: plan.compact_age,
         on_event: plan.on_event,
         settings: plan.settings,
         live: plan.live,

@@ -39,6 +39,11 @@ pub(super) struct File<A> {
 }
 
 impl<A> File<A> {
+    /// The keys that it sets.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
+    }
+
     /// Where a key is set, if it is.
     pub(super) fn origin(&self, key: &str) -> Option<Origin> {
         self.lines.get(key).map(|line| Origin::File(self.path.clone(), *line))

@@ -52,6 +52,14 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// From one time to the next; zero for `off`.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    match text {
+        "off" | "0" => Ok(Duration::ZERO),
+        text => duration(text).map_err(|why| format!("{why}, or off")),
+    }
+}
+
 /// A duration as it is shown: `830ms`, `4.2s`, `4m12s`, `3h5m`, `2d4h`.
 pub fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -170,6 +178,10 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert!(positive_duration("0ms").is_err());
+        for (text, seconds) in [("off", 0), ("0", 0), ("0s", 0), ("1h", 3600)] {
+            assert_eq!(interval(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(interval("never").unwrap_err().ends_with("or off"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::mark::{self, Mark, MarkFile};
 use super::segment;
 use super::vfs::{Access, Vfs};
 use super::writer::Writer;
-use crate::types::{Position, Version};
+use crate::types::{Micros, Position, Version};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,6 +96,22 @@ impl super::Reader {
             would.bytes += len(vfs, &log_dir.join(segment_name(base)))?;
         }
         Ok((bases.get(going.len()).copied().unwrap_or(1), would))
+    }
+
+    /// The newest first version of a segment before which everything is of that time or older: the least version is
+    /// given where nothing is. One record of each segment is read, and only of so many as halving takes.
+    pub fn begins_after(&self, time: Micros) -> Result<Version, LogError> {
+        let bases = self.bases();
+        let (mut old, mut young) = (0, bases.len());
+        while young - old > 1 {
+            let middle = old.midpoint(young);
+            // A segment without a record yet is the newest one.
+            match self.record(bases[middle])? {
+                Some(record) if record.time <= time => old = middle,
+                _ => young = middle,
+            }
+        }
+        Ok(bases.get(old).copied().unwrap_or(1))
     }
 
     /// The first version of the newest segments that have no more than so many bytes together.

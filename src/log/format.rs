@@ -1,4 +1,4 @@
-//! The bytes of the log, format 1: every offset and every fixed number stands here and in `rig-log(5)`, nowhere else.
+//! The bytes of the log: every offset and every fixed number stands here and in `rig-log(5)`, nowhere else.
 //!
 //! ```text
 //! segment: `<first version, 20 digits>.log`
@@ -14,7 +14,7 @@
 //! record, 8-byte aligned, little endian
 //!   0 header CRC u32   CRC32C(cluster id 16, base version of the segment u64, bytes 4..80)
 //!   4 length u32       of the whole record, a multiple of 8
-//!   8 format u8 = 1      9 kind u8 (1 operation, 2 control)      10 flags u16 = 0
+//!   8 format u8          9 kind u8 (1 operation, 2 control)      10 flags u16 = 0
 //!  12 payload CRC u32  CRC32C(bytes 80..length - 32)
 //!  16 version u64      24 epoch number u64     32 epoch owner 16      48 epoch start u64
 //!  56 time u64         64 commit_upto u64 (less than version)
@@ -30,6 +30,10 @@
 //! every node, and the hash covers all of them. Between nodes a record is the same bytes with a header CRC that has no
 //! salt, CRC32C(bytes 4..80): its *wire bytes*, which no segment takes for a record of its own. Texts hold no zero byte, so no sector of a record is all zero and
 //! no text can look like a header (its flags and byte 79 are zero): the search for headers rests on that.
+//!
+//! Each record says its own format. A program reads every format from the first to its own, and writes a newer one only
+//! when all members of the cluster read it. The format of a segment is another
+//! number: segments do not travel, and a record of any format lies in any of them.
 
 use super::error::Fault;
 use crate::limits;
@@ -37,8 +41,13 @@ use crate::types::{ClusterId, Hash, Version};
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
-/// The format that is written.
-pub const FORMAT: u8 = 1;
+/// The newest format of a record: all up to this one are read. For tests of an upgrade the feature `canary` makes a
+/// release of the future, whose format differs by its number alone.
+pub const FORMAT: u8 = if cfg!(feature = "canary") { 2 } else { 1 };
+/// The first format, which every release reads.
+pub const FORMAT_FIRST: u8 = 1;
+/// The format of a segment: its header, and how records lie in it.
+pub const SEGMENT_FORMAT: u16 = 1;
 /// First bytes of a segment.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"RIGSEG1\n";
 /// Bytes of a segment's header.
@@ -175,7 +184,7 @@ impl SegmentHeader {
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES as usize] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..10].copy_from_slice(&u16::from(FORMAT).to_le_bytes());
+        bytes[8..10].copy_from_slice(&SEGMENT_FORMAT.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.cluster.0);
         bytes[32..40].copy_from_slice(&self.base.to_le_bytes());
         bytes[40..72].copy_from_slice(&self.before.0);
@@ -197,7 +206,7 @@ impl SegmentHeader {
             return Err(Fault::HeaderCrc { found, expected });
         }
         let format = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if format != u16::from(FORMAT) {
+        if format != SEGMENT_FORMAT {
             return Err(Fault::Format(format));
         }
         if bytes[10..16].iter().chain(&bytes[72..CRC_AT]).any(|&byte| byte != 0) {

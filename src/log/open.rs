@@ -14,8 +14,8 @@
 use super::Config;
 use super::compaction;
 use super::error::{Context, Fault, LogError};
-use super::format::{HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, segment_name};
-use super::mark::MarkFile;
+use super::format::{FORMAT_FIRST, HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, segment_name};
+use super::mark::{self, Found, MarkFile};
 use super::reader::Shared;
 use super::recovery::{Inventory, Scanned, Verdict, beginning, judge, open_segment, scan};
 use super::scan::{Bad, SEQUENTIAL, Window};
@@ -78,10 +78,12 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     for made in [&log_dir, &dir.join("state")] {
         vfs.create_dir_all(made).context("create", made)?;
     }
-    let inventory = Inventory::take(&*vfs, dir)?;
+    let mut inventory = Inventory::take(&*vfs, dir)?;
     inventory.check(dir, &config.cluster)?;
     let joint = check_older(&*vfs, dir, &inventory, config)?;
     segment::remove_halves(&*vfs, &log_dir)?;
+    let broken_marks = inventory.mark.broken;
+    confirm_oldest(&*vfs, dir, &mut inventory.mark)?;
     compaction::remove_leftover(&*vfs, dir, &inventory.leftover)?;
     let (segment, end) = match inventory.bases.last() {
         None => (begin(&*vfs, dir, &inventory, config)?, End::of_nothing(config)),
@@ -119,9 +121,22 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
         durable: Durable::from_sync(head),
         last_time: end.last_time,
         cut: end.cut,
-        broken_marks: inventory.mark.broken,
+        broken_marks,
     };
-    Ok(Opened { writer, sealer: Sealer::new(end.head), report })
+    Ok(Opened { writer, sealer: Sealer::new(end.head, end.format), report })
+}
+
+/// Writes where a log begins that was compacted into both slots of its mark: it may have been read from a cache whose disk
+/// has another word, and what is removed on that word would be missed.
+fn confirm_oldest(vfs: &dyn Vfs, dir: &Path, found: &mut Found) -> Result<(), LogError> {
+    let Some(mark) = found.mark.filter(|mark| mark.oldest > 1) else { return Ok(()) };
+    let mut file = MarkFile::open(vfs, dir, found)?;
+    for _ in 0..2 {
+        file.write(mark)?;
+        file.sync(vfs)?;
+    }
+    *found = mark::read(vfs, dir)?;
+    Ok(())
 }
 
 /// What the newest segment ends with.
@@ -129,12 +144,13 @@ struct End {
     head: Position,
     last_time: Micros,
     commit_upto: Version,
+    format: u8,
     cut: Option<Cut>,
 }
 
 impl End {
     fn of_nothing(config: &Config) -> Self {
-        Self { head: beginning(&config.cluster), last_time: 0, commit_upto: 0, cut: None }
+        Self { head: beginning(&config.cluster), last_time: 0, commit_upto: 0, format: FORMAT_FIRST, cut: None }
     }
 }
 
@@ -142,6 +158,7 @@ impl End {
 struct Joint {
     position: Position,
     time: Micros,
+    format: u8,
 }
 
 /// Header and last record of every segment but the newest, and that each continues the one before it.
@@ -187,7 +204,7 @@ fn last_record(path: PathBuf, file: Arc<dyn File>, header: &SegmentHeader, next:
             let last = Position { epoch: Epoch::default(), version: next - 2, hash: before };
             let position =
                 super::scan::follow(&last, &record).map_err(|fault| wrong(Bad::Fault(fault), Some(next - 1)))?;
-            return Ok(Joint { position, time: record.time });
+            return Ok(Joint { position, time: record.time, format: record.format });
         }
         if record.version > next - 1 {
             let fault = Fault::Version { found: record.version, expected: next - 1 };
@@ -229,9 +246,10 @@ fn open_newest(
     };
     write_again(&scanned).context("write", &scanned.path)?;
     scanned.file.sync_data().context("sync", &scanned.path)?;
-    let mut end = End { head: scanned.head, last_time: scanned.last_time, commit_upto: scanned.commit_upto, cut };
+    let Scanned { head, last_time, commit_upto, format, .. } = scanned;
+    let mut end = End { head, last_time, commit_upto, format, cut };
     if let Some(joint) = joint.filter(|_| end.head.version < newest) {
-        (end.head, end.last_time) = (joint.position, joint.time);
+        (end.head, end.last_time, end.format) = (joint.position, joint.time, joint.format);
     }
     let segment =
         Newest { path: scanned.path, file: scanned.file, salt: scanned.salt, end: scanned.end, filled: scanned.len };

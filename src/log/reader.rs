@@ -19,6 +19,7 @@ use super::recovery;
 use super::segment;
 use super::vfs::{Access, Vfs};
 use crate::types::{ClusterId, Hash, Position, Record, Version};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -120,6 +121,8 @@ struct Inner {
     follows_mark: bool,
     /// The segment that was read last, since that many cuts: questions come in runs.
     open: Mutex<Option<(u64, Arc<Segment>)>>,
+    /// Bytes of the segments that are full, since that many cuts.
+    sizes: Mutex<(u64, BTreeMap<Version, u64>)>,
 }
 
 impl Reader {
@@ -128,7 +131,8 @@ impl Reader {
     }
 
     fn new(vfs: Arc<dyn Vfs>, dir: &Path, cluster: ClusterId, shared: Arc<Shared>, follows_mark: bool) -> Self {
-        let inner = Inner { vfs, dir: dir.to_path_buf(), cluster, shared, follows_mark, open: Mutex::default() };
+        let (dir, open, sizes) = (dir.to_path_buf(), Mutex::default(), Mutex::default());
+        let inner = Inner { vfs, dir, cluster, shared, follows_mark, open, sizes };
         Self { inner: Arc::new(inner) }
     }
 
@@ -213,6 +217,32 @@ impl Reader {
     /// The first version of each segment, in order.
     pub fn segments(&self) -> Vec<Version> {
         self.inner.shared.bases()
+    }
+
+    /// Bytes of the segments' files. One that is full is looked at once.
+    pub fn bytes(&self) -> Result<u64, LogError> {
+        let Inner { vfs, dir, shared, sizes, .. } = &*self.inner;
+        let (cuts, bases) = (shared.cuts(), shared.bases());
+        let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if sizes.0 != cuts {
+            *sizes = (cuts, BTreeMap::new());
+        }
+        sizes.1.retain(|base, _| bases.binary_search(base).is_ok());
+        let mut sum = 0;
+        for base in &bases {
+            sum += match sizes.1.get(base) {
+                Some(bytes) => *bytes,
+                None => {
+                    let path = segment::log_dir(dir).join(segment_name(*base));
+                    let bytes = vfs.open(&path, Access::Read).and_then(|file| file.len()).context("measure", &path)?;
+                    if bases.last() != Some(base) {
+                        sizes.1.insert(*base, bytes);
+                    }
+                    bytes
+                }
+            };
+        }
+        Ok(sum)
     }
 
     /// How often the log was cut back while this reader could see it.

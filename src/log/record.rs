@@ -10,7 +10,8 @@
 
 use super::error::Fault;
 use super::format::{
-    ALIGN, FORMAT, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, VERSION_MAX, array_at, chain_hash, u32_at, u64_at,
+    ALIGN, FORMAT, FORMAT_FIRST, HASH_BYTES, HEADER_BYTES, RECORD_BYTES_MIN, Salt, VERSION_MAX, array_at, chain_hash,
+    u32_at, u64_at,
 };
 use crate::limits;
 use crate::types::{ClusterId, Epoch, Hash, Kind, Micros, NodeId, Operation, Record, Version};
@@ -18,6 +19,8 @@ use crate::types::{ClusterId, Epoch, Hash, Kind, Micros, NodeId, Operation, Reco
 /// A record in a buffer: whole and checked, nothing copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRef<'a> {
+    /// The format of its bytes.
+    pub format: u8,
     /// Its place.
     pub version: Version,
     /// The term in which it was written.
@@ -82,6 +85,7 @@ impl<'a> RecordRef<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
     pub(crate) length: usize,
+    pub(crate) format: u8,
     pub(crate) version: Version,
     pub(crate) epoch: Epoch,
     pub(crate) time: Micros,
@@ -104,7 +108,7 @@ impl Header {
         if found != expected {
             return Err(Fault::HeaderCrc { found, expected });
         }
-        if bytes[8] != FORMAT {
+        if !is_known(bytes[8]) {
             return Err(Fault::Format(bytes[8].into()));
         }
         let kind = Kind::from_number(bytes[9]).ok_or(Fault::Kind(bytes[9]))?;
@@ -114,6 +118,7 @@ impl Header {
         let length = u32_at(bytes, 4);
         let header = Self {
             length: length as usize,
+            format: bytes[8],
             version: u64_at(bytes, 16),
             epoch: Epoch { number: u64_at(bytes, 24), owner: NodeId(array_at(bytes, 32)), start: u64_at(bytes, 48) },
             time: u64_at(bytes, 56),
@@ -137,11 +142,11 @@ impl Header {
         Ok(header)
     }
 
-    /// Reads the header only if it is whole and of this format; cheap where there is none.
+    /// Reads the header only if it is whole and of a known format; cheap where there is none.
     pub(crate) fn believe(bytes: &[u8], salt: Salt) -> Option<Self> {
         let front = bytes.first_chunk::<HEADER_BYTES>()?;
         // No text has a zero at these places, and no zero filling has a length: the checksum comes last.
-        let plausible = front[10..12] == [0, 0] && front[79] == 0 && front[8] == FORMAT && u32_at(front, 4) != 0;
+        let plausible = front[10..12] == [0, 0] && front[79] == 0 && is_known(front[8]) && u32_at(front, 4) != 0;
         if plausible { Self::read(front, salt).ok() } else { None }
     }
 
@@ -196,6 +201,7 @@ impl Header {
         let (key, data) = text.split_at(self.key);
         let is_keyed = !key.is_empty();
         Ok(RecordRef {
+            format: self.format,
             version: self.version,
             epoch: self.epoch,
             time: self.time,
@@ -210,6 +216,10 @@ impl Header {
             bytes: whole.bytes,
         })
     }
+}
+
+fn is_known(format: u8) -> bool {
+    (FORMAT_FIRST..=FORMAT).contains(&format)
 }
 
 /// A record of which everything but its place in the chain was checked.
@@ -241,11 +251,11 @@ pub fn record_bytes(record: &Record) -> usize {
     HEADER_BYTES + text.next_multiple_of(ALIGN) + HASH_BYTES
 }
 
-/// Appends a record to `out`, all but the header CRC, which the segment decides; gives its chain hash.
+/// Appends a record of this format to `out`, all but the header CRC, which the segment decides; gives its chain hash.
 ///
 /// # Panics
 /// If the record breaks a bound or a rule of the format: whoever sequences operations has checked them.
-pub(crate) fn encode(record: &Record, before: &Hash, out: &mut Vec<u8>) -> Hash {
+pub(crate) fn encode(record: &Record, format: u8, before: &Hash, out: &mut Vec<u8>) -> Hash {
     let Record { operation, key, actor, .. } = record;
     let key = key.as_deref().unwrap_or("");
     assert!((1..=limits::METHOD_BYTES_MAX).contains(&operation.method.len()), "method length");
@@ -265,7 +275,7 @@ pub(crate) fn encode(record: &Record, before: &Hash, out: &mut Vec<u8>) -> Hash 
     let put = |out: &mut Vec<u8>, bytes: &[u8]| out.extend_from_slice(bytes);
     put(out, &[0; 4]);
     put(out, &(length as u32).to_le_bytes());
-    put(out, &[FORMAT, record.kind as u8, 0, 0]);
+    put(out, &[format, record.kind as u8, 0, 0]);
     put(out, &[0; 4]);
     put(out, &record.version.to_le_bytes());
     put(out, &record.epoch.number.to_le_bytes());

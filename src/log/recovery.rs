@@ -117,6 +117,8 @@ pub(crate) struct Scanned {
     pub(crate) last_time: Micros,
     /// The highest `commit_upto` of the records.
     pub(crate) commit_upto: Version,
+    /// The newest format of the records.
+    pub(crate) format: u8,
     /// Where the first record behind the mark begins.
     pub(crate) unmarked: u64,
     /// Why there is no record at `end`.
@@ -134,9 +136,9 @@ pub(crate) fn scan(
     let salt = Salt::new(&header.cluster, header.base);
     let source = Source { file: &file, salt, header, len, marked };
     let (read, fault) = source.read().context("read", &path)?;
-    let Stretch { end, head, last_time, commit_upto, marked_end, .. } = read;
+    let Stretch { end, head, last_time, commit_upto, format, marked_end, .. } = read;
     let unmarked = marked_end.unwrap_or(SEGMENT_HEADER_BYTES);
-    Ok(Scanned { path, file, salt, len, end, head, last_time, commit_upto, unmarked, fault })
+    Ok(Scanned { path, file, salt, len, end, head, last_time, commit_upto, format, unmarked, fault })
 }
 
 /// A judged end.

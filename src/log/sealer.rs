@@ -10,11 +10,12 @@
 //! # Invariants
 //! 1. Versions have no gaps and epochs never go back; a caller who breaks this has a bug, and it panics.
 //! 2. A batch is one run of versions.
-//! 3. Records of a peer are taken whole or not at all, and only after every checksum and the chain: the bytes in the
+//! 3. The format of what is sealed never goes down, neither by a call nor below that of a record that was taken.
+//! 4. Records of a peer are taken whole or not at all, and only after every checksum and the chain: the bytes in the
 //!    log are then those of the node that sealed them, but for the header CRCs.
 
 use super::error::Fault;
-use super::format::Salt;
+use super::format::{FORMAT, Salt};
 use super::record::{self, Header};
 use super::scan::follow;
 use crate::limits;
@@ -24,11 +25,26 @@ use crate::types::{Position, Record, Version};
 #[derive(Debug, Clone)]
 pub struct Sealer {
     end: Position,
+    format: u8,
 }
 
 impl Sealer {
-    pub(crate) fn new(end: Position) -> Self {
-        Self { end }
+    pub(crate) fn new(end: Position, format: u8) -> Self {
+        Self { end, format }
+    }
+
+    /// The format that is sealed: the newest in the log, or one that everybody is known to read.
+    pub fn format(&self) -> u8 {
+        self.format
+    }
+
+    /// Seals in this format from now on, if it is newer.
+    ///
+    /// # Panics
+    /// If this program does not know it.
+    pub fn raise_format(&mut self, format: u8) {
+        assert!(format <= FORMAT, "what is written can be read");
+        self.format = self.format.max(format);
     }
 
     /// The last record that was sealed.
@@ -45,7 +61,7 @@ impl Sealer {
         assert_eq!(record.version, self.end.version + 1, "versions have no gaps");
         assert!(record.epoch >= self.end.epoch, "epochs never go back");
         batch.begin(self.end);
-        record.hash = record::encode(record, &self.end.hash, &mut batch.bytes);
+        record.hash = record::encode(record, self.format, &self.end.hash, &mut batch.bytes);
         batch.ends.push(batch.bytes.len());
         batch.last = record.version;
         self.end = Position { epoch: record.epoch, version: record.version, hash: record.hash };
@@ -56,11 +72,13 @@ impl Sealer {
         if wire.len() > limits::RECORD_BYTES_MAX {
             return Err(Fault::Length(u32::try_from(wire.len()).unwrap_or(u32::MAX)));
         }
-        let mut checked = Checked { before: self.end, end: self.end, wire, ends: Vec::new(), records: Vec::new() };
+        let (ends, records) = (Vec::new(), Vec::new());
+        let mut checked = Checked { before: self.end, end: self.end, format: self.format, wire, ends, records };
         let mut at = 0;
         while at < wire.len() {
             let record = Header::read(&wire[at..], Salt::WIRE)?.record(&wire[at..])?;
             checked.end = follow(&checked.end, &record)?;
+            checked.format = checked.format.max(record.format);
             at += record.size();
             checked.ends.push(at);
             checked.records.push(record.to_record());
@@ -75,12 +93,12 @@ impl Sealer {
     pub fn take(&mut self, checked: Checked<'_>, batch: &mut Batch) -> Vec<Record> {
         assert_eq!(checked.before, self.end, "records are taken where they were checked");
         assert!(!batch.is_full(), "a full batch is written first");
-        let Checked { before, end, wire, ends, records } = checked;
+        let Checked { before, end, format, wire, ends, records } = checked;
         batch.begin(before);
         let start = batch.bytes.len();
         batch.bytes.extend_from_slice(wire);
         batch.ends.extend(ends.iter().map(|end| start + end));
-        (batch.last, self.end) = (end.version, end);
+        (batch.last, self.end, self.format) = (end.version, end, self.format.max(format));
         records
     }
 
@@ -104,6 +122,8 @@ impl Sealer {
 pub struct Checked<'a> {
     before: Position,
     end: Position,
+    /// The newest of theirs, or of those before them.
+    format: u8,
     wire: &'a [u8],
     ends: Vec<usize>,
     records: Vec<Record>,
@@ -220,12 +240,12 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::format::{Salt, genesis};
+    use crate::log::format::{FORMAT_FIRST, Salt, genesis};
     use crate::log::record::decode;
     use crate::log::testing::{CLUSTER, record};
 
     fn sealer() -> Sealer {
-        Sealer::new(Position { hash: genesis(&CLUSTER), ..Position::default() })
+        Sealer::new(Position { hash: genesis(&CLUSTER), ..Position::default() }, FORMAT_FIRST)
     }
 
     #[test]

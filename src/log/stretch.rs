@@ -13,7 +13,7 @@
 //! What the first fault means (`recovery`). An audit goes on behind a fault (`verify`); a start does not.
 
 use super::error::Fault;
-use super::format::{HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, array_at};
+use super::format::{FORMAT_FIRST, HASH_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, array_at};
 use super::scan::{Bad, Checked, PROBE, SEQUENTIAL, Window, follow_by, hashes};
 use super::vfs::File;
 use crate::types::{Epoch, Hash, Micros, Position, Version};
@@ -33,6 +33,8 @@ pub(crate) struct Stretch {
     pub(crate) last_time: Micros,
     /// The highest `commit_upto`.
     pub(crate) commit_upto: Version,
+    /// The newest format.
+    pub(crate) format: u8,
     /// Behind the last record that the mark knows, if there is one.
     pub(crate) marked_end: Option<u64>,
     /// The epoch of the first record.
@@ -183,7 +185,16 @@ impl Source<'_> {
 impl Stretch {
     /// No record yet, at this place.
     fn from(end: u64, head: Position) -> Self {
-        Self { end, head, last_time: 0, commit_upto: 0, marked_end: None, first: None, fault: None }
+        Self {
+            end,
+            head,
+            last_time: 0,
+            commit_upto: 0,
+            format: FORMAT_FIRST,
+            marked_end: None,
+            first: None,
+            fault: None,
+        }
     }
 
     /// One more record, if it continues those that are here: then it has this hash.
@@ -200,6 +211,7 @@ impl Stretch {
         self.end += header.length as u64;
         self.last_time = header.time;
         self.commit_upto = self.commit_upto.max(header.commit_upto);
+        self.format = self.format.max(header.format);
         if header.version <= marked {
             self.marked_end = Some(self.end);
         }
@@ -212,6 +224,7 @@ impl Stretch {
         }
         self.first = self.first.or(next.first);
         self.commit_upto = self.commit_upto.max(next.commit_upto);
+        self.format = self.format.max(next.format);
         self.marked_end = next.marked_end.or(self.marked_end);
         self.fault = next.fault;
     }

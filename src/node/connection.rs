@@ -19,11 +19,14 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::admission::Client;
 use super::auth::Shown;
 use super::backup::Archive;
 use super::lines::Lines;
 use super::request_id::RequestId;
+use super::routes::Route;
 use super::streams::LogStream;
+use crate::error::Problem;
 use crate::http::{self, Reply};
 use crate::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, PIPELINE_MAX, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
 use crate::net::{self, Stream};
@@ -38,6 +41,8 @@ const LINGER_READS: usize = 16;
 pub(super) struct Exchange {
     pub(super) reply: Reply,
     pub(super) id: RequestId,
+    /// What it is counted as.
+    pub(super) route: Route,
 }
 
 /// A request that was read and whose answer has not left for `out`.
@@ -98,6 +103,9 @@ pub(super) struct DocumentStream {
 /// The connection.
 pub(super) struct Connection {
     pub(super) socket: Stream<TcpStream>,
+    pub(super) client: Client,
+    /// It has no place of its own, and this is why: what it hears unless its request is one that is always answered.
+    pub(super) refusal: Option<Problem>,
     accepted: Instant,
     pub(super) http: http::Connection,
     /// What `http` held when all connections were added up last.
@@ -138,9 +146,17 @@ pub(super) enum Flow {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Stream<TcpStream>, serial: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        socket: Stream<TcpStream>,
+        client: Client,
+        refusal: Option<Problem>,
+        serial: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             socket,
+            client,
+            refusal,
             accepted: now,
             http: http::Connection::new(now),
             counted: 0,

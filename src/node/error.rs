@@ -125,6 +125,7 @@ impl NodeError {
         match self {
             Self::Dir(_) => "data_dir",
             Self::Log(error) if error.is_damage() => "corrupt",
+            Self::Log(LogError::UnknownFormat { .. }) => "log_format",
             Self::Log(_) => "storage",
             Self::Service(_) => "service",
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => "address_in_use",

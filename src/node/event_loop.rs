@@ -13,7 +13,7 @@
 mod answers;
 mod backing_up;
 mod batches;
-mod compacting;
+pub(super) mod compacting;
 mod connections;
 mod effects;
 mod feeding;
@@ -32,6 +32,7 @@ mod snapshotting;
 mod stopper;
 mod streaming;
 mod taking;
+mod upgrading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -46,6 +47,7 @@ pub use stopper::Stopper;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::admission::Admission;
 use super::alone;
 use super::auth::Tokens;
 use super::background::Hurry;
@@ -68,7 +70,6 @@ use super::streams::Piece;
 use super::writer::LogThread;
 use super::{Config, NodeError, Ready, events, proxy, repair, rescue, scrub, start};
 use crate::http;
-use crate::limits::CONNECTIONS_MAX;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::net;
 use crate::replication::{Asked, Input, Link, Message};
@@ -137,12 +138,8 @@ pub(super) enum Operator {
     Backup {
         since: Option<Version>,
     },
-    /// Drop records that a snapshot has, but for so many of the newest; or say only what would go.
-    Compact {
-        keep: u64,
-        hold: u64,
-        dry_run: bool,
-    },
+    /// Drop records that a snapshot has, but for some; or say only what would go.
+    Compact(compacting::Bounds),
 }
 
 /// What the pool has done.
@@ -203,7 +200,7 @@ enum PoolDone {
     },
     Spare(Result<log::Spare, LogError>),
     /// A snapshot that a compaction may rely on, if there is one.
-    Relied(compacting::Asked, io::Result<Option<Version>>),
+    Relied(compacting::Asked, Result<compacting::Found, String>),
     /// Segments are gone.
     Removed(Result<log::Compacted, LogError>),
     Scrubbed(Result<Option<scrub::Read>, LogError>),
@@ -269,9 +266,7 @@ pub struct Node {
     asked: Vec<(ReplyTo, Operator)>,
     /// Changes that wait to be committed.
     changes: Vec<(ReplyTo, Asked, Instant)>,
-    /// Who waits for a snapshot that is still to be begun, and since when; and for the one that is being written.
-    snapshot_asked: Vec<(ReplyTo, Instant)>,
-    snapshot_for: Vec<ReplyTo>,
+    snapshotting: snapshotting::Snapshotting,
     compaction: compacting::Compaction,
     /// Shared with the archive that is under way.
     backing_up: Arc<()>,
@@ -300,6 +295,7 @@ pub struct Node {
     healing: healing::Healing,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
+    admission: Admission,
     serial: u64,
     /// Connections to look at in this turn.
     touched: Places,
@@ -332,8 +328,6 @@ pub struct Node {
     accept_again: bool,
     next_expiry: Instant,
     next_tick: Instant,
-    snapshot: Version,
-    snapshot_running: bool,
     bytes_since_spare: u64,
     spare_running: bool,
     pace: Pace,
@@ -436,8 +430,7 @@ impl Node {
             remembered: repair::members(&dir.state()),
             asked: Vec::new(),
             changes: Vec::new(),
-            snapshot_asked: Vec::new(),
-            snapshot_for: Vec::new(),
+            snapshotting: snapshotting::Snapshotting::new(started.snapshot, begin),
             compaction: compacting::Compaction::default(),
             backing_up: Arc::default(),
             feeding: feeding::Feeding::default(),
@@ -459,6 +452,7 @@ impl Node {
             healing: healing::Healing::default(),
             connections: Vec::new(),
             free: Vec::new(),
+            admission: Admission::default(),
             serial: 0,
             touched: Places::default(),
             postponed: Vec::new(),
@@ -484,8 +478,6 @@ impl Node {
             accept_again: false,
             next_expiry: begin,
             next_tick: begin,
-            snapshot: started.snapshot,
-            snapshot_running: false,
             bytes_since_spare: 0,
             spare_running: false,
             pace: Pace::new(begin),
@@ -593,7 +585,7 @@ impl Node {
                 Token(token) if token >= peering::PEERS => {
                     let place = token - peering::PEERS;
                     if let Some(Some(peer)) = self.peers.get_mut(place) {
-                        peer.readable |= event.is_readable() || event.is_read_closed();
+                        peer.has_news(event);
                         self.touched_peers.insert(place);
                         if event.is_writable() || event.is_error() {
                             self.connected(place, now)?;

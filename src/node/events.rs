@@ -143,6 +143,12 @@ pub(super) fn describe(
             add("member", name_of(*id).into());
             "twin-refused"
         }
+        Event::WentBack { id, head, confirmed } => {
+            add("member", name_of(*id).into());
+            add("head", (*head).into());
+            add("confirmed", (*confirmed).into());
+            "went-back"
+        }
         Event::Role(role) => {
             add("role", role.as_str().into());
             "role"

@@ -172,3 +172,6 @@ fn exchange(dir: &DataDir, incoming: &Path) -> io::Result<()> {
     fs::rename(incoming, &snapshots)?;
     File::open(dir.path())?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

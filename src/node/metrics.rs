@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::routes::Route;
+
 /// Upper bounds of times, in seconds.
 pub(super) const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_2, 0.000_4, 0.000_8, 0.001_6, 0.003_2, 0.006_4, 0.012_8, 0.05, 0.2, 1.0, 5.0, 30.0];
@@ -46,8 +48,8 @@ pub(super) struct Metrics {
     pub(super) batch_ops: Histogram<12>,
     pub(super) log_bytes: u64,
     pub(super) log_records: u64,
-    /// Answers by the hundred of their status.
-    pub(super) answers: [u64; 6],
+    /// Answers by route, and by the hundred of their status.
+    pub(super) answers: [[u64; 6]; Route::COUNT],
     pub(super) connections: usize,
     pub(super) accepted: u64,
     pub(super) refused_connections: u64,
@@ -65,7 +67,7 @@ impl Default for Metrics {
             batch_ops: Histogram::new(OPERATIONS),
             log_bytes: 0,
             log_records: 0,
-            answers: [0; 6],
+            answers: [[0; 6]; Route::COUNT],
             connections: 0,
             accepted: 0,
             refused_connections: 0,
@@ -88,8 +90,17 @@ impl Metrics {
     }
 
     /// An answer was given.
-    pub(super) fn answered(&mut self, status: u16) {
-        self.answers[usize::from(status / 100).min(5)] += 1;
+    pub(super) fn answered(&mut self, route: Route, status: u16) {
+        self.answers[route.place()][usize::from(status / 100).min(5)] += 1;
+    }
+
+    /// What the counts of answers are told apart by, and each that is not zero.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (String, f64)> {
+        let named = Route::names()
+            .zip(&self.answers)
+            .flat_map(|(path, counts)| counts.iter().enumerate().map(move |(class, count)| (path, class, *count)));
+        let counted = named.filter(|(.., count)| *count > 0);
+        counted.map(|(path, class, count)| (format!("path=\"{path}\",status=\"{class}xx\""), count as f64))
     }
 }
 

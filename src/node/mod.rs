@@ -15,6 +15,7 @@
 //! 3. A panic on any thread ends the node.
 
 pub mod adapter;
+mod admission;
 mod alone;
 mod auth;
 mod background;
@@ -71,7 +72,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::{SCRUB_INTERVAL, SEGMENT_BYTES};
+use crate::limits::{SCRUB_INTERVAL, SEGMENT_BYTES, SNAPSHOT_INTERVAL};
 use crate::net;
 use crate::replication::Asked;
 use crate::types::{Mode, NodeState, Role, Version};
@@ -111,8 +112,12 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How often the whole log is read again in the background, and verified.
     pub scrub_interval: Duration,
-    /// Records that stay when the log is compacted behind each new snapshot; nothing: it is not.
+    /// From one snapshot to the next at most, when something is new; nothing: only as records come.
+    pub snapshot_interval: Option<Duration>,
+    /// Records that stay when the log is compacted behind each new snapshot; without an age nothing is: it is not.
     pub compact_keep: Option<u64>,
+    /// Age below which records stay then; with an age alone [`COMPACT_KEEP`](crate::limits::COMPACT_KEEP) stay too.
+    pub compact_age: Option<Duration>,
     /// A command for the shell that is run for each event.
     pub on_event: Option<String>,
     /// What all this was said with, to be shown.
@@ -141,7 +146,9 @@ impl Config {
             memory_max_bytes: default_memory_max(),
             segment_bytes: SEGMENT_BYTES,
             scrub_interval: SCRUB_INTERVAL,
+            snapshot_interval: Some(SNAPSHOT_INTERVAL),
             compact_keep: None,
+            compact_age: None,
             on_event: None,
             settings: Vec::new(),
             live: None,

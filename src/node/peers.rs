@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 
 use super::auth::Shown;
@@ -48,9 +49,14 @@ pub(super) struct Peer {
     pub(super) shown: Option<Shown>,
     pub(super) stage: Stage,
     pub(super) readable: bool,
+    /// Nothing more will come. That news comes once, perhaps together with the last bytes.
+    has_ended: bool,
     /// What is wrong with how one of the two has shown itself.
     pub(super) fault: Option<String>,
     pub(super) decoder: peer::Decoder,
+    /// The version of the protocol that is spoken, and the newest format of records that the peer reads.
+    pub(super) protocol: u16,
+    pub(super) reads: u16,
     since: Instant,
     out: Vec<u8>,
     sent: usize,
@@ -110,13 +116,29 @@ impl Peer {
             shown: None,
             stage,
             readable: true,
+            has_ended: false,
             fault: None,
             decoder: peer::Decoder::new(),
+            protocol: peer::PROTOCOL_OLDEST,
+            reads: 0,
             since: now,
             out: Vec::new(),
             sent: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The socket has something to say.
+    pub(super) fn has_news(&mut self, event: &Event) {
+        self.has_ended |= event.is_read_closed();
+        self.readable |= event.is_readable() || self.has_ended;
+    }
+
+    /// Its greeting allows this.
+    pub(super) fn speak(&mut self, protocol: u16, reads: u16) {
+        (self.protocol, self.reads) = (protocol, reads);
+        self.decoder.speak(protocol);
+        self.stage = Stage::Linked;
     }
 
     pub(super) fn is_linked(&self) -> bool {
@@ -203,7 +225,7 @@ impl Peer {
         match self.socket.read(room) {
             Ok(0) => Flow::Closed,
             Ok(n) => {
-                self.readable = self.socket.may_have_more(n, room.len());
+                self.readable = self.socket.may_have_more(n, room.len()) || self.has_ended;
                 match &mut self.stage {
                     Stage::Asking(reader) => {
                         let mut rest = &room[..n];

@@ -28,7 +28,7 @@ use crate::net;
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What can change while a node runs; everything else needs a start.
-const LIVE: [&str; 2] = ["request_timeout", "drain"];
+const LIVE: [&str; 5] = ["request_timeout", "snapshot_interval", "compact_keep", "compact_age", "drain"];
 
 /// One setting, as it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,12 @@ pub struct Reread {
     pub settings: Vec<Setting>,
     /// For requests that do not say.
     pub request_timeout: Duration,
+    /// From one snapshot to the next.
+    pub snapshot_interval: Option<Duration>,
+    /// Records that stay when the log is compacted by itself.
+    pub compact_keep: Option<u64>,
+    /// Age below which they stay.
+    pub compact_age: Option<Duration>,
     /// For requests under way at the end.
     pub drain: Duration,
 }

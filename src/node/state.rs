@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   magic "RIGSTA1\n" 8 | counter 8 | epoch: number 8, owner 16, start 8 | primary 1 | members in the set 1 | forced 1 | zero 5
-//!   | alone from 8 (0: not alone) | the set, 16 each | zero ... | CRC32C 4, of all before
+//!   | alone from 8 (0: not alone) | the set, 16 each | zero ... | lacks 8 (0: nothing) | CRC32C 4, of all before
 //! ```
 //!
 //! An epoch is here before this node says a word in it, and a smaller in-sync set before an answer relies on it.
@@ -23,6 +23,7 @@ const NAME: &str = "standing";
 const SLOT: usize = 512;
 const SET_AT: usize = 64;
 const CRC_AT: usize = SLOT - 4;
+const LACKS_AT: usize = CRC_AT - 8;
 
 const _: () = assert!(SET_AT + 16 * MEMBERS_MAX <= CRC_AT);
 
@@ -116,9 +117,10 @@ fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
     slot[50] = u8::from(standing.forced);
     slot[51] = u8::from(standing.adrift);
     slot[56..64].copy_from_slice(&standing.alone_from.unwrap_or(0).to_le_bytes());
-    for (place, id) in slot[SET_AT..CRC_AT].chunks_exact_mut(16).zip(&standing.set) {
+    for (place, id) in slot[SET_AT..LACKS_AT].chunks_exact_mut(16).zip(&standing.set) {
         place.copy_from_slice(&id.0);
     }
+    slot[LACKS_AT..CRC_AT].copy_from_slice(&standing.lacks.to_le_bytes());
     let crc = crc32c::crc32c(&slot[..CRC_AT]);
     slot[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
     slot
@@ -131,11 +133,12 @@ fn decode(slot: &[u8; SLOT]) -> Option<(u64, Standing)> {
         return None;
     }
     let members = usize::from(slot[49]);
-    let set = slot[SET_AT..CRC_AT].chunks_exact(16).take(members).map(|id| id.try_into().map(NodeId).ok());
+    let set = slot[SET_AT..LACKS_AT].chunks_exact(16).take(members).map(|id| id.try_into().map(NodeId).ok());
     let promised = Epoch { number: number(16)?, owner: NodeId(slot[24..40].try_into().ok()?), start: number(40)? };
     let alone_from = Some(number(56)?).filter(|from| *from > 0);
     let (primary, forced, adrift) = (slot[48] == 1, slot[50] == 1, slot[51] == 1);
-    Some((number(8)?, Standing { promised, primary, forced, set: set.collect::<Option<_>>()?, alone_from, adrift }))
+    let (set, lacks) = (set.collect::<Option<_>>()?, number(LACKS_AT)?);
+    Some((number(8)?, Standing { promised, primary, forced, set, alone_from, lacks, adrift }))
 }
 
 #[cfg(test)]
@@ -150,6 +153,7 @@ mod tests {
             set: vec![NodeId([1; 16]), NodeId([9; 16])],
             alone_from: Some(17),
             adrift: true,
+            lacks: 23,
         }
     }
 

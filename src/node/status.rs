@@ -15,6 +15,7 @@ use super::scrub::Scrub;
 use super::settings::Watch;
 use super::start;
 use super::state;
+use crate::log::Reader;
 use crate::replication::{PeerView, Replication, Standing};
 use crate::types::{ClusterId, Micros, NodeId, NodeState, Role, Version, format_time};
 
@@ -23,6 +24,7 @@ pub(super) struct Facts<'a> {
     pub(super) name: &'a str,
     pub(super) cluster: Option<ClusterId>,
     pub(super) oldest: Version,
+    pub(super) log: &'a Reader,
     pub(super) http: &'a str,
     pub(super) up_since: Instant,
     pub(super) draining: bool,
@@ -57,7 +59,12 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "epoch": core.epoch().number,
         "owner": core.epoch().owner.to_string(),
         "start": core.epoch().start,
-        "log": { "oldest": facts.oldest, "durable": core.durable(), "committed": core.committed() },
+        "log": {
+            "oldest": facts.oldest,
+            "durable": core.durable(),
+            "committed": core.committed(),
+            "format": engine.format(),
+        },
         "applied": core.applied(),
         "http": facts.http,
         "pid": std::process::id(),
@@ -82,6 +89,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "waits_for": waits_for(core),
         "can_promote": core.can_promote(),
         "diverged_at": core.diverged(),
+        "lacks": core.lacks(),
         "service": {
             "kind": engine.service().kind(),
             "healthy": !matches!(engine.condition(), Some(Condition::Stalled { .. } | Condition::Starting { .. })),
@@ -160,8 +168,9 @@ fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
             "connected": peer.connected,
             "in_sync": peer.in_sync,
             "acked": peer.acked,
-            "needs_snapshot": peer.acked + 1 < oldest,
+            "needs_snapshot": peer.acked.saturating_add(1) < oldest,
             "offered_snapshot": peer.fed,
+            "went_back": peer.went_back,
             "lag_ops": lag,
             "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
         })
@@ -221,7 +230,7 @@ fn role_of(standing: Option<&Standing>) -> Role {
 pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> Vec<u8> {
     let mut page = Exposition::default();
     let (core, counters) = (engine.core(), engine.counters());
-    page.labelled("rig_build_info", "gauge", "The program.", "version", &[(env!("CARGO_PKG_VERSION"), 1.0)]);
+    page.samples("rig_build_info", "gauge", "The program.", [(build(option_env!("RIG_BUILD_COMMIT")), 1.0)]);
     page.labelled("rig_role", "gauge", "1 for the role that this node has.", "role", &[(core.role().as_str(), 1.0)]);
     page.labelled(
         "rig_state",
@@ -242,15 +251,18 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.counter("rig_log_batches_total", "Batches written to the log.", metrics.batch_ops.count());
     page.counter("rig_log_records_total", "Records written to the log.", metrics.log_records);
     page.counter("rig_log_bytes_total", "Bytes written to the log.", metrics.log_bytes);
+    if let Ok(bytes) = facts.log.bytes() {
+        page.gauge("rig_log_bytes", "Bytes of the log's files, room for what comes included.", bytes as f64);
+    }
     page.histogram("rig_fsync_seconds", "Writing and syncing one batch.", &metrics.fsync_seconds);
     page.histogram("rig_batch_ops", "Records in one batch.", &metrics.batch_ops);
     page.histogram("rig_commit_seconds", "From admission until it is committed and applied.", &counters.commit);
     page.histogram("rig_apply_seconds", "The service's work for one group of operations.", &counters.apply);
     page.histogram("rig_validate_seconds", "The service's look at one operation.", &counters.validate);
     operations(counters, &mut page);
-    let (operations, bytes) = engine.in_flight();
-    page.gauge("rig_in_flight_ops", "Operations between admission and answer.", operations as f64);
-    page.gauge("rig_in_flight_bytes", "Bytes of their data.", bytes as f64);
+    let in_flight = engine.in_flight();
+    page.gauge("rig_in_flight_ops", "Operations between admission and answer.", in_flight.operations as f64);
+    page.gauge("rig_in_flight_bytes", "Bytes of their data.", in_flight.bytes as f64);
     page.gauge("rig_waiting_ops", "Operations that wait for a resource.", engine.waiting_for_resources() as f64);
     page.gauge("rig_keys", "Idempotency keys that are remembered.", engine.keys_len() as f64);
     page.gauge("rig_disk_full", "1 while writes are refused for want of room.", f64::from(engine.is_disk_full()));
@@ -297,12 +309,20 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
     page.gauge("rig_http_connections", "Connections.", metrics.connections as f64);
     page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);
     page.counter("rig_http_connections_refused_total", "Connections over the limit.", metrics.refused_connections);
-    let answers = metrics.answers.map(|count| count as f64);
-    let answers: Vec<(&str, f64)> =
-        ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(answers).skip(2).collect();
-    page.labelled("rig_http_requests_total", "counter", "Answers by class of status.", "status", &answers);
+    let help = "Answers by path, as GET / lists them, and class of status.";
+    page.samples("rig_http_requests_total", "counter", help, metrics.answers());
     page.gauge("rig_uptime_seconds", "Since the start of the process.", facts.up_since.elapsed().as_secs() as f64);
     page.finish()
+}
+
+/// The labels of the program: its version, and the commit if whoever built it has said that.
+fn build(commit: Option<&str>) -> String {
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    let is_name = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match commit.filter(is_name) {
+        Some(commit) => format!("{version},commit=\"{commit}\""),
+        None => version,
+    }
 }
 
 /// What became of the operations.

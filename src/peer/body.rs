@@ -7,6 +7,8 @@
 //!   set       count u8, then for each: id 16             yes or no u8: 1 or 0
 //!   marks     count u16, at least 1, then for each: u32
 //! ```
+//!
+//! A field that only newer versions of the protocol have is put and taken where such a version is spoken.
 
 use super::{FrameError, Kind, Wrong};
 use crate::limits::{
@@ -22,6 +24,9 @@ use crate::types::{Epoch, Hash, NodeId, Position, Role};
 pub(super) const EPOCH_START_BYTES: usize = 32 + 8 + 1;
 /// Bytes of the mark of one result.
 pub(super) const MARK_BYTES: usize = 4;
+
+/// The first version in which a Hello ends with the version: that of the tests, see [`super::PROTOCOL`].
+const ENDS_WITH_VERSION: u16 = 2;
 
 const ROLES: [Role; 2] = [Role::Primary, Role::Replica];
 const REASONS: [RefusedWhy; 5] =
@@ -72,8 +77,8 @@ pub(super) fn history_of(message: &Message) -> Option<&[EpochStart]> {
     }
 }
 
-/// Appends the fields of a message.
-pub(super) fn put(message: &Message, out: &mut Vec<u8>) {
+/// Appends the fields of a message in this version of the protocol.
+pub(super) fn put(message: &Message, protocol: u16, out: &mut Vec<u8>) {
     match message {
         Message::Hello(hello) => {
             out.extend_from_slice(&hello.member.id.0);
@@ -85,6 +90,9 @@ pub(super) fn put(message: &Message, out: &mut Vec<u8>) {
             [hello.head, hello.committed].iter().for_each(|&version| put_u64(version, out));
             out.push(hello.joined.into());
             put_history(&hello.history, out);
+            if protocol >= ENDS_WITH_VERSION {
+                out.extend_from_slice(&protocol.to_le_bytes());
+            }
         }
         Message::Follow(follow) => {
             put_epoch(&follow.epoch, out);
@@ -192,9 +200,9 @@ fn put_place<T: PartialEq>(list: &[T], word: &T, out: &mut Vec<u8>) {
 }
 
 /// Reads a message, and where its fields end: behind them there are records, if it is one that has them.
-pub(super) fn get(kind: Kind, bytes: &[u8]) -> Result<(Message, usize), FrameError> {
+pub(super) fn get(kind: Kind, protocol: u16, bytes: &[u8]) -> Result<(Message, usize), FrameError> {
     let mut fields = Fields(bytes);
-    let message = fields.message(kind).map_err(|wrong| FrameError::Body { kind, wrong })?;
+    let message = fields.message(kind, protocol).map_err(|wrong| FrameError::Body { kind, wrong })?;
     if fields.0.len() > attached_bytes_max(kind) {
         return Err(FrameError::Body { kind, wrong: Wrong::Long });
     }
@@ -288,10 +296,10 @@ impl<'a> Fields<'a> {
     }
 
     /// In the order in which they stand there, which is that of [`put`].
-    fn message(&mut self, kind: Kind) -> Result<Message, Wrong> {
+    fn message(&mut self, kind: Kind, protocol: u16) -> Result<Message, Wrong> {
         Ok(match kind {
             Kind::Greeting => unreachable!("a greeting is no message"),
-            Kind::Hello => Message::Hello(self.hello()?),
+            Kind::Hello => Message::Hello(self.hello(protocol)?),
             Kind::Follow | Kind::Offer => {
                 let (epoch, common) = (self.epoch()?, self.position()?);
                 let (head, outside_sync) = (self.u64()?, self.flag()?);
@@ -335,12 +343,16 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn hello(&mut self) -> Result<Hello, Wrong> {
+    fn hello(&mut self, protocol: u16) -> Result<Hello, Wrong> {
         let id = NodeId(self.array()?);
         let member = Member { id, name: self.text(NAME_BYTES_MAX)?, url: self.text(URL_BYTES_MAX)? };
         let (boot, role, promised) = (self.u64()?, self.word(&ROLES)?, self.epoch()?);
         let (head, committed, joined) = (self.u64()?, self.u64()?, self.flag()?);
-        Ok(Hello { member, boot, role, promised, head, committed, joined, history: self.history()? })
+        let history = self.history()?;
+        if protocol >= ENDS_WITH_VERSION && self.u16()? != protocol {
+            return Err(Wrong::Number);
+        }
+        Ok(Hello { member, boot, role, promised, head, committed, joined, history })
     }
 
     fn chunk(&mut self) -> Result<Chunk, Wrong> {

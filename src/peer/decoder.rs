@@ -21,6 +21,8 @@ pub enum Frame<'a> {
 /// Takes bytes and gives frames. It holds at most one frame that is not whole, and what was pushed last.
 #[derive(Debug, Default)]
 pub struct Decoder {
+    /// The version that is spoken; before the greeting there is none.
+    protocol: u16,
     buf: Vec<u8>,
     /// Behind the last frame that was given out.
     start: usize,
@@ -32,6 +34,11 @@ impl Decoder {
     /// For the beginning of a connection.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The greetings allow this version: every later frame is of it.
+    pub fn speak(&mut self, protocol: u16) {
+        self.protocol = protocol;
     }
 
     /// Takes bytes as they come; ask for frames until there is none before pushing more.
@@ -57,7 +64,7 @@ impl Decoder {
             self.greeted = true;
             return Ok(Some(Frame::Greeting(greeting)));
         }
-        let (message, used) = body::get(kind, &self.buf[from..to]).map_err(|error| self.fail(error))?;
+        let (message, used) = body::get(kind, self.protocol, &self.buf[from..to]).map_err(|error| self.fail(error))?;
         Ok(Some(Frame::Message { message, records: &self.buf[from + used..to] }))
     }
 

@@ -28,7 +28,7 @@ mod greeting;
 mod tests;
 
 pub use decoder::{Decoder, Frame};
-pub use greeting::{Greeting, PROTOCOL, Refusal};
+pub use greeting::{Greeting, PROTOCOL, PROTOCOL_OLDEST, Refusal, Span};
 
 use crate::limits::{
     EPOCHS_MAX, FRAME_BYTES_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX,
@@ -234,19 +234,19 @@ impl fmt::Display for TooManyEpochs {
 impl std::error::Error for TooManyEpochs {}
 
 /// Appends the frame of a message to `out`; `records` are the wire bytes of those that an append or an answer to a
-/// fetch speaks of, or the bytes of a chunk of a snapshot.
+/// fetch speaks of, or the bytes of a chunk of a snapshot. `protocol` is the version that the two have agreed on.
 ///
 /// # Panics
 /// If there are records where none can be, or more bytes of them than their kind of message holds, or a member's name or
 /// address or a list of marks breaks its bound: whoever makes messages has checked them.
-pub fn encode(message: &Message, records: &[u8], out: &mut Vec<u8>) -> Result<(), TooManyEpochs> {
+pub fn encode(message: &Message, protocol: u16, records: &[u8], out: &mut Vec<u8>) -> Result<(), TooManyEpochs> {
     let max = body::attached_bytes_max(body::kind_of(message));
     assert!(records.len() <= max, "a message carries what its kind has room for, and the rest goes in pieces");
     if let Some(epochs) = body::history_of(message).map(<[_]>::len).filter(|&epochs| epochs > EPOCHS_MAX) {
         return Err(TooManyEpochs(epochs));
     }
     frame(body::kind_of(message), out, |out| {
-        body::put(message, out);
+        body::put(message, protocol, out);
         out.extend_from_slice(records);
     });
     Ok(())

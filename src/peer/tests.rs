@@ -7,7 +7,7 @@ use crate::replication::{
 use crate::types::{ClusterId, Epoch, Hash, NodeId, Position, Role};
 use proptest::prelude::*;
 
-const GREETING: Greeting = Greeting { protocol: PROTOCOL, format: 1, cluster: Some(ClusterId([0xc1; 16])) };
+const GREETING: Greeting = Greeting { protocol: Span::OWN, reads: 1, needs: 1, cluster: Some(ClusterId([0xc1; 16])) };
 
 fn any_id() -> impl Strategy<Value = NodeId> {
     any::<[u8; 16]>().prop_map(NodeId)
@@ -111,7 +111,7 @@ fn stream(messages: &[(Message, Vec<u8>)]) -> Vec<u8> {
     GREETING.encode(&mut bytes);
     for (message, records) in messages {
         let records = if carries_records(message) { &records[..] } else { &[] };
-        encode(message, records, &mut bytes).unwrap();
+        encode(message, PROTOCOL, records, &mut bytes).unwrap();
     }
     bytes
 }
@@ -343,9 +343,9 @@ fn a_log_of_too_many_epochs_is_an_error_and_leaves_nothing_behind() {
         Message::Promised(Promised { epoch: Epoch::default(), head: 0, committed: 0, history })
     };
     let mut out = Vec::new();
-    assert_eq!(encode(&promised(EPOCHS_MAX + 1), &[], &mut out), Err(TooManyEpochs(EPOCHS_MAX + 1)));
+    assert_eq!(encode(&promised(EPOCHS_MAX + 1), PROTOCOL, &[], &mut out), Err(TooManyEpochs(EPOCHS_MAX + 1)));
     assert!(out.is_empty());
-    encode(&promised(EPOCHS_MAX), &[], &mut out).unwrap();
+    encode(&promised(EPOCHS_MAX), PROTOCOL, &[], &mut out).unwrap();
     assert_eq!(said_to(&out).unwrap()[0].0, promised(EPOCHS_MAX));
 }
 
@@ -354,7 +354,7 @@ fn the_largest_record_fits_into_a_frame_and_nothing_larger_does() {
     let append =
         Append { epoch: Epoch::default(), before: Position::default(), last: 1, committed: 0, landmarks: vec![] };
     let mut out = Vec::new();
-    encode(&Message::Append(append), &vec![1; RECORD_BYTES_MAX], &mut out).unwrap();
+    encode(&Message::Append(append), PROTOCOL, &vec![1; RECORD_BYTES_MAX], &mut out).unwrap();
     assert!(out.len() <= FRAME_BYTES_MAX);
     assert_eq!(said_to(&out).unwrap()[0].1.len(), RECORD_BYTES_MAX);
     let mut body = out[FRAME_HEADER_BYTES..].to_vec();
@@ -362,22 +362,99 @@ fn the_largest_record_fits_into_a_frame_and_nothing_larger_does() {
     assert_eq!(said_to(&forged(4, &body)), Err(FrameError::Body { kind: Kind::Append, wrong: Wrong::Long }));
 }
 
+/// What a release says that speaks these versions, reads formats up to `reads` and has written `needs`.
+fn release(oldest: u16, newest: u16, reads: u16, needs: u16) -> Greeting {
+    Greeting { protocol: Span { oldest, newest }, reads, needs, ..GREETING }
+}
+
+#[test]
+fn two_releases_speak_the_newest_version_that_both_know() {
+    for (one, other, spoken) in [
+        (release(1, 1, 1, 1), release(1, 2, 2, 1), 1),
+        (release(1, 2, 2, 2), release(2, 3, 2, 1), 2),
+        (release(2, 7, 9, 3), release(4, 5, 3, 1), 5),
+    ] {
+        assert_eq!((one.check(&other), other.check(&one)), (Ok(spoken), Ok(spoken)));
+    }
+}
+
 #[test]
 fn what_is_not_spoken_is_refused_by_name_at_both_ends() {
-    let other = Greeting { protocol: 2, ..GREETING };
-    assert_eq!(GREETING.check(&other), Err(Refusal::Protocol { theirs: 2, ours: 1 }));
-    assert_eq!(other.check(&GREETING), Err(Refusal::Protocol { theirs: 1, ours: 2 }));
-    let other = Greeting { format: 9, ..GREETING };
-    assert_eq!(GREETING.check(&other), Err(Refusal::Format { theirs: 9, ours: 1 }));
+    let (old, new) = (release(1, 2, 1, 1), release(3, 4, 1, 1));
+    let (one, two) = (old.check(&new).unwrap_err(), new.check(&old).unwrap_err());
+    assert_eq!(one, Refusal::Protocol { theirs: new.protocol, ours: old.protocol });
+    assert_eq!(two, Refusal::Protocol { theirs: old.protocol, ours: new.protocol });
+    let advice = "to a release that speaks one of both";
+    let said = format!("the peer speaks protocol 3 to 4, this node 1 to 2: upgrade this node first, {advice}");
+    assert_eq!(one.to_string(), said);
+    assert!(two.to_string().contains("upgrade the peer first"), "{two}");
+    let (old, new) = (release(1, 2, 1, 1), release(1, 2, 2, 2));
+    assert_eq!(old.check(&new), Err(Refusal::TheirLog { needs: 2, reads: 1 }));
+    assert_eq!(new.check(&old), Err(Refusal::OurLog { needs: 2, reads: 1 }));
     let (ours, theirs) = (ClusterId([0xc1; 16]), ClusterId([0xc2; 16]));
     let other = Greeting { cluster: Some(theirs), ..GREETING };
     assert_eq!(GREETING.check(&other), Err(Refusal::Cluster { theirs, ours }));
     let newcomer = Greeting { cluster: None, ..GREETING };
-    assert_eq!((GREETING.check(&newcomer), newcomer.check(&GREETING)), (Ok(()), Ok(())));
-    for greeting in [GREETING, newcomer, Greeting { protocol: 700, format: 3, cluster: None }] {
+    assert_eq!((GREETING.check(&newcomer), newcomer.check(&GREETING)), (Ok(PROTOCOL), Ok(PROTOCOL)));
+}
+
+#[test]
+fn a_greeting_has_one_form_and_that_of_the_first_release_has_zeros_where_the_lower_numbers_are() {
+    for (greeting, numbers) in [
+        (release(1, 1, 1, 1), [1, 1, 0, 0]),
+        (release(1, 2, 3, 1), [2, 3, 1, 1]),
+        (release(3, 3, 4, 4), [3, 4, 0, 0]),
+        (Greeting { cluster: None, ..release(699, 700, 3, 2) }, [700, 3, 699, 2]),
+    ] {
         let (mut bytes, mut decoder) = (Vec::new(), Decoder::new());
         greeting.encode(&mut bytes);
+        let at = |n: usize| u16::from_le_bytes([bytes[20 + 2 * n], bytes[21 + 2 * n]]);
+        assert_eq!([at(0), at(1), at(2), at(3)], numbers);
         decoder.push(&bytes);
         assert_eq!(decoder.next(), Ok(Some(Frame::Greeting(greeting))));
+        // The newest once more, or what is above it, is not what a node says.
+        for place in [24, 26] {
+            for more in [0, 1] {
+                let mut body = bytes[12..].to_vec();
+                let newest = u16::from_le_bytes([body[place - 16], body[place - 15]]) + more;
+                body[place - 12..place - 10].copy_from_slice(&newest.to_le_bytes());
+                let mut decoder = Decoder::new();
+                decoder.push(&forged(1, &body));
+                let wrong = FrameError::Body { kind: Kind::Greeting, wrong: Wrong::Number };
+                assert_eq!(decoder.next(), Err(wrong), "{body:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn what_only_a_newer_version_has_is_not_said_in_an_older_one() {
+    let hello = Message::Hello(Hello {
+        member: Member { id: NodeId([1; 16]), name: "n1".into(), url: "http://h:1".into() },
+        boot: 1,
+        role: Role::Replica,
+        promised: Epoch::default(),
+        head: 0,
+        committed: 0,
+        history: Vec::new(),
+        joined: false,
+    });
+    let said = |protocol| {
+        let mut bytes = Vec::new();
+        encode(&hello, protocol, &[], &mut bytes).unwrap();
+        bytes
+    };
+    let heard = |protocol, bytes: &[u8]| {
+        let (mut decoder, mut greeting) = (Decoder::new(), Vec::new());
+        GREETING.encode(&mut greeting);
+        decoder.push(&greeting);
+        decoder.next().unwrap();
+        decoder.speak(protocol);
+        decoder.push(bytes);
+        decoder.next().map(|frame| frame.is_some())
+    };
+    assert_eq!(said(2).len(), said(1).len() + 2);
+    assert_eq!((heard(1, &said(1)), heard(2, &said(2))), (Ok(true), Ok(true)));
+    let wrong = |wrong| Err(FrameError::Body { kind: Kind::Hello, wrong });
+    assert_eq!((heard(1, &said(2)), heard(2, &said(1))), (wrong(Wrong::Long), wrong(Wrong::Short)));
 }

@@ -214,7 +214,10 @@ impl Replication {
             return self.live_primary().is_some() || self.judge_outside(1).is_ok();
         }
         let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
-        self.live_primary().is_some() || (self.log.durable > 0 && self.judge(&linked, configs).is_ok())
+        let heads = self.peers.iter().filter(|peer| linked.contains(&peer.id)).map(|peer| peer.head.max(peer.durable));
+        let head = heads.fold(self.log.durable, Version::max);
+        let may = self.judge(&linked, configs).and_then(|()| self.reaches(head));
+        self.live_primary().is_some() || (self.log.durable > 0 && may.is_ok())
     }
 
     pub(super) fn next_epoch(&self) -> Epoch {
@@ -277,7 +280,7 @@ impl Replication {
         }
         // Until the log is adopted nothing else changes: a crash here restarts as what this node was.
         let standing = match purpose {
-            Purpose::Operator { .. } | Purpose::HandOver { .. } | Purpose::Elected { .. } => self.as_replica(epoch),
+            Purpose::Operator { .. } | Purpose::HandOver { .. } | Purpose::Elected { .. } => self.promise(epoch),
             Purpose::Restart | Purpose::Reopen | Purpose::Again => Standing { promised: epoch, ..self.wanted.clone() },
         };
         self.want(standing, out);
@@ -618,7 +621,8 @@ impl Replication {
             Purpose::Operator { force: false, .. } | Purpose::Again => {
                 let every = self.rules.hold(Rule::EveryConfigPromotes);
                 let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
-                self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config))
+                let judged = self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config));
+                judged.and_then(|()| self.reaches(self.log.appended))
             }
             _ => Ok(()),
         };
@@ -644,7 +648,7 @@ impl Replication {
         let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced;
         let forced = forced || goes_on;
         let adrift = self.wanted.adrift || forced && self.outside.as_ref().is_some_and(|outside| !outside.reachable);
-        let standing = Standing { promised: epoch, primary: true, forced, set, alone_from, adrift };
+        let standing = Standing { promised: epoch, primary: true, forced, set, alone_from, lacks: 0, adrift };
         self.want(standing, out);
     }
 
@@ -679,7 +683,9 @@ impl Replication {
             // The operator's force has made one that was removed the primary: it is a member by its own record.
             None => config.members.push(self.me.clone()),
         }
-        self.peers.iter_mut().for_each(|peer| peer.left = None);
+        for peer in &mut self.peers {
+            (peer.left, peer.confirmed, peer.went_back) = (None, 0, None);
+        }
         self.part = Part::Primary(Primary {
             epoch,
             forced,

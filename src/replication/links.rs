@@ -77,6 +77,11 @@ pub(super) struct Peer {
     pub(super) returns: Vec<Time>,
     /// When it was last found late, and what it had acknowledged then.
     pub(super) left: Option<(Time, Version)>,
+    /// What its disk had in this term by its own word, on whatever link, and the process that said so.
+    pub(super) confirmed: Version,
+    pub(super) confirmed_by: u64,
+    /// It came back with less, and is not there again yet.
+    pub(super) went_back: Option<Version>,
 }
 
 /// What people may know of a peer.
@@ -92,6 +97,8 @@ pub struct PeerView {
     pub acked: Version,
     /// The snapshot that it is being given.
     pub fed: Option<Version>,
+    /// It came back with less than it had confirmed on its disk, which was up to here, and is not there again yet.
+    pub went_back: Option<Version>,
     /// When it was heard last; `None` when never.
     pub heard: Option<Time>,
     /// The highest epoch that it said it has promised.
@@ -127,6 +134,9 @@ impl Peer {
             joining: None,
             returns: Vec::new(),
             left: None,
+            confirmed: 0,
+            confirmed_by: 0,
+            went_back: None,
         }
     }
 
@@ -278,6 +288,7 @@ impl Replication {
             }
             self.close(old, Closing::Replaced, out);
         }
+        self.look_back(id, (hello.boot, hello.promised), hello.head, out);
         let (now, hello_role) = (self.now, hello.role);
         let again = self.peers[place].link == Some(link);
         let peer = &mut self.peers[place];

@@ -156,8 +156,8 @@ impl Replication {
             Role::Primary => this.part = Part::Candidate(Candidate::recovering()),
             Role::Replica => {
                 // A former primary that is to be a replica must not be taken for one that waits to go on.
-                let promised = this.recorded.promised;
-                this.want(this.as_replica(promised), out);
+                let standing = this.promise(this.recorded.promised);
+                this.want(standing, out);
             }
         }
         this.progress(out);
@@ -278,9 +278,9 @@ impl Replication {
         self.pay_promise(out);
     }
 
-    /// What is recorded of a node that leads nobody.
-    pub(super) fn as_replica(&self, promised: Epoch) -> Standing {
-        Standing { promised, adrift: self.wanted.adrift, ..Standing::default() }
+    /// What this node is that has promised an epoch and leads in none: it lacks what it lacked, and is adrift if it was.
+    pub(super) fn promise(&self, promised: Epoch) -> Standing {
+        Standing { promised, lacks: self.wanted.lacks, adrift: self.wanted.adrift, ..Standing::default() }
     }
 
     /// Asks for a standing to be recorded; while another is on its way it waits for that.
@@ -347,7 +347,7 @@ impl Replication {
         self.peers.iter_mut().for_each(Peer::forget_flow);
         self.commit_due = None;
         let promised = promised.max(self.wanted.promised);
-        self.want(self.as_replica(promised), out);
+        self.want(self.promise(promised), out);
         if was_primary {
             out.push(Output::Deposed { promised });
             out.push(Output::Event(Event::Fenced(promised)));

@@ -37,6 +37,7 @@ mod config;
 mod diverged;
 mod history;
 mod insync;
+mod lacking;
 mod links;
 mod machine;
 mod message;
@@ -393,6 +394,8 @@ pub struct Standing {
     pub set: Vec<NodeId>,
     /// Since which version answers rest on fewer nodes than the log names.
     pub alone_from: Option<Version>,
+    /// What a primary has said to be decided when this log ended before that; it counts while the log still does.
+    pub lacks: Version,
     /// This node went with a term that was opened by force without the coordinator: its place in the coordinator's value
     /// counts for nothing until a primary that is in the value has recorded it anew.
     pub adrift: bool,
@@ -497,6 +500,13 @@ pub enum NotPromoted {
         /// The first version that differs.
         version: Version,
     },
+    /// A primary has said that more is decided than is in any log that could be reached.
+    Lacks {
+        /// Up to where.
+        version: Version,
+        /// The last version that could be had.
+        head: Version,
+    },
     /// No such member, or it is the primary itself.
     NoSuchMember,
     /// Too few replicas answer for the record of a removal, by the rule of now or by the one without the member.
@@ -558,6 +568,15 @@ pub enum Event {
     Removed(NodeId),
     /// Two processes run with this identity: one of them on a copy of the other's directory. The second is refused.
     Twin(NodeId),
+    /// A member came back with less than it had confirmed in this term: it runs on an old copy, or its disk lost something.
+    WentBack {
+        /// Who.
+        id: NodeId,
+        /// The last version that it has.
+        head: Version,
+        /// The last one that it had.
+        confirmed: Version,
+    },
     /// Role as recorded.
     Role(Role),
 }

@@ -158,6 +158,7 @@ impl Replication {
             in_sync: in_sync.contains(&peer.id),
             acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
             fed: peer.fed,
+            went_back: peer.went_back,
             heard: Some(peer.heard),
             promised: peer.promised,
         };
@@ -166,8 +167,8 @@ impl Replication {
             if member.id != self.me.id && self.peer(member.id).is_none() {
                 let in_sync = in_sync.contains(&member.id);
                 let (member, promised) = (member.clone(), Epoch::default());
-                let (connected, acked, fed, heard) = (false, 0, None, None);
-                peers.push(PeerView { member, connected, in_sync, acked, fed, heard, promised });
+                let (connected, acked, fed, went_back, heard) = (false, 0, None, None, None);
+                peers.push(PeerView { member, connected, in_sync, acked, fed, went_back, heard, promised });
             }
         }
         peers

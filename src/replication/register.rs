@@ -264,7 +264,7 @@ impl Replication {
         let in_force = self.log.configs.in_force();
         let was_durable = in_force.iter().all(|(_, config)| config.ack != AckLevel::Received)
             || value.is_some_and(|value| value.epoch.owner == self.me.id);
-        let may = !self.wanted.adrift && !self.recorded.adrift;
+        let may = !self.wanted.adrift && !self.recorded.adrift && self.lacks().is_none();
         value.is_some() && may && is_named && is_member && was_durable && !self.is_quarantined() && !self.is_full()
     }
 

@@ -65,6 +65,8 @@ pub(super) struct Leader {
     pub(super) committed: Version,
     pub(super) head: Version,
     pub(super) set: Vec<NodeId>,
+    /// What it has first said to be decided.
+    pub(super) first_word: Option<Version>,
 }
 
 impl Replica {
@@ -147,7 +149,7 @@ impl Replication {
         let epoch = follow.epoch;
         let adrift = self.goes_adrift(&follow);
         if epoch > self.promised() || adrift && !self.wanted.adrift {
-            let standing = self.as_replica(epoch);
+            let standing = self.promise(epoch);
             self.want(super::Standing { adrift: standing.adrift || adrift, ..standing }, out);
         }
         if let Some(replica) = self.replica_mut() {
@@ -219,7 +221,7 @@ impl Replication {
 
     fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
         // Where this log begins behind the common place, the histories alone show that it is one.
-        let is_there = follow.common.version + 1 >= self.log.oldest;
+        let is_there = follow.common.version.saturating_add(1) >= self.log.oldest;
         if is_there && hash != Some(follow.common.hash) && self.rules.hold(Rule::HashCompared) {
             return self.diverge(link, follow.common.version, out);
         }
@@ -317,9 +319,10 @@ impl Replication {
         let id = follow.epoch.owner;
         let Some(replica) = self.replica_mut() else { return };
         replica.stage = Stage::Following(link, follow.epoch);
-        replica.leader = Some(Leader { id, committed: 0, head: follow.head, set: Vec::new() });
+        replica.leader = Some(Leader { id, committed: 0, head: follow.head, set: Vec::new(), first_word: None });
         (replica.fenced, replica.split_brain, replica.diverged, replica.refused) = (false, false, false, false);
         out.push(Output::Event(Event::Following(id)));
+        self.forget_what_is_lacking(follow, out);
         let ack = self.ack();
         self.send(link, Message::Ack(ack), out);
     }
@@ -368,6 +371,7 @@ impl Replication {
             leader.committed = leader.committed.max(append.committed);
             leader.head = leader.head.max(append.last);
         }
+        self.note_what_is_lacking(out);
         let at_once = !self.rules.hold(Rule::ReplicaSync)
             || self.log.configs.newest().is_some_and(|config| config.ack == AckLevel::Received);
         if at_once {
@@ -419,6 +423,7 @@ impl Replication {
             leader.head = heartbeat.head;
             leader.set = heartbeat.set;
         }
+        self.note_what_is_lacking(out);
     }
 
     /// What the primary has decided and this disk holds is decided here too.
@@ -459,7 +464,7 @@ impl Replication {
         if !matches!(self.part, Part::Replica(_)) {
             self.become_replica(epoch, out);
         } else if !again {
-            self.want(self.as_replica(epoch), out);
+            self.want(self.promise(epoch), out);
         }
         if let Some(replica) = self.replica_mut() {
             if !matches!(replica.stage, Stage::Cutting(..)) {

@@ -75,6 +75,8 @@ pub enum Rule {
     HashCompared,
     /// Who has diverged becomes primary by force only.
     Quarantine,
+    /// Who lacks what it was told to be decided becomes primary by force only.
+    Lacking,
 }
 
 #[cfg(feature = "canary")]
@@ -115,6 +117,7 @@ impl Rule {
         Rule::Adrift,
         Rule::HashCompared,
         Rule::Quarantine,
+        Rule::Lacking,
     ];
 }
 

@@ -122,6 +122,7 @@ impl Replication {
         peer.received = peer.received.max(ack.received);
         peer.durable = peer.durable.max(ack.durable);
         peer.applied = peer.applied.max(ack.applied);
+        self.note_confirmed(id, ack.durable);
     }
 
     /// What was appended may go out from now on.

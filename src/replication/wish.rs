@@ -12,7 +12,7 @@ use super::candidate::{PATIENCE, Purpose};
 use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::{Answer, Link, Message, NotPromoted, Output, Outputs, Time};
-use crate::types::{Epoch, NodeId};
+use crate::types::{Epoch, NodeId, Version};
 
 /// What the operator wants of a replica.
 #[derive(Debug)]
@@ -107,7 +107,12 @@ impl Replication {
         let is_coordinated = self.outside.is_some();
         let judged = match is_coordinated {
             true => self.judge_outside(would.len() + 1),
-            false => self.judge(&would, in_force[from..].iter().map(|(_, config)| config)),
+            false => {
+                let heads = answers.iter().filter(|(_, answer)| answer.would).map(|(_, answer)| answer.head);
+                let head = heads.fold(self.log.durable, Version::max);
+                let judged = self.judge(&would, in_force[from..].iter().map(|(_, config)| config));
+                judged.and_then(|()| self.reaches(head))
+            }
         };
         let purpose = match is_coordinated && !force {
             true => Purpose::Elected { request: Some(request) },

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rig::log::{Batch, Config, DiskVfs, MemVfs, Opened, Vfs, open, prepare_spare, record_bytes, verify};
-use rig::peer::{Decoder, Frame, Greeting, PROTOCOL, encode};
+use rig::peer::{Decoder, Frame, Greeting, PROTOCOL, Span, encode};
 use rig::replication::{Append, Message};
 use rig::service::{Context, Documents, Entry, Service, Settings};
 use rig::types::{ClusterId, Epoch, Hash, Kind, NodeId, Operation, Position, Record, Version};
@@ -172,7 +172,7 @@ impl Bench {
             landmarks: Vec::new(),
         });
         let (mut out, mut decoder) = (Vec::new(), Decoder::new());
-        Greeting { protocol: PROTOCOL, format: 1, cluster: None }.encode(&mut out);
+        Greeting { protocol: Span::OWN, reads: 1, needs: 1, cluster: None }.encode(&mut out);
         decoder.push(&out);
         decoder.next()?;
         let frames = if self.quick { 1 } else { 500 };
@@ -180,7 +180,7 @@ impl Bench {
             let begin = Instant::now();
             for _ in 0..frames {
                 out.clear();
-                encode(&message, &records, &mut out)?;
+                encode(&message, PROTOCOL, &records, &mut out)?;
                 decoder.push(&out);
                 let read = matches!(decoder.next()?, Some(Frame::Message { records: found, .. }) if found == records);
                 assert!(read, "a frame is read as it was made");

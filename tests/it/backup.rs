@@ -270,6 +270,61 @@ fn a_restored_node_becomes_the_primary_by_force_where_the_others_are_gone() {
 }
 
 #[test]
+fn a_sync_pair_that_is_lost_goes_on_from_its_backup_and_says_what_it_waits_for() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync"]);
+    cluster.put(1, "a");
+    cluster.ok(1, &["backup", "-o", "full"]);
+    cluster.kill(1);
+    cluster.kill(2);
+    let home = &cluster.home;
+    let told = home.ok(&["restore", "full", "r1", "--new-cluster"]).stdout;
+    assert!(told.contains("The mode is sync") && told.contains("rig config set replication=semi-sync"), "{told}");
+    let made = home.ok(&["restore", "full", "r2", "--new-cluster", "--json"]).json();
+    assert_eq!(made["replication"], "sync", "{made}");
+    // Alone it is blocked, and says why and what can be done: a replica, or another mode.
+    let one = Node::serve(home, &["-D", "r1"]);
+    let status = home.ok(&["status", "-D", "r1"]).stdout;
+    let next = status.lines().find(|line| line.trim_start().starts_with("next")).unwrap();
+    assert!(
+        next.contains(&format!("start a replica: rig serve -D DIR --role replica --peer {}", one.url())),
+        "{status}"
+    );
+    let put = ["apply", "user_put", "--data", "{\"id\":\"b\"}", "-D", "r1", "--json"];
+    let refused = home.run(&put);
+    assert_eq!((refused.code, &refused.error()["code"]), (Some(8), &json!("not_enough_replicas")), "{refused:#?}");
+    assert!(refused.error()["hint"].as_str().unwrap().contains("rig config set replication=semi-sync"), "{refused:#?}");
+    home.ok(&["init", "r3"]);
+    let _three = Node::serve(home, &["-D", "r3", "--role", "replica", "--peer", one.url()]);
+    home.ok(&["wait", "in-sync", "-D", "r1"]);
+    let answer = home.ok(&put).json();
+    assert_eq!((&answer["durability"], &answer["acks"]), (&json!("sync"), &json!(["r1", "r3"])));
+    assert_eq!(home.ok(&["get", "user", "a", "-D", "r3", "--json"]).json()["id"], "a");
+    // The other way.
+    let _two = Node::serve(home, &["-D", "r2"]);
+    home.ok(&["config", "set", "replication=semi-sync", "-D", "r2"]);
+    assert_eq!(home.ok(&[&put[..4], &["-D", "r2", "--json"]].concat()).json()["durability"], "local");
+}
+
+#[test]
+fn what_a_replica_has_beyond_the_backup_that_its_cluster_goes_on_from_is_set_aside() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync"]);
+    cluster.put(1, "a");
+    cluster.ok(1, &["backup", "-o", "full"]);
+    cluster.put(1, "later");
+    cluster.kill(1);
+    cluster.home.ok(&["restore", "full", "n3"]);
+    let node = Node::serve(&cluster.home, &["-D", "n3"]);
+    cluster.home.ok(&["promote", node.url(), "--accept-data-loss", "--confirm", "n3"]);
+    // The replica that lives follows it by name, and keeps what the new log has not.
+    let status = cluster.until(2, |status| status["primary"] == "n3" && status["state"] == "in_sync");
+    assert_eq!(status["rescued"], 1, "{status:#}");
+    let put = ["apply", "user_put", "--data", "{\"id\":\"b\"}", "-D", "n3", "--json"];
+    assert_eq!(cluster.home.ok(&put).json()["acks"], json!(["n3", "n2"]));
+    assert_eq!(cluster.run(2, &["get", "user", "later"]).code, Some(3));
+    cluster.home.ok(&["log", "verify", "-D", "n3", "--against", &cluster.url(2)]);
+}
+
+#[test]
 fn a_snapshot_alone_is_a_node_whose_log_begins_behind_it() {
     let home = Home::new();
     let node = one(&home);

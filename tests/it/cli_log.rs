@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sha2::Digest;
 
-use crate::support::{Home, Node, Ran};
+use crate::support::{Cluster, Home, Node, Ran};
 
 /// A stopped node with so many users in the directory of this name.
 fn filled(home: &Home, name: &str, count: usize) -> PathBuf {
@@ -195,4 +196,93 @@ fn the_deep_audit_replays_and_holds_snapshots_against_it() {
     assert_eq!(deep.code, Some(9), "{deep:#?}");
     assert!(findings(&deep).iter().any(|finding| finding["code"] == "state_differs"));
     home.ok(&["log", "verify", "-D", "n1"]);
+}
+
+/// Where each record of a segment begins, and its length.
+fn places(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let (mut places, mut at) = (Vec::new(), 128);
+    while let Some(length) = bytes.get(at + 4..at + 8).map(|word| u32::from_le_bytes(word.try_into().unwrap())) {
+        if length == 0 {
+            break;
+        }
+        places.push((at, length as usize));
+        at += length as usize;
+    }
+    places
+}
+
+/// Makes the checksums of a record right, as `rig-log(5)` gives them.
+fn sum(bytes: &mut [u8], (at, length): (usize, usize)) {
+    let payload = crc32c::crc32c(&bytes[at + 80..at + length - 32]).to_le_bytes();
+    bytes[at + 12..at + 16].copy_from_slice(&payload);
+    let header = crc32c::crc32c_append(crc32c::crc32c(&bytes[16..40]), &bytes[at + 4..at + 80]).to_le_bytes();
+    bytes[at..at + 4].copy_from_slice(&header);
+}
+
+/// Makes the hash of a record that of its bytes and of the record before it.
+fn chain(bytes: &mut [u8], before: (usize, usize), (at, length): (usize, usize)) {
+    let hash = sha2::Sha256::new()
+        .chain_update(&bytes[before.0 + before.1 - 32..before.0 + before.1])
+        .chain_update(&bytes[at + 4..at + length - 32])
+        .finalize();
+    bytes[at + length - 32..at + length].copy_from_slice(&hash);
+}
+
+#[test]
+fn a_record_that_was_altered_is_named_whatever_was_computed_anew_with_it() {
+    const ALTERED: usize = 20;
+    let cluster = {
+        let mut cluster = Cluster::new(2, &["--replication", "sync"]);
+        (0..50).for_each(|n| drop(cluster.put(1, &format!("u{}", 10 + n))));
+        cluster.kill(1);
+        cluster.kill(2);
+        cluster
+    };
+    let (home, file) = (&cluster.home, segment(&cluster.home.path("n1")));
+    home.ok(&["log", "verify", "-D", "n1", "--write-anchor", "anchors"]);
+    let whole = std::fs::read(&file).unwrap();
+    let records = places(&whole);
+    let (at, length) = records[ALTERED - 1];
+    let mut bytes = whole.clone();
+    let digit = at + whole[at..at + length].windows(5).position(|window| window == b"\"id\":").unwrap() + 7;
+    assert!(bytes[digit].is_ascii_digit(), "{}", String::from_utf8_lossy(&whole[at..at + length]));
+    bytes[digit] = b'9';
+    let verify = |bytes: &[u8], more: &[&str]| {
+        std::fs::write(&file, bytes).unwrap();
+        home.run(&[&["log", "verify", "-D", "n1", "--json"], more].concat())
+    };
+    let named = |ran: &Ran, (version, at): (usize, usize)| {
+        assert_eq!(ran.code, Some(9), "{ran:#?}");
+        let found = findings(ran).into_iter().find(|finding| finding["severity"] == "error").unwrap();
+        assert_eq!(
+            (&found["version"], &found["segment"], &found["offset"]),
+            (&json!(version), &json!("00000000000000000001.log"), &json!(at)),
+            "{found}"
+        );
+    };
+    // Its checksums are right again; then its hash too, which the next record does not go on from.
+    sum(&mut bytes, records[ALTERED - 1]);
+    named(&verify(&bytes, &[]), (ALTERED, at));
+    chain(&mut bytes, records[ALTERED - 2], records[ALTERED - 1]);
+    named(&verify(&bytes, &[]), (ALTERED + 1, records[ALTERED].0));
+    // The whole chain is another from there on. By itself nobody can tell; who kept a hash can, and so can another node.
+    for next in ALTERED..records.len() {
+        chain(&mut bytes, records[next - 1], records[next]);
+    }
+    assert_eq!(verify(&bytes, &[]).code, Some(0));
+    let broken = verify(&bytes, &["--anchor", "anchors"]);
+    assert_eq!(broken.code, Some(9), "{broken:#?}");
+    assert_eq!(findings(&broken)[0]["version"], records.len());
+    let apart = verify(&bytes, &["--against", "n2"]);
+    assert_eq!(apart.code, Some(9), "{apart:#?}");
+    let found = &findings(&apart)[0];
+    assert_eq!((&found["code"], &found["version"]), (&json!("diverged"), &json!(ALTERED)), "{found}");
+    // A log that ends where it once ended is whole by itself.
+    std::fs::write(&file, &whole).unwrap();
+    home.ok(&["log", "repair", "-D", "n1", "--truncate-from", "40", "--confirm", "n1"]);
+    home.ok(&["log", "verify", "-D", "n1"]);
+    assert_eq!(home.run(&["log", "verify", "-D", "n1", "--anchor", "anchors"]).code, Some(9));
+    let behind = home.ok(&["log", "verify", "-D", "n1", "--against", "n2", "--json"]);
+    let found = &findings(&behind)[0];
+    assert_eq!((&found["code"], &found["version"]), (&json!("behind"), &json!(39)), "{found}");
 }

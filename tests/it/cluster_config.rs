@@ -1,8 +1,13 @@
 //! `rig member` and `rig config`: what the log says about the cluster, seen and changed from any node.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::Cluster;
+use crate::wire::Wire;
 
 #[test]
 fn members_are_listed_alike_on_every_node_and_removed_by_name() {
@@ -97,5 +102,90 @@ fn what_cannot_be_set_is_refused_before_or_by_the_node() {
             let ran = cluster.home.run(&[command, &["-N", node]].concat());
             assert_eq!(ran.code, Some(exit), "{command:?} {node}: {ran:#?}");
         }
+    }
+}
+
+/// Tells clients to stop when it goes, also when a test fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Writes on one connection until it is told to stop: what was answered, by durability; and how often it was told that there
+/// are too few replicas, which is said before anything is logged.
+fn written(address: &str, client: usize, stop: &AtomicBool) -> (BTreeMap<String, usize>, usize) {
+    let mut wire = Wire::open(address).unwrap();
+    let (mut answers, mut refused, mut n) = (BTreeMap::new(), 0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let (data, key) = (format!("{{\"id\":\"c{client}-{n}\"}}"), format!("c{client}-{n}"));
+        // The same connection to the end: one that is dropped is an error here.
+        let reply = wire.operation("user_put", &data, Some(&key)).unwrap();
+        match reply.status {
+            200 => {
+                let durability = reply.data()["durability"].as_str().unwrap().to_owned();
+                *answers.entry(durability).or_default() += 1;
+                n += 1;
+            }
+            503 if reply.code() == "not_enough_replicas" => refused += 1,
+            _ => panic!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)),
+        }
+    }
+    assert_eq!(answers.values().sum::<usize>(), n);
+    (answers, refused)
+}
+
+#[test]
+fn mode_numbers_and_times_change_under_load_and_no_write_and_no_connection_is_lost() {
+    let mut cluster = Cluster::new(3, &[]);
+    let (address, stop) = (cluster.node(1).address().to_owned(), AtomicBool::new(false));
+    let total: usize = std::thread::scope(|scope| {
+        let stops = Stops(&stop);
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                scope.spawn({
+                    let (address, stop) = (&address, &stop);
+                    move || written(address, client, stop)
+                })
+            })
+            .collect();
+        let set = |words: &[&str], mode: &str| {
+            let set = cluster.ok(1, &[&["config", "set"], words, &["--json"]].concat()).json();
+            assert_eq!(set["replication"], mode, "{words:?}");
+            std::thread::sleep(Duration::from_millis(150));
+        };
+        set(&["replication=sync"], "sync");
+        set(&["min_replicas=2"], "sync");
+        let refused = cluster.run(1, &["config", "set", "min_replicas=3", "--json"]);
+        assert_eq!((refused.code, &refused.error()["code"]), (Some(5), &json!("invalid")), "{refused:#?}");
+        let message = refused.error()["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, "min_replicas is more than the 2 replicas that there are");
+        set(&["sync_timeout=500ms", "min_replicas=1"], "sync");
+        set(&["replication=async"], "async");
+        set(&["replication=semi-sync"], "semi-sync");
+        set(&["replication=sync", "min_replicas=2"], "sync");
+        cluster.home.file("n1/rig.toml", "request_timeout = \"4s\"\nsnapshot_interval = \"2h\"\n");
+        cluster.until(1, |_| {
+            let shown = cluster.ok(1, &["config", "show", "--json"]).json();
+            shown["settings"]["request_timeout"]["value"] == "4s"
+        });
+        set(&["replication=semi-sync", "min_replicas=1", "sync_timeout=2s"], "semi-sync");
+        drop(stops);
+        let ended: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        for (answers, refused) in &ended {
+            let written: usize = answers.values().sum();
+            assert!(written > 20 && answers.contains_key("sync") && answers.contains_key("async"), "{ended:#?}");
+            assert!(answers.keys().all(|word| ["sync", "async", "degraded"].contains(&&**word)), "{ended:#?}");
+            assert!(*refused < written, "{ended:#?}");
+        }
+        ended.iter().map(|(answers, _)| answers.values().sum::<usize>()).sum()
+    });
+    assert_eq!(cluster.settle(), 1);
+    // Every key was answered once, and is one document on every node.
+    for number in [1, 3] {
+        let seen = cluster.until(number, |status| status["service"]["documents"] == total);
+        assert_eq!(seen["service"]["documents"], total);
     }
 }

@@ -3,127 +3,41 @@
 //! A short run belongs to every test run. Long ones are the same functions with more cycles:
 //! `RIG_CLUSTER_CYCLES=200 cargo test --locked --test it cluster_crash -- --nocapture`
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::support::Cluster;
-use crate::wire::Wire;
-
-const CLIENTS: usize = 6;
+use crate::support::{Cluster, load};
 
 fn cycles(short: usize) -> usize {
     std::env::var("RIG_CLUSTER_CYCLES").map_or(short, |text| text.parse().expect("RIG_CLUSTER_CYCLES is a number"))
 }
 
-/// What the clients know, and whether they go on.
-#[derive(Default)]
-struct Load {
-    /// Key to version and hash, as they were answered.
-    answered: Mutex<BTreeMap<String, (u64, String)>>,
-    /// Every status that was seen, 0 for a connection that broke.
-    statuses: Mutex<BTreeSet<u16>>,
-    stop: AtomicBool,
-}
-
-impl Load {
-    /// One client: unique operations, one after the other, each sent until it is answered, to whoever takes it.
-    fn client(&self, addresses: &[String], number: usize, turn: &AtomicUsize) {
-        let mut wire: Option<Wire> = None;
-        let mut node = 0;
-        for nth in 0_u64.. {
-            let key = format!("{number}-{nth}");
-            let data = format!("{{\"id\":\"{key}\"}}");
-            loop {
-                if self.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                if wire.is_none() {
-                    wire = Wire::open(&addresses[node]).ok();
-                }
-                let reply = wire.as_mut().and_then(|wire| wire.operation("user_create", &data, Some(&key)).ok());
-                self.statuses.lock().unwrap().insert(reply.as_ref().map_or(0, |reply| reply.status));
-                match reply {
-                    Some(reply) if reply.status == 200 => {
-                        let data = reply.data();
-                        let place = (data["version"].as_u64().unwrap(), data["hash"].as_str().unwrap().to_owned());
-                        self.answered.lock().unwrap().insert(key, place);
-                        turn.fetch_add(1, Ordering::Relaxed);
-                        break;
-                    }
-                    Some(reply) => {
-                        assert!(matches!(reply.status, 307 | 503 | 504), "{key}: {} {}", reply.status, reply.code());
-                        wire = None;
-                    }
-                    None => wire = None,
-                }
-                node = 1 - node;
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-}
-
-/// A cluster under load while `cycle` does something to it, as often as asked for; then everything is compared. Gives
-/// every status that a client saw.
-fn under_load(mode: &str, cycles: usize, mut cycle: impl FnMut(&mut Cluster, usize)) -> BTreeSet<u16> {
+/// A pair of this mode under load.
+fn under_load(mode: &str, cycles: usize, cycle: impl FnMut(&mut Cluster, usize)) -> BTreeSet<u16> {
     let mut cluster = Cluster::new(2, &["--replication", mode, "--sync-timeout", "500ms"]);
-    let addresses: Vec<String> =
-        [1, 2].iter().map(|number| cluster.url(*number).strip_prefix("http://").unwrap().to_owned()).collect();
-    let (load, turn) = (Load::default(), AtomicUsize::new(0));
+    loaded(&mut cluster, mode, cycles, cycle)
+}
+
+/// A pair under load while `cycle` does something to it, as often as asked for. Gives every status that a client saw.
+pub(crate) fn loaded(
+    cluster: &mut Cluster,
+    what: &str,
+    cycles: usize,
+    mut cycle: impl FnMut(&mut Cluster, usize),
+) -> BTreeSet<u16> {
     let begin = Instant::now();
-    std::thread::scope(|scope| {
-        for number in 0..CLIENTS {
-            let (load, turn, addresses) = (&load, &turn, &addresses);
-            scope.spawn(move || load.client(addresses, number, turn));
-        }
-        // Whatever happens here, the clients must end: the scope waits for them.
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for number in 0..cycles {
-                let before = turn.load(Ordering::Relaxed);
-                let deadline = Instant::now() + Duration::from_secs(30);
-                while turn.load(Ordering::Relaxed) < before + 20 {
-                    assert!(Instant::now() < deadline, "cycle {number}: nothing is answered");
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                cycle(&mut cluster, number);
-            }
-            cluster.settle();
-        }));
-        load.stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = done {
-            std::panic::resume_unwind(panic);
+    let seen = load::under_load(cluster, |cluster, load| {
+        for number in 0..cycles {
+            load.wait_for(20);
+            cycle(cluster, number);
         }
     });
-    cluster.settle();
-    let answered = load.answered.into_inner().unwrap();
-    let log = keyed(&cluster);
-    let lost: Vec<_> = answered.iter().filter(|(key, place)| log.get(*key) != Some(place)).take(5).collect();
-    assert!(lost.is_empty(), "answered, and not in the log as answered: {lost:?}");
-    cluster.are_equal(1, 2);
-    println!("{mode}: {cycles} cycles in {:?}, {} operations answered, none lost", begin.elapsed(), answered.len());
-    load.statuses.into_inner().unwrap()
+    println!("{what}: {cycles} cycles in {:?}, {} operations answered, none lost", begin.elapsed(), seen.answered);
+    seen.statuses
 }
 
-fn primary(cluster: &Cluster) -> usize {
+pub(crate) fn primary(cluster: &Cluster) -> usize {
     [1, 2].into_iter().find(|number| cluster.seen(*number)["role"] == "primary").unwrap_or(1)
-}
-
-/// Every key in the log of the first node with its version and hash; no key is there twice.
-fn keyed(cluster: &Cluster) -> BTreeMap<String, (u64, String)> {
-    let mut found = BTreeMap::new();
-    let mut versions = BTreeSet::new();
-    for record in cluster.ok(1, &["log", "dump", "--json"]).lines() {
-        let version = record["version"].as_u64().unwrap();
-        assert!(versions.insert(version));
-        if let Some(key) = record["key"].as_str() {
-            let place = (version, record["hash"].as_str().unwrap().to_owned());
-            assert_eq!(found.insert(key.to_owned(), place), None, "{key} is in the log twice");
-        }
-    }
-    assert_eq!(versions.last().copied().unwrap_or(0) as usize, versions.len(), "versions without gaps");
-    found
 }
 
 /// Kills both, and brings them back in one order or the other.

@@ -270,6 +270,13 @@ fn an_old_copy_of_a_replicas_directory_catches_up_and_is_in_sync_only_when_it_ha
         counted
     });
     assert_eq!(cluster.settle(), 1);
+    // It is known for what it is: by what it had confirmed to this primary before.
+    let events = cluster.ok(1, &["events", "--json"]).lines();
+    let back: Vec<_> = events.iter().filter(|event| event["event"] == "went-back").collect();
+    assert_eq!(back.len(), 1, "{events:#?}");
+    assert_eq!((&back[0]["member"], &back[0]["confirmed"]), (&json!("n2"), &json!(head)));
+    assert!(back[0]["head"].as_u64() < Some(head), "{}", back[0]);
+    assert_eq!(cluster.seen(1)["peers"][0]["went_back"], json!(null), "it is there again");
     assert_eq!(cluster.put(1, "b")["acks"], json!(["n1", "n2"]));
     assert_eq!(cluster.seen(2)["rescued"], 0);
     cluster.are_equal(2, 1);
@@ -293,6 +300,54 @@ fn an_old_copy_of_a_sync_replicas_directory_confirms_no_write_before_it_has_ever
     assert_eq!((&answered["version"], &answered["acks"]), (&json!(head + 1), &json!(["n1", "n2"])));
     assert!(cluster.seen(2)["log"]["durable"].as_u64() > Some(head));
     assert_eq!(cluster.settle(), 1);
+    cluster.are_equal(2, 1);
+}
+
+#[test]
+fn an_old_copy_that_has_heard_what_it_lacks_is_promoted_by_force_only_and_so_it_stays() {
+    let (mut cluster, _) = with_an_old_copy("sync");
+    // Much to catch up with: it goes from the log of a primary that has nobody to answer for meanwhile.
+    let (url, pad) = (cluster.url(2), "x".repeat(256 << 10));
+    cluster.kill(1);
+    cluster.serve(1, &[]);
+    let listen = url.strip_prefix("http://").unwrap().to_owned();
+    let serve = |cluster: &mut Cluster| {
+        let command = cluster.home.rig(&["serve", "--json", "-D", "n2", "--listen", &listen]);
+        *cluster.node(2) = Node::spawn_unready(&cluster.home, command);
+    };
+    serve(&mut cluster);
+    assert_eq!(cluster.settle(), 1);
+    cluster.kill(2);
+    copy(&cluster.home.path("n2"), &cluster.home.path("old"));
+    serve(&mut cluster);
+    cluster.settle();
+    let line = |n: usize| format!("{{\"method\":\"user_put\",\"data\":{{\"id\":\"{n}\",\"pad\":\"{pad}\"}}}}\n");
+    cluster.home.file("large.ndjson", (0..400).map(line).collect::<String>());
+    cluster.ok(1, &["apply", "--batch", "large.ndjson", "-q"]);
+    let head = cluster.seen(1)["log"]["committed"].as_u64().unwrap();
+    cluster.kill(2);
+    std::fs::remove_dir_all(cluster.home.path("n2")).unwrap();
+    std::fs::rename(cluster.home.path("old"), cluster.home.path("n2")).unwrap();
+    serve(&mut cluster);
+    let lacks = cluster.until(2, |status| status["lacks"].is_u64())["lacks"].clone();
+    cluster.kill(1);
+    assert!(lacks.as_u64() >= Some(head), "{lacks} of {head}");
+    let is_refused = |cluster: &Cluster| {
+        let status = cluster.until(2, |status| status["state"] == "outdated" || status["state"] == "recovering");
+        assert_eq!((&status["lacks"], &status["can_promote"]), (&lacks, &json!(false)), "{status:#}");
+        let refused = cluster.home.run(&["promote", &cluster.url(2), "--json"]);
+        let error = refused.error();
+        assert_eq!((refused.code, &error["code"]), (Some(6), &json!("promotion_unsafe")), "{refused:#?}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(&format!("the primary had committed version {lacks}")), "{error}");
+    };
+    is_refused(&cluster);
+    cluster.kill(2);
+    serve(&mut cluster);
+    is_refused(&cluster);
+    cluster.serve(1, &[]);
+    assert_eq!(cluster.settle(), 1);
+    assert_eq!(cluster.seen(2)["lacks"], json!(null));
     cluster.are_equal(2, 1);
 }
 

@@ -25,7 +25,7 @@ fn the_doctor_names_what_is_wrong_with_a_directory_and_what_to_do() {
     let dir = home.path("n1");
     closed_log(&dir);
     let ran = home.run(&["doctor", "-D", "n1", "--json"]);
-    for name in ["permissions", "lock", "log"] {
+    for name in ["permissions", "settings", "lock", "log"] {
         assert_eq!(result(&ran, name), "ok", "{name}: {ran:#?}");
     }
     let lines = ran.lines();
@@ -51,6 +51,13 @@ fn the_doctor_names_what_is_wrong_with_a_directory_and_what_to_do() {
     let line = ran.stdout.lines().find(|line| line.contains("permissions")).unwrap();
     assert!(line.starts_with("WARN  permissions") && line.contains("-> chmod 700"), "{line}");
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+
+    let file = home.file("n1/rig.toml", "listen = \"127.0.0.1:0\"\ndrian = \"3s\"\n");
+    let ran = home.run(&["doctor", "-D", "n1"]);
+    let line = ran.stdout.lines().find(|line| line.contains("settings")).unwrap();
+    assert!(line.starts_with("FAIL") && line.contains("rig.toml:2:1: unknown key `drian`"), "{line}");
+    assert!(line.contains("-> ") && line.contains("drain"), "{line}");
+    std::fs::remove_file(file).unwrap();
 
     let newest = segments(&dir).pop().unwrap();
     let _flipped = Flipped::new(&newest, 200 * 8);

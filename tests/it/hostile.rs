@@ -22,7 +22,7 @@ const REQUESTS: usize = 10_000;
 const GROWTH_KIB_MAX: u64 = 6 << 10;
 
 /// Stops the good client when the test ends, however it ends.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
@@ -54,7 +54,7 @@ fn expected(bytes: &[u8], settings: &Settings) -> (usize, Option<u16>) {
 }
 
 /// Sends the bytes, says that no more will come, and takes all answers.
-fn answers(address: &str, bytes: &[u8]) -> Vec<Reply> {
+pub(crate) fn answers(address: &str, bytes: &[u8]) -> Vec<Reply> {
     let mut wire = Wire::open(address).unwrap();
     wire.stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
     // A node that has heard enough closes before everything is sent.
@@ -70,18 +70,18 @@ fn answers(address: &str, bytes: &[u8]) -> Vec<Reply> {
 }
 
 /// KiB of resident memory.
-fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-fn descriptors(pid: u32) -> usize {
+pub(crate) fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
 /// Somebody who behaves, until told to stop: the longest wait, and how often.
-fn good_client(address: &str, stop: &AtomicBool) -> (Duration, usize) {
+pub(crate) fn good_client(address: &str, stop: &AtomicBool) -> (Duration, usize) {
     let mut wire = Wire::open(address).unwrap();
     let (mut longest, mut n) = (Duration::ZERO, 0);
     while !stop.load(Ordering::Relaxed) {

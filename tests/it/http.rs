@@ -358,7 +358,7 @@ fn a_read_waits_for_its_version_and_says_when_it_does_not_come() {
 
 #[test]
 fn health_readiness_and_metrics_are_what_their_readers_expect() {
-    let (_home, node) = node();
+    let (home, node) = node();
     let mut client = Client::of(&node);
     client.create("a");
     assert_eq!(client.get("/healthz").status, 200);
@@ -373,6 +373,30 @@ fn health_readiness_and_metrics_are_what_their_readers_expect() {
     let metrics = client.get("/metrics");
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(text.contains("rig_log_records_total 2\n"), "{text}");
+    // Everything so far, by what GET / calls it; and never a path as it came.
+    assert_eq!(client.get("/no/such/path").status, 404);
+    assert_eq!(client.get("/data/user/nobody").status, 404);
+    assert_eq!(client.get("/log?from=1").status, 200);
+    let text = String::from_utf8(client.get("/metrics").body).unwrap();
+    for (path, status, count) in [
+        ("/do", "2xx", 1),
+        ("/healthz", "2xx", 1),
+        ("/readyz", "2xx", 1),
+        ("/readyz", "5xx", 1),
+        ("/data/{type}/{id}", "4xx", 1),
+        ("/log", "2xx", 1),
+        ("/metrics", "2xx", 1),
+        ("other", "4xx", 1),
+    ] {
+        let line = format!("rig_http_requests_total{{path=\"{path}\",status=\"{status}\"}} {count}\n");
+        assert!(text.contains(&line), "no {line} in {text}");
+    }
+    assert!(!text.contains("/no/such"), "{text}");
+    let log = text.lines().find_map(|line| line.strip_prefix("rig_log_bytes ")).unwrap();
+    let files = std::fs::read_dir(home.default_dir().join("log")).unwrap().map(|entry| entry.unwrap());
+    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+    assert_eq!(log.parse::<u64>().unwrap(), segments.map(|file| file.metadata().unwrap().len()).sum::<u64>());
+    assert!(text.contains(concat!("rig_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"")), "{text}");
     if has("promtool", "health_readiness_and_metrics_are_what_their_readers_expect") {
         let mut command = std::process::Command::new("promtool");
         command.args(["check", "metrics"]);

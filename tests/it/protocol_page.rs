@@ -25,7 +25,7 @@ fn the_example_of_the_page_is_what_is_sent() {
     let owner = NodeId(std::array::from_fn(|n| n as u8 + 16));
     let ack = Ack { epoch: Epoch { number: 1, owner, start: 2 }, received: 9, durable: 8, applied: 7 };
     let mut sent = Vec::new();
-    encode(&Message::Ack(ack), &[], &mut sent).unwrap();
+    encode(&Message::Ack(ack), PROTOCOL, &[], &mut sent).unwrap();
     assert_eq!(sent, bytes);
 }
 

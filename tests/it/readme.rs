@@ -160,8 +160,10 @@ fn the_limits_of_the_readme_are_those_of_the_code() {
     assert_eq!((KEYS_MAX, KEY_WINDOW.as_secs(), KEY_BYTES_MAX), (1_000_000, 24 * 3600, 128));
     assert!(text.contains("the newest 1,000,000, for 24 hours; 128 bytes each"));
     assert_eq!((IN_FLIGHT_OPS_MAX, IN_FLIGHT_BYTES_MAX, CONNECTIONS_MAX), (10_000, 64 << 20, 1024));
-    assert!(text.contains("| operations in flight | 10,000 or 64 MiB; over it 503 |"));
-    assert!(text.contains("| connections | 1,024 |"));
+    assert_eq!((IN_FLIGHT_OPS_RESERVE, IN_FLIGHT_BYTES_RESERVE, CLIENT_CONNECTIONS_MAX), (2_500, 16 << 20, 768));
+    let in_flight = "10,000 or 64 MiB of one client, 12,500 or 80 MiB of all; over it 503";
+    assert!(text.contains(&format!("| operations in flight | {in_flight} |")));
+    assert!(text.contains("| connections | 768 of one client (an address), 1,024 of all; over it 503, but for"));
     assert_eq!((PROXIED_BYTES_MAX, PROXY_THREADS, PROXY_WAITING_MAX), (64 << 20, 8, 256));
     assert!(text.contains("64 MiB; 8 at a time, 256 wait; over it 503"));
 }

@@ -17,34 +17,62 @@ use crate::wire::Wire;
 
 /// What clients know: versions by key of what was answered, keys that were refused, keys without a final answer.
 #[derive(Debug, Default)]
-struct Known {
-    answered: HashMap<String, u64>,
+pub(crate) struct Known {
+    pub(crate) answered: HashMap<String, u64>,
     refused: Vec<String>,
-    unknown: Vec<(String, String)>,
+    pub(crate) unknown: Vec<(String, String)>,
 }
 
 impl Known {
-    fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.answered.extend(other.answered);
         self.refused.extend(other.refused);
         self.unknown.extend(other.unknown);
     }
 
     /// What was answered is in the log at its version, what was refused is not, and each key is there once.
-    fn assert_in(&self, home: &Home, dir: &str) {
+    pub(crate) fn assert_in(&self, home: &Home, dir: &str) {
+        assert_eq!(self.assert_in_rest(home, dir), 1, "the log begins later");
+    }
+
+    /// The same of a log that may begin later than with 1; gives where.
+    pub(crate) fn assert_in_rest(&self, home: &Home, dir: &str) -> u64 {
         let dump = home.ok(&["log", "dump", "--json", "--with-data", "none", "-D", dir]).lines();
+        let first = dump[0]["version"].as_u64().unwrap();
         let mut found: HashMap<&str, u64> = HashMap::new();
-        for (index, record) in dump.iter().enumerate() {
-            assert_eq!(record["version"], index + 1, "the log has a gap");
+        for (version, record) in (first..).zip(&dump) {
+            assert_eq!(record["version"], version, "the log has a gap");
             if let Some(key) = record["key"].as_str() {
                 assert_eq!(found.insert(key, record["version"].as_u64().unwrap()), None, "{key} is there twice");
             }
         }
-        for (key, version) in &self.answered {
+        for (key, version) in self.answered.iter().filter(|(_, version)| **version >= first) {
             assert_eq!(found.get(&**key), Some(version), "{key} was answered");
         }
         for key in &self.refused {
             assert_eq!(found.get(&**key), None, "{key} was refused");
+        }
+        first
+    }
+
+    /// The node knows each key that was answered, by its version.
+    pub(crate) fn assert_by_outcome(&self, address: &str) {
+        let mut wire = Wire::open(address).unwrap();
+        for (key, version) in &self.answered {
+            let outcome = wire.get(&format!("/outcome/{key}")).unwrap().data();
+            assert_eq!((&outcome["state"], &outcome["version"]), (&"committed".into(), &(*version).into()), "{key}");
+        }
+    }
+
+    /// Finds out what became of each one without an answer, and sends it again with its key: one version.
+    pub(crate) fn resolve(&mut self, address: &str, pad: usize) {
+        let mut wire = Wire::open(address).unwrap();
+        for (key, _) in std::mem::take(&mut self.unknown) {
+            let outcome = wire.get(&format!("/outcome/{key}")).unwrap().data();
+            let reply = wire.operation("user_put", &data_of(&key, pad), Some(&key)).unwrap();
+            let version = reply.data()["version"].as_u64();
+            assert!(outcome["state"] == "absent" || outcome["version"].as_u64() == version, "{outcome}");
+            self.answered.insert(key, version.unwrap());
         }
     }
 }
@@ -234,14 +262,19 @@ fn a_file_that_may_not_grow_is_a_full_disk_too() {
     known.assert_in(&home, home.default_dir().to_str().unwrap());
 }
 
-/// Writes with keys until something else than 200 comes.
-fn write_until_it_fails(address: &str, client: usize) -> Known {
+/// The document that is put with a key: one of each client, and so large.
+fn data_of(key: &str, pad: usize) -> String {
+    let (client, _) = key.rsplit_once('-').unwrap();
+    format!(r#"{{"id":"{client}","key":"{key}","pad":"{}"}}"#, "x".repeat(pad))
+}
+
+/// Writes with keys until something else than 200 comes; `total` counts what was answered.
+pub(crate) fn write_until_it_fails(address: &str, client: &str, pad: usize, total: &AtomicUsize) -> Known {
     let mut known = Known::default();
     let Ok(mut wire) = Wire::open(address) else { return known };
     for n in 0.. {
-        let key = format!("k{client}-{n}");
-        let data = format!(r#"{{"id":"{key}"}}"#);
-        let Ok(reply) = wire.operation("user_create", &data, Some(&key)) else {
+        let key = format!("{client}-{n}");
+        let Ok(reply) = wire.operation("user_put", &data_of(&key, pad), Some(&key)) else {
             known.unknown.push((key, "no answer".into()));
             return known;
         };
@@ -249,6 +282,7 @@ fn write_until_it_fails(address: &str, client: usize) -> Known {
         match reply.status {
             200 => {
                 known.answered.insert(key, json["data"]["version"].as_u64().unwrap());
+                total.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             503 => known.refused.push(key),
@@ -264,6 +298,14 @@ fn write_until_it_fails(address: &str, client: usize) -> Known {
     known
 }
 
+/// What a node says at the end whose storage has failed.
+pub(crate) fn last_words(said: &str) -> String {
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap_or_else(|e| panic!("{e}: {said}"));
+    assert_eq!((&last["type"], &last["exit"], &last["code"]), (&"error".into(), &1.into(), &"storage".into()));
+    assert!(last["hint"].as_str().unwrap().contains("start the node again"), "{last}");
+    last["message"].as_str().unwrap().to_owned()
+}
+
 /// A node whose system calls fail, once, under load.
 fn fails_by(fault: &str, op: &str, error: &str) {
     let home = Home::new();
@@ -276,36 +318,26 @@ fn fails_by(fault: &str, op: &str, error: &str) {
     let mut known = Known::default();
     std::thread::scope(|scope| {
         let address = &address;
-        let clients: Vec<_> = (0..8).map(|n| scope.spawn(move || write_until_it_fails(address, n))).collect();
+        let one = |n: usize| write_until_it_fails(address, &format!("k{n}"), 0, &AtomicUsize::new(0));
+        let clients: Vec<_> = (0..8).map(|n| scope.spawn(move || one(n))).collect();
         clients.into_iter().for_each(|client| known.extend(client.join().unwrap()));
     });
     assert!(known.answered.len() > 20, "{fault}: it failed before there was load");
     assert!(known.unknown.iter().any(|(_, why)| why == "504"), "{fault}: what was in flight is unknown: {known:?}");
     assert_eq!(node.wait(), Some(1), "{fault}");
-    let said = home.serve_log();
-    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap_or_else(|e| panic!("{e}: {said}"));
-    let message = last["message"].as_str().unwrap();
-    assert_eq!((&last["type"], &last["exit"], &last["code"]), (&"error".into(), &1.into(), &"storage".into()));
+    let message = last_words(&home.serve_log());
     let path = home.default_dir();
     assert!(message.starts_with(&format!("serve: {op} {}", path.display())) && message.contains(error), "{message}");
-    assert!(last["hint"].as_str().unwrap().contains("start the node again"), "{last}");
 
     home.ok(&["log", "verify"]);
     let node = Node::serve(&home, &[]);
-    let mut wire = Wire::open(node.address()).unwrap();
-    for (key, _) in std::mem::take(&mut known.unknown) {
-        let outcome = wire.get(&format!("/outcome/{key}")).unwrap().data();
-        let data = format!(r#"{{"id":"{key}"}}"#);
-        let version = wire.operation("user_create", &data, Some(&key)).unwrap().data()["version"].as_u64();
-        assert!(outcome["state"] == "absent" || outcome["version"].as_u64() == version, "{outcome}");
-        known.answered.insert(key, version.unwrap());
-    }
+    known.resolve(node.address(), 0);
     known.assert_in(&home, home.default_dir().to_str().unwrap());
     home.ok(&["log", "verify"]);
 }
 
 /// Whether system calls can be made to fail here.
-fn can_inject(test: &str) -> bool {
+pub(crate) fn can_inject(test: &str) -> bool {
     if !has("strace", test) {
         return false;
     }

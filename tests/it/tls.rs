@@ -329,6 +329,45 @@ fn two_nodes_replicate_in_sync_by_mutual_tls_and_repair_each_other() {
 }
 
 #[test]
+fn a_plain_pair_moves_to_tls_one_node_after_the_other() {
+    let Some(home) = home("a_plain_pair_moves_to_tls_one_node_after_the_other") else { return };
+    let mut one = serve(&home, "n1", &["--role", "primary", "--replication", "sync"]);
+    let mut two = serve(&home, "n2", &["--role", "replica", "--peer", one.url()]);
+    let (at_one, at_two) = (one.address().to_owned(), two.address().to_owned());
+    let url_of = |scheme: &str, address: &str| format!("{scheme}://{address}");
+    let both = |id: &str| {
+        ok(&home, &["wait", "in-sync", "-D", "n1", "--timeout", "20s"]);
+        let data = format!("{{\"id\":\"{id}\"}}");
+        let answer = ok(&home, &["apply", "user_put", "--data", &data, "-D", "n1", "--json"]).json();
+        assert_eq!(answer["acks"], json!(["n1", "n2"]), "{answer}");
+    };
+    let stop = |node: &mut Node| {
+        node.signal("TERM");
+        assert_eq!(node.wait(), Some(0));
+    };
+    both("a");
+    // On the way each is told how the other one speaks by then: what the log says of it may be from before. The word for
+    // plaintext is about what a node dials, too.
+    let on_the_way = [MUTUAL, &["--insecure-plaintext"]].concat();
+    stop(&mut two);
+    let mut two =
+        serve(&home, "n2", &[&on_the_way[..], &["--listen", &at_two, "--peer", &url_of("http", &at_one)]].concat());
+    both("b");
+    stop(&mut one);
+    let mut one =
+        serve(&home, "n1", &[&on_the_way[..], &["--listen", &at_one, "--peer", &url_of("https", &at_two)]].concat());
+    both("c");
+    stop(&mut two);
+    let _two = serve(&home, "n2", &[MUTUAL, &["--listen", &at_two, "--peer", &url_of("https", &at_one)]].concat());
+    both("d");
+    stop(&mut one);
+    let one = serve(&home, "n1", &[MUTUAL, &["--listen", &at_one, "--peer", &url_of("https", &at_two)]].concat());
+    both("e");
+    let members = ok(&home, &["member", "ls", "-N", one.url(), "--json"]).lines();
+    assert!(members.iter().all(|member| member["url"].as_str().unwrap().starts_with("https://")), "{members:#?}");
+}
+
+#[test]
 fn a_peer_without_a_certificate_of_the_ca_stays_out_and_both_sides_say_why() {
     let Some(home) = home("a_peer_without_a_certificate_of_the_ca") else { return };
     let one = serve(&home, "n1", &[MUTUAL, &["--role", "primary"]].concat());

@@ -66,7 +66,8 @@ fn taken_from(home: &Home) -> Vec<u64> {
     bytes.map(|text| text.parse().unwrap()).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A directory with everything in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
         let name = to.join(entry.file_name());
@@ -117,7 +118,7 @@ fn an_empty_replica_joins_a_primary_whose_log_was_compacted() {
 fn a_transfer_that_was_broken_off_goes_on_where_it_was() {
     let mut cluster = behind();
     let incoming = cluster.home.path("n2").join("incoming");
-    let mut left = 0;
+    let (mut left, mut whole) = (0, 0);
     while left == 0 {
         cluster.serve(2, &["--role", "replica"]);
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -125,12 +126,26 @@ fn a_transfer_that_was_broken_off_goes_on_where_it_was() {
             assert!(Instant::now() < deadline, "nothing comes: {}", cluster.home.serve_log());
         }
         cluster.kill(2);
-        left = part(&incoming).expect("it was killed before it was all there").1;
+        let (path, length) = part(&incoming).expect("it was killed before it was all there");
+        let bytes = path.file_stem().unwrap().to_str().unwrap().rsplit('-').next().unwrap();
+        (left, whole) = (length, bytes.parse::<u64>().unwrap());
     }
+    // What the primary had read for it before it was killed is counted with the first try.
+    cluster.until(1, |status| status["peers"][0]["connected"] == false);
+    let before = sent(&cluster);
     cluster.serve(2, &[]);
     cluster.wait(2, "in-sync");
     are_the_same(&mut cluster);
     assert_eq!(taken_from(&cluster.home), [0, left]);
+    assert_eq!(sent(&cluster) - before, whole - left, "what was there is not sent again");
+}
+
+/// Bytes of snapshots that the primary has sent.
+fn sent(cluster: &Cluster) -> u64 {
+    let mut wire = Wire::open(cluster.url(1).strip_prefix("http://").unwrap()).unwrap();
+    let text = String::from_utf8(wire.get("/metrics").unwrap().body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("rig_snapshot_sent_bytes_total "));
+    line.unwrap().parse().unwrap()
 }
 
 /// What has come of a snapshot so far.

@@ -1,7 +1,7 @@
 //! HTTP by hand: a client that shares no code with the product, so that both cannot be wrong in the same way.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -57,7 +57,19 @@ impl Reply {
 
 impl Wire {
     pub(crate) fn open(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::of(TcpStream::connect(address)?)
+    }
+
+    /// From an address of one's own: every address of loopback is this machine, and another client.
+    pub(crate) fn open_from(client: [u8; 4], address: &str) -> io::Result<Self> {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::from((client, 0)))?;
+        connect(&socket, &address.parse::<SocketAddr>().map_err(io::Error::other)?)?;
+        Self::of(TcpStream::from(socket))
+    }
+
+    fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream, rest: Vec::new() })
@@ -167,7 +179,7 @@ impl Wire {
         }
     }
 
-    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.rest.len() < length {
             self.some()?;
         }

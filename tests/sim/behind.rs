@@ -71,6 +71,7 @@ impl World {
             return;
         };
         snapshot.keep = keep;
+        process.is_installing = true;
         let boot = process.boot;
         self.after(delay, Event::Install { machine, boot });
     }

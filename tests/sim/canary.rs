@@ -28,6 +28,7 @@ const EVENTS: u64 = 5000;
 /// | `EpochRecordFirst` | to lose something needs four terms in a row (figure 8 of Raft), each with a crash at one place: story R6 shows the commit that must not be |
 /// | `CaughtUpBeforeCounted` | a commit waits for whoever is counted, so it takes the loss of all the others just then: story K7 |
 /// | `AckEpoch` | does not matter here: acknowledgements count on one link only, in order, and a hello makes them void |
+/// | `Lacking` | needs a disk that goes back, which no fault makes here: story S41 |
 /// | `HashCompared` | equal histories with different hashes come from a forged log alone, which no fault makes here |
 const RULES: &[Rule] = &[
     Rule::PromotionQuorum,

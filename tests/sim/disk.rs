@@ -103,6 +103,7 @@ fn encode(counter: u64, standing: &Standing) -> [u8; SLOT] {
     for (place, id) in slot[64..].chunks_exact_mut(16).zip(&standing.set) {
         place.copy_from_slice(&id.0);
     }
+    slot[SLOT - 8..].copy_from_slice(&standing.lacks.to_le_bytes());
     let crc = crc32c::crc32c(&slot[8..]);
     slot[..4].copy_from_slice(&crc.to_le_bytes());
     slot
@@ -115,5 +116,6 @@ fn decode(slot: &[u8]) -> Option<(u64, Standing)> {
     let set = slot[64..].chunks_exact(16).take(usize::from(slot[49])).map(|id| NodeId(id.try_into().unwrap()));
     let alone_from = Some(number(56)).filter(|from| *from > 0);
     let (primary, forced, adrift) = (slot[48] == 1, slot[50] == 1, slot[51] == 1);
-    is_whole.then(|| (number(8), Standing { promised, primary, forced, set: set.collect(), alone_from, adrift }))
+    let (set, lacks) = (set.collect(), number(SLOT - 8));
+    is_whole.then(|| (number(8), Standing { promised, primary, forced, set, alone_from, lacks, adrift }))
 }

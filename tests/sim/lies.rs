@@ -57,8 +57,8 @@ impl World {
     pub fn rebuild(&mut self, machine: usize) {
         let Some(process) = &mut self.machines[machine].process else { return };
         let (Some(lie), Some(bad)) = (process.lie, process.core.diverged()) else { return };
-        if process.cut_to.is_some() {
-            // Log and service go back together first.
+        if process.cut_to.is_some() || process.is_installing {
+            // Log and service go back together first, or something else comes in their place.
             return self.rebuild_later(machine, 1000);
         }
         let (applied, committed) = (process.core.applied(), process.core.committed());

@@ -96,6 +96,8 @@ pub struct Process {
     pub cut_to: Option<Version>,
     /// A snapshot that is on its way here.
     pub snapshot: Option<Install>,
+    /// Nothing that this process holds counts any more.
+    pub is_installing: bool,
     /// The records of the message that is being handled.
     pub arrived: Vec<Arc<Record>>,
     pub failed: bool,
@@ -268,6 +270,7 @@ impl Machine {
             unpark: false,
             cut_to: None,
             snapshot: None,
+            is_installing: false,
             arrived: Vec::new(),
             failed: false,
         });

@@ -12,9 +12,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rig::replication::{Asked, Input, Rule};
-use rig::types::{AckLevel, NodeId};
+use rig::log::MemVfs;
+use rig::replication::{Asked, Input, Rule, Standing};
+use rig::types::{AckLevel, NodeId, Record};
 
 use super::machine::{Machine, control_of, operation_of};
 use super::network::Time;
@@ -31,6 +33,16 @@ struct Story {
     attempt: u64,
     /// Lines of the trace that were shown.
     shown: usize,
+    /// Disks as they were.
+    copies: Vec<Copy>,
+}
+
+/// A disk as it was, and what was really on it.
+struct Copy {
+    of: usize,
+    vfs: MemVfs,
+    entries: Vec<Arc<Record>>,
+    standing: Standing,
 }
 
 /// Machines and nothing else: no client, no fault, no operator.
@@ -59,7 +71,7 @@ impl Story {
         for (place, machine) in world.machines.iter_mut().enumerate() {
             machine.id = NodeId([place as u8 + 1; 16]);
         }
-        let mut story = Self { world, attempt: 0, shown: 0 };
+        let mut story = Self { world, attempt: 0, shown: 0, copies: Vec::new() };
         story.run(1_500_000);
         story
     }
@@ -123,6 +135,20 @@ impl Story {
                 (world.machines[machine].sync, world.machines[machine].stuck) = (100, false);
             }
             ("lose", Some(machine)) => lose_disk(world, machine),
+            // A copy of its disk; and the disk is that copy again.
+            ("copy", Some(of)) => {
+                let Machine { vfs, truth, .. } = &world.machines[of];
+                let (entries, standing) = (truth.entries.clone(), truth.standing.clone());
+                self.copies.push(Copy { of, vfs: vfs.fork(), entries, standing });
+            }
+            ("back", Some(machine)) => {
+                world.kill(machine, false);
+                let copy = self.copies.iter().rfind(|copy| copy.of == machine).unwrap();
+                let there = &mut world.machines[machine];
+                there.vfs = copy.vfs.fork();
+                there.truth.durable = copy.entries.len() as u64;
+                (there.truth.entries, there.truth.standing) = (copy.entries.clone(), copy.standing.clone());
+            }
             ("start", Some(machine)) => {
                 if let Some(role) = words.get(2) {
                     world.machines[machine].role = role.parse().unwrap();
@@ -175,6 +201,7 @@ impl Story {
                 "Answer {",
                 "Fenced",
                 "Diverged {",
+                "WentBack {",
                 "TakeSnapshot {",
                 "Install {",
                 "begins with",

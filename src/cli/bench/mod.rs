@@ -33,7 +33,7 @@ use super::output::{self, Table};
 use super::{Context, Failure, Outcome, help, values};
 use crate::client::{Client, Request};
 use crate::error::Exit;
-use crate::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, PIPELINE_MAX};
+use crate::limits::{BODY_BYTES_MAX, CLIENT_CONNECTIONS_MAX, PIPELINE_MAX};
 
 /// The measured time is cut into so many rounds when the yardstick runs between them.
 const ROUNDS: u32 = 5;
@@ -61,7 +61,7 @@ const RECORD_OVERHEAD: usize = 200;
 )]
 pub(crate) struct Args {
     /// Connections; several numbers are measured one after the other
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16", value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX as i64 - 8))]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16", value_parser = clap::value_parser!(u32).range(1..=CLIENT_CONNECTIONS_MAX as i64 - 8))]
     clients: Vec<u32>,
     /// How long to measure
     #[arg(long, value_name = "DURATION", value_parser = values::positive_duration, default_value = "5s")]

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Check, Failure};
-use crate::cli::{Context, serve, target, values};
+use super::{Check, Failure, settings};
+use crate::cli::{Context, target, values};
 use crate::limits::{CONNECTIONS_MAX, SEGMENT_BYTES};
 use crate::log::verify::{Finding, Options, Severity, verify};
 use crate::log::{DiskVfs, Held, Reader, Vfs};
@@ -19,8 +19,8 @@ use crate::node::dir::DataDir;
 const SPACE_MIN: u64 = 4 * SEGMENT_BYTES;
 /// A part of the disk that should be free.
 const SPACE_SHARE: u64 = 20;
-/// Files of a node beside its connections.
-const OPEN_FILES: u64 = 128;
+/// Files of a node beside its connections: peers, those that are only heard, and its own.
+const OPEN_FILES: u64 = 256;
 /// A write waits for a sync: over this every client notices.
 const SYNC_SLOW: Duration = Duration::from_millis(20);
 const SYNCS: usize = 24;
@@ -33,6 +33,8 @@ pub(super) fn check(
     take: &mut dyn FnMut(Check) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     take(permissions(dir.path()))?;
+    let (listen, check) = settings::check(dir);
+    take(check)?;
     take(lock(dir))?;
     let space = DiskVfs.space(dir.path()).map_err(|error| Failure::io("look at", dir.path(), &error))?;
     take(free_space(space, size_of_disk(dir.path())))?;
@@ -47,7 +49,7 @@ pub(super) fn check(
     take(log(dir))?;
     take(open_files(rustix::process::getrlimit(rustix::process::Resource::Nofile).current))?;
     if !dir.is_in_use() {
-        take(port(serve::LISTEN_DEFAULT, context, dir))?;
+        take(port(&listen, context, dir))?;
     }
     Ok(())
 }

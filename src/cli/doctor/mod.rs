@@ -4,10 +4,11 @@
 //! well. Nothing is changed; one small file is written beside the log, to measure, and removed.
 //!
 //! # Not here
-//! The checks: of the directory (`local`), of the node and its peers (`cluster`).
+//! The checks: of the directory (`local`) and its settings (`settings`), of the node and its peers (`cluster`).
 
 mod cluster;
 mod local;
+mod settings;
 
 use serde::Serialize;
 
@@ -18,8 +19,8 @@ use crate::error::Exit;
 
 /// Look for what could keep a node from its work
 ///
-/// Checks the data directory (permissions, lock, free space, file system, how long a sync takes, whether the log
-/// can be read), this machine (open files, the port) and, when the node runs, the node and its peers (state, clocks,
+/// Checks the data directory (permissions, the settings in its rig.toml, lock, free space, file system, how long a sync
+/// takes, whether the log can be read), this machine (open files, the port) and, when the node runs, the node and its peers (state, clocks,
 /// versions). Each check is a line that says OK, WARN or FAIL, and what to do about it. With a URL as --node only the node
 /// and its peers are looked at.
 #[derive(Debug, clap::Args)]

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Args, DRAIN_DEFAULT, LISTEN_DEFAULT, Plan, REQUEST_TIMEOUT_DEFAULT, SERVICE_DEFAULT};
 use crate::cli::Failure;
 use crate::cli::settings::{self, File, duration};
-use crate::limits::SCRUB_INTERVAL;
+use crate::limits::{SCRUB_INTERVAL, SNAPSHOT_INTERVAL};
 use crate::node::dir::DataDir;
 use crate::node::{self, Origin, Setting};
 
@@ -45,7 +46,9 @@ impl Args {
             insecure_plaintext: self.insecure_plaintext || file.insecure_plaintext,
             memory_max: self.memory_max.or(file.memory_max),
             scrub_interval: self.scrub_interval.or(file.scrub_interval),
+            snapshot_interval: self.snapshot_interval.or(file.snapshot_interval),
             compact_keep: self.compact_keep.or(file.compact_keep),
+            compact_age: self.compact_age.or(file.compact_age),
             on_event: self.on_event.or(file.on_event),
             log_format: self.log_format.or(file.log_format),
             drain: self.drain.or(file.drain),
@@ -53,7 +56,7 @@ impl Args {
     }
 
     /// Every key with what these say of it.
-    fn rows(&self) -> [(&'static str, Option<String>); 21] {
+    fn rows(&self) -> [(&'static str, Option<String>); 23] {
         let peers: Vec<_> = self.peer.iter().map(ToString::to_string).collect();
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let proxy = |url: &Option<String>| url.clone().unwrap_or_else(|| "true".to_owned());
@@ -75,12 +78,19 @@ impl Args {
             ("insecure_plaintext", self.insecure_plaintext.then(|| "true".to_owned())),
             ("memory_max", self.memory_max.map(|bytes| bytes.to_string())),
             ("scrub_interval", self.scrub_interval.map(duration)),
+            ("snapshot_interval", self.snapshot_interval.map(interval)),
             ("compact_keep", self.compact_keep.map(|number| number.to_string())),
+            ("compact_age", self.compact_age.map(duration)),
             ("on_event", self.on_event.clone()),
             ("log_format", self.log_format.clone()),
             ("drain", self.drain.map(duration)),
         ]
     }
+}
+
+/// As it is written: zero is no interval.
+fn interval(time: Duration) -> String {
+    if time.is_zero() { "off".to_owned() } else { duration(time) }
 }
 
 /// What holds where nobody says anything; nothing for what the log says then.
@@ -92,6 +102,7 @@ fn default_of(key: &str) -> Option<String> {
         "insecure_plaintext" => Some("false".to_owned()),
         "memory_max" => Some(node::default_memory_max().to_string()),
         "scrub_interval" => Some(duration(SCRUB_INTERVAL)),
+        "snapshot_interval" => Some(duration(SNAPSHOT_INTERVAL)),
         "log_format" => Some("text".to_owned()),
         "drain" => Some(duration(DRAIN_DEFAULT)),
         _ => None,
@@ -123,6 +134,9 @@ pub(super) fn live(typed: Args, dir: DataDir) -> node::Live {
             Ok::<_, Failure>(node::Reread {
                 settings: plan.settings,
                 request_timeout: plan.request_timeout,
+                snapshot_interval: plan.snapshot_interval,
+                compact_keep: plan.compact_keep,
+                compact_age: plan.compact_age,
                 drain: plan.drain,
             })
         };

@@ -139,6 +139,13 @@ fn replication(status: &Value) -> Lines {
             _ => String::new(),
         };
         lines.push(("peer", format!("{}  {}  {connected}{in_sync}{lag}", word(&peer["name"]), word(&peer["url"]))));
+        if let Some(version) = peer["went_back"].as_u64() {
+            let name = word(&peer["name"]);
+            lines.push((
+                "went back",
+                format!("{name} had confirmed version {version} and came back with less: an old copy?"),
+            ));
+        }
     }
     for (name, why) in status["refused_peers"].as_object().into_iter().flatten() {
         lines.push(("refused", format!("{name}: {}", word(why))));
@@ -209,6 +216,10 @@ fn next(status: &Value) -> Option<String> {
         }
         "degraded" if away.is_empty() => "nothing: it catches up".to_owned(),
         "degraded" => format!("start {others}; or, if it is gone for good, `rig member remove NAME`"),
+        "blocked" if list(&status["peers"]).next().is_none() => format!(
+            "start a replica: rig serve -D DIR --role replica --peer {}; or go on alone: rig config set replication=semi-sync",
+            word(&status["http"])
+        ),
         "blocked" if away.is_empty() => {
             "nothing, if they catch up; if they stay out they follow another: see `rig status --all`".to_owned()
         }
@@ -216,6 +227,10 @@ fn next(status: &Value) -> Option<String> {
         "recovering" if !waits_for.is_empty() => {
             format!("start {waits_for}; or, if it is gone for good, accept the loss: {force}")
         }
+        "recovering" if status["lacks"].is_u64() && !away.is_empty() => format!(
+            "start {others}: it has the versions up to {} that this node lacks; or, if it is gone for good, accept the loss: {force}",
+            status["lacks"]
+        ),
         "recovering" if status["can_promote"] == true && !away.is_empty() => {
             format!("start {others}; or `rig promote {name}`: nothing that was answered is lost")
         }

@@ -55,6 +55,23 @@ fn a_mark_that_is_damaged_in_one_slot_or_both_hides_no_log_that_was_compacted() 
 }
 
 #[test]
+fn what_is_of_a_time_or_older_ends_where_a_segment_begins() {
+    let mut made = made();
+    let reader = made.opened.writer.reader();
+    let time_of = |version| record(version).time;
+    for first in [1, 60] {
+        let (first, _) = if first > 1 { compact(&mut made, first) } else { (1, Compacted::default()) };
+        let bases = reader.segments();
+        assert!(bases.len() > 3 && bases[0] == first, "{bases:?}");
+        for version in first..=RECORDS {
+            let begins = *bases.iter().rfind(|base| **base <= version).unwrap();
+            assert_eq!(reader.begins_after(time_of(version)).unwrap(), begins, "up to {version} of {bases:?}");
+        }
+        assert_eq!(reader.begins_after(time_of(first) - 1).unwrap(), first, "nothing is so old");
+    }
+}
+
+#[test]
 fn only_whole_segments_before_the_asked_version_go_and_the_rest_reads_as_before() {
     let origin = made();
     let all: Vec<_> = origin.opened.writer.reader().records(1, RECORDS).map(Result::unwrap).collect();
@@ -135,6 +152,31 @@ fn no_crash_in_a_compaction_loses_or_brings_back_anything() {
         read == RECORDS + 1 - again.report.oldest
     }));
     assert!(cut_short > 100, "{cut_short} crashes left something");
+}
+
+/// A mark that only the cache has is no reason to remove anything: after a failed sync the disk may have the one before.
+#[test]
+fn a_start_behind_a_failed_sync_removes_nothing_on_the_word_of_a_cache() {
+    let (origin, mut failed) = (made(), [0, 0]);
+    drop(origin.opened);
+    for seed in 0..400 {
+        let mut made = Made::on(origin.vfs.fork(), origin.config.clone());
+        made.vfs.fail_sync_after(seed % 2);
+        failed[0] += usize::from(made.opened.writer.compact(150).is_err());
+        drop(made.opened);
+        // The process has ended, the machine has not; the next start may meet a failed sync too.
+        made.vfs.fail_sync_after(seed / 2 % 6);
+        let opened = open(Arc::new(made.vfs.clone()), Path::new(DIR), &made.config);
+        made.vfs.fail_sync_after(u64::MAX);
+        match opened {
+            Ok(Opened { mut writer, .. }) => (0..seed % 3).for_each(|_| writer.mark(RECORDS).unwrap()),
+            Err(_) => failed[1] += 1,
+        }
+        made.vfs.crash_torn(seed);
+        let again = open(Arc::new(made.vfs.clone()), Path::new(DIR), &made.config);
+        assert_eq!(again.map(|opened| opened.report.head.version).ok(), Some(RECORDS), "seed {seed}");
+    }
+    assert!(failed.iter().all(|times| *times > 50), "{failed:?} failed");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Records on their way from one log to another: the same bytes everywhere, and nothing taken on trust.
 
-use super::super::format::{HEADER_BYTES, SEGMENT_HEADER_BYTES, Salt};
+use super::super::format::{FORMAT, HEADER_BYTES, SEGMENT_HEADER_BYTES, Salt};
 use super::super::record::{encode, seal_header};
 use super::super::testing::{CLUSTER, Made, config, record, sized};
 use super::super::*;
@@ -144,7 +144,7 @@ fn records_that_do_not_follow_are_refused_by_name() {
     sealer.accept(&wire(&made, 1, 9), &mut batch).unwrap();
     let back = Record { epoch: Epoch::default(), ..record(10) };
     let mut bytes = Vec::new();
-    encode(&back, &sealer.position().hash, &mut bytes);
+    encode(&back, FORMAT, &sealer.position().hash, &mut bytes);
     seal_header(&mut bytes, Salt::WIRE);
     assert_eq!(sealer.check(&bytes).unwrap_err(), Fault::Epoch);
 }

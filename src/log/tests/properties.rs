@@ -1,6 +1,6 @@
 //! Any record, any bytes, any change: read back, or refused, never a panic.
 
-use super::super::format::{Salt, SegmentHeader, VERSION_MAX, genesis};
+use super::super::format::{FORMAT, Salt, SegmentHeader, VERSION_MAX, genesis};
 use super::super::record::{encode, seal_header};
 use super::super::stretch::Source;
 use super::super::testing::{CLUSTER, DIR, Made, config, record, segment};
@@ -34,7 +34,7 @@ fn any_record() -> impl Strategy<Value = Record> {
 /// The record as it stands in a segment, and its hash.
 fn bytes_of(record: &Record, base: Version) -> (Vec<u8>, Hash) {
     let mut bytes = Vec::new();
-    let hash = encode(record, &genesis(&CLUSTER), &mut bytes);
+    let hash = encode(record, FORMAT, &genesis(&CLUSTER), &mut bytes);
     seal_header(&mut bytes, Salt::new(&CLUSTER, base));
     (bytes, hash)
 }
@@ -140,7 +140,7 @@ proptest! {
             let start = bytes.len();
             // Mostly in order, as they should be.
             let epoch = Epoch { number: number.max(version / 2), ..Epoch::default() };
-            before = encode(&Record { epoch, ..record(version) }, &before, &mut bytes);
+            before = encode(&Record { epoch, ..record(version) }, FORMAT, &before, &mut bytes);
             seal_header(&mut bytes[start..], Salt::new(&CLUSTER, 1));
         }
         let end = bytes.len();

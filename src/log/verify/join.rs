@@ -1,6 +1,7 @@
 //! The pieces in their order: that they meet, what the end means, and the sum of it.
 
 use super::super::error::Fault;
+use super::super::format::FORMAT_FIRST;
 use super::super::reader::Held;
 use super::super::recovery::{Inventory, Scanned, Verdict, beginning, judge};
 use super::plan::{Part, Plan};
@@ -210,6 +211,7 @@ impl<'a> Join<'a> {
             head: Position { epoch: Epoch::default(), version, hash: Hash::default() },
             last_time: 0,
             commit_upto: self.commit_upto.max(walked.commit_upto),
+            format: FORMAT_FIRST,
             unmarked: offset,
             fault,
         };

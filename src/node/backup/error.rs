@@ -149,7 +149,9 @@ impl fmt::Display for BackupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnArchive => f.write_str("this is no archive of `rig backup`"),
-            Self::Format { found } => write!(f, "the archive has format {found}, this version of Rig reads format 1"),
+            Self::Format { found } => {
+                write!(f, "the archive, or a record in it, has format {found}: this version of Rig does not know it")
+            }
             Self::Broken { offset, what } => write!(f, "the archive is broken at byte {offset}: {what}"),
             Self::NeedsBase { after } => {
                 write!(f, "the archive is incremental: it holds only what came after version {after}")

@@ -19,13 +19,13 @@ use std::sync::Arc;
 use super::read::Sections;
 use super::{ABOUT_BYTES_MAX, About, BackupError, Header, Kind};
 use crate::limits;
-use crate::log::{self, Batch, DiskVfs, Sealer, Writer};
+use crate::log::{self, Batch, DiskVfs, Fault, Sealer, Writer, format::FORMAT_FIRST};
 use crate::node::chronicle::{Chronicle, control};
 use crate::node::dir::{Building, DataDir};
 use crate::node::state::StandingFile;
 use crate::node::{belongs, snapshots};
 use crate::replication::{ClusterConfig, ControlData, Member, Restored as RestoredFrom, Standing};
-use crate::types::{ClusterId, Epoch, Hash, Micros, NodeId, Operation, Position, Record, Version, methods};
+use crate::types::{ClusterId, Epoch, Hash, Micros, Mode, NodeId, Operation, Position, Record, Version, methods};
 
 /// Where a restore ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Restored {
     pub oldest: Version,
     /// Records that were restored.
     pub records: u64,
+    /// The mode of a cluster that begins with it.
+    pub replication: Option<Mode>,
 }
 
 /// Makes a directory of an archive and what was archived after it, in this order. `progress` is told the bytes that are
@@ -172,8 +174,9 @@ impl Target {
         let config = log::Config::new(id);
         let path = building.dir().path();
         log::begin_behind(&DiskVfs, path, &config, &own_before)?;
-        let (writer, sealer) = (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before));
-        let read = Sealer::new(before);
+        let (writer, sealer) =
+            (log::open(Arc::new(DiskVfs), path, &config)?.writer, Sealer::new(own_before, FORMAT_FIRST));
+        let read = Sealer::new(before, FORMAT_FIRST);
         Ok(Self {
             building,
             cluster,
@@ -257,7 +260,7 @@ impl Target {
     /// Checks the next records, and appends those that are wanted.
     fn append(&mut self, wire: &[u8], upto: Upto) -> Result<(), Wrong> {
         let (before, mut batch) = (self.sealer.clone(), Batch::new());
-        let records = self.sealer.accept(wire, &mut batch).map_err(|_| Wrong::Fault)?;
+        let records = self.sealer.accept(wire, &mut batch).map_err(Wrong::of)?;
         let goes_on = self.head.version == before.position().version;
         let is_wanted = |record: &&Record| match upto {
             Upto::End => true,
@@ -281,7 +284,7 @@ impl Target {
             let mut part = Vec::new();
             batch.wire(records[0].version, self.head.version, usize::MAX, &mut part);
             batch.clear();
-            before.clone().accept(&part, &mut batch).map_err(|_| Wrong::Fault)?;
+            before.clone().accept(&part, &mut batch).map_err(Wrong::of)?;
         }
         Ok(self.writer.append(&mut batch).map_err(BackupError::from)?)
     }
@@ -291,6 +294,7 @@ impl Target {
         for record in records {
             let mut record = record.clone();
             let own = self.own.as_mut().expect("a new cluster has its own chain");
+            own.raise_format(self.sealer.format());
             own.seal(&mut record, &mut batch);
             self.pass(record.version, record.hash);
             if batch.is_full() {
@@ -335,10 +339,10 @@ impl Target {
             }
             chronicle = snapshot.chronicle;
         }
-        let mut standing = Standing::default();
+        let (mut standing, mut replication) = (Standing::default(), None);
         let mut last = self.head.version;
         if how.new_cluster {
-            standing = self.found(how, chronicle)?;
+            (standing, replication) = self.found(how, chronicle).map(|(standing, mode)| (standing, Some(mode)))?;
             last += 1;
         }
         self.writer.close(last)?;
@@ -351,11 +355,11 @@ impl Target {
         let dir = self.building.finish()?;
         let records = self.head.version - self.base;
         let (cluster, Position { version, hash, .. }) = (self.cluster, self.head);
-        Ok(Restored { dir, cluster, version, hash, oldest: self.base + 1, records })
+        Ok(Restored { dir, cluster, version, hash, oldest: self.base + 1, records, replication })
     }
 
-    /// The record with which this node begins a cluster of its own, and that it is its primary.
-    fn found(&mut self, how: Restoring<'_>, chronicle: Chronicle) -> Result<Standing, BackupError> {
+    /// The record with which this node begins a cluster of its own, and that it is its primary; and the mode.
+    fn found(&mut self, how: Restoring<'_>, chronicle: Chronicle) -> Result<(Standing, Mode), BackupError> {
         let meta = self.building.dir().meta().clone();
         let me = Member { id: meta.node_id, name: meta.name, url: String::new() };
         let epoch = Epoch { number: self.head.epoch.number + 1, owner: me.id, start: 1 };
@@ -363,6 +367,7 @@ impl Target {
         let config = ClusterConfig { members: vec![me.clone()], ..config.unwrap_or_else(|| ClusterConfig::first(me)) };
         let Position { version, hash, .. } = self.head;
         let from = RestoredFrom { cluster: self.cluster, version, hash };
+        let mode = config.replication;
         let data = ControlData { config, forced: true, restored: Some(from) };
         let mut record = Record {
             version: version + 1,
@@ -380,7 +385,7 @@ impl Target {
         self.own.as_mut().expect("a new cluster has its own chain").seal(&mut record, &mut batch);
         self.writer.append(&mut batch)?;
         let set: Vec<NodeId> = Vec::new();
-        Ok(Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, adrift: false })
+        Ok((Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, lacks: 0, adrift: false }, mode))
     }
 }
 
@@ -389,6 +394,15 @@ enum Wrong {
     /// They are not what they should be.
     Fault,
     Backup(BackupError),
+}
+
+impl Wrong {
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::Format(found) => Self::Backup(BackupError::Format { found }),
+            _ => Self::Fault,
+        }
+    }
 }
 
 impl From<BackupError> for Wrong {

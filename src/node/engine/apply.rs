@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::budget::Share;
 use super::pending::{Applied, Pending, ReplyTo, Stage, Submission};
 use super::{Answer, Counters, Engine, Held, Now, disk_full};
 use crate::error::{Code, Problem};
@@ -128,10 +129,11 @@ impl Engine {
             self.by_key.remove(digest);
         }
         let submission = &pending.submission;
-        self.in_flight_bytes -= match pending.stage {
+        let bytes = match pending.stage {
             Stage::Judging { .. } | Stage::Waiting { .. } => submission.operation.data.len(),
             Stage::Sealed { .. } | Stage::GivenUp { .. } => submission.data_bytes,
         };
+        self.budget.give_back(submission.client, bytes);
         pending
     }
 
@@ -199,7 +201,7 @@ impl Engine {
         // Who was next in line for a resource was told as well.
         self.granted.clear();
         self.queue.iter_mut().for_each(|queued| queued.ticket = None);
-        for submission in std::mem::take(&mut self.parked) {
+        for submission in self.take_parked(|_| true) {
             self.refuse(submission, refused.clone());
         }
     }
@@ -248,9 +250,7 @@ impl Engine {
             self.end(ticket, |reply| Answer::refused(reply, problem.clone()));
         }
         self.expire_questions(now);
-        let (gone, parked) = self.parked.drain(..).partition(|submission| submission.deadline <= now.instant);
-        self.parked = parked;
-        for submission in gone {
+        for submission in self.take_parked(|submission| submission.deadline <= now.instant) {
             self.expire_parked(submission);
         }
         self.run_granted(now)
@@ -363,8 +363,8 @@ impl Engine {
         self.keys.is_complete()
     }
 
-    pub(in crate::node) fn in_flight(&self) -> (usize, usize) {
-        (self.pending.len(), self.in_flight_bytes)
+    pub(in crate::node) fn in_flight(&self) -> Share {
+        self.budget.all()
     }
 
     pub(in crate::node) fn waiting_for_resources(&self) -> usize {

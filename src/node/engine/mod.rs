@@ -19,6 +19,7 @@
 //! HTTP (`node::routes`), syncing (`node::writer`), when a snapshot is due (`node::snapshots`).
 
 mod apply;
+mod budget;
 mod counters;
 mod diverged;
 mod judging;
@@ -38,6 +39,7 @@ pub(super) use pending::{Answer, Applied, ReplyTo, Submission};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use budget::Budget;
 use outside::Outside;
 use pending::{Pending, Slab, Stage};
 use uuid::Uuid;
@@ -48,7 +50,7 @@ use super::keys::{self, KeyDigest, Keys};
 use super::locks::{Locks, Ticket};
 use super::marks::Marks;
 use crate::error::{Code, Problem};
-use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX, LOCK_TIMEOUT};
+use crate::limits::{DATA_BYTES_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
 use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
@@ -98,7 +100,7 @@ pub(super) struct Engine {
     serial: u64,
     /// The service is being built anew: nothing is given to it meanwhile.
     is_rebuilding: bool,
-    in_flight_bytes: usize,
+    budget: Budget,
     /// Operations that ran alone: they may have changed which resources others need.
     laws: u64,
     last_time: Micros,
@@ -187,7 +189,7 @@ impl Engine {
             serial: 0,
             is_rebuilding: false,
             queue: parts.tail.into_iter().map(|record| Queued { record, ticket: None }).collect(),
-            in_flight_bytes: 0,
+            budget: Budget::default(),
             laws: 0,
             last_time: parts.last_time,
             durable: parts.durable,
@@ -227,12 +229,7 @@ impl Engine {
         }
         let Some(submission) = self.answer_known(submission) else { return Ok(()) };
         if self.must_park(&submission) {
-            if self.parked.len() >= IN_FLIGHT_OPS_MAX {
-                let detail = format!("{} requests wait to hear whether they are in the log", self.parked.len());
-                self.refuse(submission, Problem::new(Code::Overloaded, detail).hint("send again after Retry-After"));
-            } else {
-                self.parked.push_back(submission);
-            }
+            self.park(submission);
             return Ok(());
         }
         if let Some(problem) = self.refusal(&submission, now) {
@@ -288,7 +285,7 @@ impl Engine {
             self.refuse(submission, problem);
         } else if !self.opened {
             // No answer before the epoch is open, not even to a retry of an old operation.
-            self.parked.push_back(submission);
+            self.park(submission);
         } else {
             self.counters.replayed += 1;
             self.answers.push(Answer::replayed(submission.reply, found));
@@ -313,16 +310,30 @@ impl Engine {
             }
             self.next_probe = Some(now.instant + ROOM_PROBE);
         }
-        let bytes = self.in_flight_bytes + submission.operation.data.len();
-        if self.pending.len() >= IN_FLIGHT_OPS_MAX || bytes > IN_FLIGHT_BYTES_MAX {
-            let detail = format!(
-                "{} operations with {} bytes are in flight; the limits are {IN_FLIGHT_OPS_MAX} and {IN_FLIGHT_BYTES_MAX}",
-                self.pending.len(),
-                self.in_flight_bytes
-            );
-            return Some(Problem::new(Code::Overloaded, detail).hint("send again after Retry-After"));
+        self.budget.refusal(submission.client, submission.operation.data.len())
+    }
+
+    /// It waits to hear whether it is in the log.
+    fn park(&mut self, submission: Submission) {
+        let (client, bytes) = (submission.client, submission.operation.data.len());
+        match self.budget.refusal(client, bytes) {
+            Some(problem) => self.refuse(submission, problem),
+            None => {
+                self.budget.take(client, bytes);
+                self.parked.push_back(submission);
+            }
         }
-        None
+    }
+
+    /// Those who have waited for that, and wait no more.
+    fn take_parked(&mut self, is_over: impl Fn(&Submission) -> bool) -> VecDeque<Submission> {
+        let (over, parked) = self.parked.drain(..).partition(is_over);
+        self.parked = parked;
+        for submission in &over {
+            let Submission { client, operation, .. } = submission;
+            self.budget.give_back(*client, operation.data.len());
+        }
+        over
     }
 
     fn enter(&mut self, submission: Submission, resources: Resources, now: Now) {
@@ -334,7 +345,7 @@ impl Engine {
 
     /// Gives a submission its place among those in flight.
     fn place(&mut self, submission: Submission, stage: Stage, now: Now) -> Ticket {
-        self.in_flight_bytes += submission.operation.data.len();
+        self.budget.take(submission.client, submission.operation.data.len());
         self.serial += 1;
         let digest = submission.digest;
         let (followers, alone, laws, serial, judgement) = (Vec::new(), false, self.laws, self.serial, None);
@@ -586,7 +597,7 @@ impl Engine {
 
     fn unpark(&mut self, now: Now) -> Result<(), ServiceError> {
         if self.knows_all_keys() {
-            for submission in std::mem::take(&mut self.parked) {
+            for submission in self.take_parked(|_| true) {
                 self.submit(submission, now)?;
             }
         }
@@ -618,8 +629,13 @@ impl Engine {
                 .hint("read the node's log for the reason"),
             Refusal::NotEnoughReplicas { wanted, present } => {
                 let detail = format!("mode sync wants {wanted} replicas in sync, {present} are; nothing was logged");
-                Problem::new(Code::NotEnoughReplicas, detail)
-                    .hint("start a replica, or serve with --replication semi-sync")
+                // Without a member to be asked this node alone decides about the mode.
+                let is_alone = self.core.config().is_some_and(|config| config.replicas() == 0);
+                Problem::new(Code::NotEnoughReplicas, detail).hint(if is_alone {
+                    "start a replica (`rig serve --role replica --peer URL`), or go on alone: rig config set replication=semi-sync"
+                } else {
+                    "start the replica that is away: `rig status` names it"
+                })
             }
             Refusal::NoCoordinator => {
                 let detail = "the coordinator does not answer, and without it fewer nodes may not decide; nothing was logged";

@@ -227,6 +227,16 @@ impl Engine {
         self.sealer.position().version
     }
 
+    /// The newest format of the log, which is the one that is sealed.
+    pub(in crate::node) fn format(&self) -> u8 {
+        self.sealer.format()
+    }
+
+    /// Seals in this format from now on.
+    pub(in crate::node) fn raise_format(&mut self, format: u8) {
+        self.sealer.raise_format(format);
+    }
+
     /// Whether so much waits for the disk, or for the service, that peers must wait too.
     pub(in crate::node) fn is_behind(&self) -> bool {
         self.is_behind_its_service() || self.unwritten().map(Batch::bytes).sum::<usize>() > UNWRITTEN_BYTES_MAX

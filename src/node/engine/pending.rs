@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::error::Problem;
+use crate::node::admission::Client;
 use crate::node::keys::{KeyDigest, Remembered};
 use crate::node::locks::Ticket;
 use crate::types::{Hash, Operation, Version};
@@ -23,6 +24,8 @@ pub(in crate::node) struct ReplyTo {
 pub(in crate::node) struct Submission {
     /// Where the answer goes.
     pub(in crate::node) reply: ReplyTo,
+    /// Whose part of what may be in flight it takes.
+    pub(in crate::node) client: Client,
     /// What is asked for.
     pub(in crate::node) operation: Operation,
     /// The idempotency key.

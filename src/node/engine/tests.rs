@@ -6,12 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_OPS_MAX};
 use crate::log::{self, MemVfs, Writer};
+use crate::node::admission::Client;
 use crate::replication::{Asked, Found, Member};
 use crate::service::{Documents, Settings};
 use crate::types::{ClusterId, NodeId, Role};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
+
+fn client(last: u8) -> Client {
+    Client::from(std::net::IpAddr::from([10, 0, 0, last]))
+}
 
 struct World {
     engine: Engine,
@@ -19,6 +25,7 @@ struct World {
     begin: Instant,
     time: Micros,
     count: u64,
+    client: Client,
 }
 
 impl World {
@@ -61,8 +68,14 @@ impl World {
             last_time: 0,
         };
         let now = Now { instant: begin, micros: 1_000 };
-        let mut world =
-            Self { engine: Engine::new(parts, now).unwrap(), writer: opened.writer, begin, time: 1_000, count: 0 };
+        let mut world = Self {
+            engine: Engine::new(parts, now).unwrap(),
+            writer: opened.writer,
+            begin,
+            time: 1_000,
+            count: 0,
+            client: client(1),
+        };
         while world.engine.take_effects().iter().any(|effect| matches!(effect, Effect::Record(_))) {
             world.engine.tell(Input::Recorded, now).unwrap();
         }
@@ -94,6 +107,7 @@ impl World {
         self.count += 1;
         let submission = Submission {
             reply: ReplyTo { connection: 0, request: self.count, line: 0 },
+            client: self.client,
             operation: Operation::new(method, data),
             key: key.map(Into::into),
             digest: key.map(keys::digest),
@@ -152,6 +166,47 @@ fn before_the_epoch_is_open_operations_are_refused_and_keyed_ones_wait() {
     world.sync();
     world.sync();
     assert_eq!(world.answers(), [(keyed, Ok(2))]);
+}
+
+#[test]
+fn one_client_that_has_as_much_in_flight_as_it_can_is_refused_and_another_is_not() {
+    let mut world = World::open();
+    for n in 0..IN_FLIGHT_OPS_MAX {
+        world.send(None, "user_create", &format!("{{\"id\":\"u{n}\"}}"));
+    }
+    assert_eq!(world.answers(), []);
+    let over = world.send(None, "user_create", "{}");
+    assert_eq!(world.answers(), [(over, Err(503))]);
+    world.client = client(2);
+    let other = world.send(None, "user_create", "{}");
+    while world.sync() {}
+    assert_eq!(world.answers().last().map(|(request, _)| *request), Some(other));
+    world.client = client(1);
+    let again = world.send(None, "user_create", "{}");
+    world.sync();
+    assert!(matches!(world.answers()[..], [(request, Ok(_))] if request == again));
+    assert_eq!(world.engine.in_flight().operations, 0);
+}
+
+#[test]
+fn what_waits_for_the_epoch_to_open_is_bounded_like_everything_in_flight() {
+    let mut world = World::new(Asked::default());
+    let text = "x".repeat(DATA_BYTES_MAX - 64);
+    let fits = IN_FLIGHT_BYTES_MAX / text.len();
+    let send = |world: &mut World, n: usize| {
+        world.send(Some(&format!("k{n}")), "user_create", &format!("{{\"id\":\"u{n}\",\"text\":\"{text}\"}}"))
+    };
+    for n in 0..fits {
+        send(&mut world, n);
+    }
+    let over = send(&mut world, fits);
+    assert_eq!(world.answers(), [(over, Err(503))]);
+    world.client = client(2);
+    send(&mut world, fits + 1);
+    assert_eq!(world.answers(), []);
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.answers().len(), fits + 1, "all are told when their time is over");
+    assert_eq!(world.engine.in_flight().bytes, 0);
 }
 
 #[test]

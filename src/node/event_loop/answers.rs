@@ -97,7 +97,10 @@ impl Node {
         if let Some(Slot::Elsewhere(exchange)) = connection.slot(to.request) {
             let exchange = *exchange;
             let slot = match handled {
-                Ok(Handled::Slot(slot)) => slot,
+                Ok(Handled::Slot(slot)) => {
+                    self.count_stream(&slot);
+                    slot
+                }
                 Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
                 Ok(Handled::Upgrade(_)) => {
                     unreachable!("only a request itself can become a peer's call")
@@ -112,6 +115,18 @@ impl Node {
         }
         self.connections[to.connection] = Some(connection);
         Ok(())
+    }
+
+    /// A stream is an answer as soon as it begins.
+    pub(super) fn count_stream(&mut self, slot: &Slot) {
+        let exchange = match slot {
+            Slot::Log(stream) => &stream.exchange,
+            Slot::Documents(stream) => &stream.exchange,
+            Slot::Events(stream) => &stream.exchange,
+            Slot::Backup(stream) => &stream.exchange,
+            Slot::Done(_) | Slot::Operation(_) | Slot::Batch(_) | Slot::Elsewhere(_) => return,
+        };
+        self.metrics.answered(exchange.route, 200);
     }
 
     pub(super) fn exchange_of(&mut self, to: ReplyTo) -> Option<Exchange> {
@@ -142,7 +157,7 @@ impl Node {
     }
 
     fn problem_into(&mut self, exchange: &Exchange, problem: &Problem, out: &mut Vec<u8>) {
-        self.metrics.answered(problem.status);
+        self.metrics.answered(exchange.route, problem.status);
         let (id, status, code) = (&*exchange.id, problem.status, &problem.code);
         let level = if matches!(status, 500 | 504) { ::log::Level::Warn } else { ::log::Level::Debug };
         ::log::log!(level, "request {id} is answered {status} {code}: {}", problem.detail);
@@ -154,7 +169,7 @@ impl Node {
     fn operation(&mut self, exchange: &Exchange, outcome: &Result<Applied, Box<Problem>>, out: &mut Vec<u8>) {
         match outcome {
             Ok(applied) if applied.status < 400 => {
-                self.metrics.answered(200);
+                self.metrics.answered(exchange.route, 200);
                 self.common_lines();
                 let core = self.engine.core();
                 let (durability, acks) = (core.durability(), core.holders(applied.version));
@@ -171,7 +186,7 @@ impl Node {
     }
 
     pub(super) fn batch(&mut self, batch: &crate::node::connection::Batch) -> Vec<u8> {
-        self.metrics.answered(200);
+        self.metrics.answered(batch.exchange.route, 200);
         let mut out = Vec::with_capacity(batch.lines.len() + 512);
         let mut answer = http::Answer::new(&mut out, batch.exchange.reply, 200);
         answer.lines(self.common_lines()).header("X-Request-Id", &batch.exchange.id);

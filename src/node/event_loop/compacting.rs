@@ -9,25 +9,45 @@
 //! 1. Nothing goes that is not in a snapshot which was read back whole, nor what a member in sync still needs.
 //! 2. For a member that is behind so many bytes stay as were asked for; beyond them it gets a snapshot when it is back.
 //! 3. One compaction at a time.
+//! 4. A record stays while it is among the newest or is young, whatever else is asked.
 
 use serde_json::json;
 
 use super::*;
 use crate::error::{Code, Problem};
-use crate::limits::COMPACT_HOLD_BYTES;
+use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 use crate::log::Front;
 use crate::node::routes::{Handled, RouteError};
 use crate::node::snapshots;
+
+/// What stays, whatever a snapshot has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::node) struct Bounds {
+    /// So many of the newest records.
+    pub(in crate::node) keep: u64,
+    /// And those that are younger, by the times in the log.
+    pub(in crate::node) younger: Option<Duration>,
+    /// Bytes that may stay for members that are not in sync.
+    pub(in crate::node) hold: u64,
+    /// Whether to say only what would go.
+    pub(in crate::node) dry_run: bool,
+}
 
 /// What an operator has asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     /// Who is told; nobody when the node compacts by itself.
     pub(super) to: Option<ReplyTo>,
-    pub(super) keep: u64,
-    /// Bytes that may stay for members that are not in sync.
-    pub(super) hold: u64,
-    pub(super) dry_run: bool,
+    pub(super) bounds: Bounds,
+}
+
+/// What the disk says of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// The newest snapshot that can be relied on.
+    snapshot: Option<Version>,
+    /// The first version that stays for its age.
+    young: Option<Version>,
 }
 
 /// The one that is under way.
@@ -46,7 +66,7 @@ impl Compaction {
 }
 
 impl Node {
-    pub(super) fn ask_compaction(&mut self, asked: Asked) {
+    pub(super) fn ask_compaction(&mut self, asked: Asked, now: Now) {
         let problem = match self.cluster {
             Some(_) if self.compaction.asked.is_none() && self.is_steady() => None,
             Some(_) => Some("a compaction, a snapshot or a cut is under way"),
@@ -59,16 +79,25 @@ impl Node {
             return;
         }
         self.compaction.asked = Some(asked);
-        let (folder, cluster) = (self.dir.snapshots(), self.cluster.unwrap_or_default());
-        self.background.run(move || PoolDone::Relied(asked, snapshots::newest_whole(&folder, cluster)));
+        let (folder, cluster, reader) = (self.dir.snapshots(), self.cluster.unwrap_or_default(), self.reader.clone());
+        let micros = |age: Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let older = asked.bounds.younger.map(|age| now.micros.saturating_sub(micros(age)));
+        self.background.run(move || {
+            let snapshot = snapshots::newest_whole(&folder, cluster);
+            let snapshot = snapshot.map_err(|error| format!("the snapshots cannot be read: {error}"));
+            let young = older.map(|time| reader.begins_after(time)).transpose();
+            let young = young.map_err(|error| format!("the log cannot be read: {error}"));
+            PoolDone::Relied(asked, snapshot.and_then(|snapshot| Ok(Found { snapshot, young: young? })))
+        });
     }
 
-    /// Behind a new snapshot, where the operator has said how many records stay.
-    pub(super) fn compact_by_itself(&mut self) {
-        if let Some(keep) = self.config.compact_keep
-            && !self.compaction.is_under_way()
-        {
-            self.ask_compaction(Asked { to: None, keep, hold: COMPACT_HOLD_BYTES, dry_run: false });
+    /// Behind a new snapshot, where the operator has said how many records stay, or for how long.
+    pub(super) fn compact_by_itself(&mut self, now: Now) {
+        let (keep, younger) = (self.config.compact_keep, self.config.compact_age);
+        if (keep.is_some() || younger.is_some()) && !self.compaction.is_under_way() {
+            let keep = keep.unwrap_or(COMPACT_KEEP);
+            let bounds = Bounds { keep, younger, hold: COMPACT_HOLD_BYTES, dry_run: false };
+            self.ask_compaction(Asked { to: None, bounds }, now);
         }
     }
 
@@ -84,9 +113,14 @@ impl Node {
     }
 
     /// The first version that has to stay, and why.
-    fn compaction_floor(&self, asked: Asked, snapshot: Version) -> Result<(Version, String), NodeError> {
-        let keep = asked.keep;
-        let cap = self.reader.keeps(&log::DiskVfs, asked.hold)?;
+    fn compaction_floor(
+        &self,
+        bounds: Bounds,
+        snapshot: Version,
+        young: Option<Version>,
+    ) -> Result<(Version, String), NodeError> {
+        let keep = bounds.keep;
+        let cap = self.reader.keeps(&log::DiskVfs, bounds.hold)?;
         let core = self.engine.core();
         let members = core.config().map(|config| config.members.clone()).unwrap_or_default();
         let is_member = |id| members.iter().any(|member| member.id == id);
@@ -108,22 +142,20 @@ impl Node {
             (newest, format!("{keep} records are kept")),
             (snapshot + 1, format!("the newest snapshot that can be relied on is of version {snapshot}")),
         ];
-        Ok(asked.into_iter().chain(needs).min_by_key(|(version, _)| *version).expect("there are two at least"))
+        let young = young.map(|version| (version, format!("what begins with version {version} is not old enough")));
+        let all = asked.into_iter().chain(young).chain(needs);
+        Ok(all.min_by_key(|(version, _)| *version).expect("there are two at least"))
     }
 
-    pub(super) fn judge_compaction(
-        &mut self,
-        asked: Asked,
-        found: io::Result<Option<Version>>,
-    ) -> Result<(), NodeError> {
-        let snapshot = match found {
-            Ok(Some(version)) => version,
-            Ok(None) => return self.refuse_compaction(asked, "there is no snapshot that can be relied on"),
-            Err(error) => return self.refuse_compaction(asked, &format!("the snapshots cannot be read: {error}")),
+    pub(super) fn judge_compaction(&mut self, asked: Asked, found: Result<Found, String>) -> Result<(), NodeError> {
+        let (snapshot, young) = match found {
+            Ok(Found { snapshot: Some(version), young }) => (version, young),
+            Ok(_) => return self.refuse_compaction(asked, "there is no snapshot that can be relied on"),
+            Err(detail) => return self.refuse_compaction(asked, &detail),
         };
-        let (keep, held_by) = self.compaction_floor(asked, snapshot)?;
+        let (keep, held_by) = self.compaction_floor(asked.bounds, snapshot, young)?;
         let (oldest, would) = self.reader.would_compact(&log::DiskVfs, keep)?;
-        if asked.dry_run || would.segments == 0 {
+        if asked.bounds.dry_run || would.segments == 0 {
             self.compaction = Compaction::default();
             return self.answer_compaction(asked, oldest, would, &held_by);
         }
@@ -179,7 +211,7 @@ impl Node {
             "segments": removed.segments,
             "size_bytes": removed.bytes,
             "held_by": held_by,
-            "dry_run": asked.dry_run,
+            "dry_run": asked.bounds.dry_run,
         });
         self.tell_asker(asked, Ok(Handled::Body(Body::data(&body))))
     }

@@ -7,9 +7,10 @@ use crate::error::{Code, Problem};
 use crate::http::{Expired, Next, Reply};
 use crate::limits::{BODIES_BYTES_MAX, TURN_REQUESTS_MAX};
 use crate::net::{self, Stream};
+use crate::node::admission::Client;
 use crate::node::connection::{Exchange, Flow, Slot};
 use crate::node::request_id::RequestId;
-use crate::node::routes::{self, Handled, RouteError};
+use crate::node::routes::{self, Handled, Route, RouteError};
 
 /// Readers that have their turn while writes are under way: so many for each batch that goes to the disk, when there is
 /// little else to do; and whatever the disk does, so many in [`READERS_REST`].
@@ -35,7 +36,7 @@ impl Node {
         self.accept_again = false;
         loop {
             match self.listener.accept() {
-                Ok((socket, _)) => self.admit(socket, now),
+                Ok((socket, from)) => self.admit(socket, from.ip().into(), now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -48,25 +49,17 @@ impl Node {
         }
     }
 
-    fn admit(&mut self, mut socket: mio::net::TcpStream, now: Now) {
+    fn admit(&mut self, mut socket: mio::net::TcpStream, client: Client, now: Now) {
         self.metrics.accepted += 1;
-        let open = self.connections.len() - self.free.len();
-        if open >= CONNECTIONS_MAX || self.draining_until.is_some() {
-            self.metrics.refused_connections += 1;
-            let problem = if self.draining_until.is_some() {
-                Problem::new(Code::Draining, "the node is stopping")
-            } else {
-                Problem::new(Code::Overloaded, format!("{open} connections are open, that is the limit"))
-            };
-            if self.tls.is_some() {
-                // It has not shaken hands and cannot understand a word.
-                return;
+        if self.draining_until.is_some() {
+            return self.turn_away(&mut socket, &Problem::new(Code::Draining, "the node is stopping"));
+        }
+        let refusal = self.admission.refusal(client);
+        if let Some(problem) = &refusal {
+            if self.admission.is_to_be_told(now.instant) {
+                ::log::warn!("a connection of {client} is only heard: {}", problem.detail);
             }
-            let mut out = Vec::new();
-            http::Answer::new(&mut out, Reply::CLOSE, problem.status).problem(&problem, &self.request_prefix);
-            // Best effort: the client sees the end of the connection in any case.
-            drop(io::Write::write(&mut socket, &out));
-            return;
+            self.make_way();
         }
         if let Err(error) = socket.set_nodelay(true) {
             ::log::debug!("set TCP_NODELAY: {error}");
@@ -91,7 +84,11 @@ impl Node {
             }
         };
         self.serial = (self.serial + 1) & 0x7fff_ffff;
-        let connection = Some(Box::new(Connection::new(stream, self.serial, now.instant)));
+        match &refusal {
+            None => self.admission.enter(client),
+            Some(_) => self.admission.hear(index),
+        }
+        let connection = Some(Box::new(Connection::new(stream, client, refusal, self.serial, now.instant)));
         if index == self.connections.len() {
             self.connections.push(connection);
         } else {
@@ -101,15 +98,46 @@ impl Node {
         self.touched.insert(index);
     }
 
+    /// Tells somebody no who has not said a word.
+    fn turn_away(&mut self, socket: &mut mio::net::TcpStream, problem: &Problem) {
+        self.metrics.refused_connections += 1;
+        // Without a handshake it could not understand.
+        if self.tls.is_none() {
+            let mut out = Vec::new();
+            http::Answer::new(&mut out, Reply::CLOSE, problem.status).problem(problem, &self.request_prefix);
+            // Best effort: the client sees the end of the connection in any case.
+            drop(io::Write::write(socket, &out));
+        }
+    }
+
+    /// Whoever is heard longest has had its time, if there is no place for another one.
+    fn make_way(&mut self) {
+        let Some(eldest) = self.admission.eldest() else { return };
+        if let Some(mut connection) = self.connections[eldest].take() {
+            if let (Some(problem), false) = (connection.refusal.take(), connection.ending) {
+                self.turn_away(connection.socket.socket_mut(), &problem);
+                connection.refusal = Some(problem);
+            }
+            self.connections[eldest] = Some(connection);
+        }
+        self.close(eldest);
+    }
+
     pub(super) fn close(&mut self, index: usize) {
         if let Some(connection) = self.connections[index].take() {
             let streams = connection.slots.iter();
             self.followers -= streams.filter(|slot| matches!(slot, Slot::Log(stream) if stream.follow)).count();
-            self.buffered -= connection.counted;
-            self.free.push(index);
-            self.streaming.remove(&index);
-            self.metrics.connections -= 1;
+            self.forget(&connection, index);
         }
+    }
+
+    /// Its place is free.
+    fn forget(&mut self, connection: &Connection, index: usize) {
+        self.admission.leave(connection.client, index, connection.refusal.is_some());
+        self.buffered -= connection.counted;
+        self.free.push(index);
+        self.streaming.remove(&index);
+        self.metrics.connections -= 1;
     }
 
     /// Reads and takes in whatever the touched connections have sent.
@@ -136,10 +164,7 @@ impl Node {
             }
             let outcome = self.serve(&mut connection, index, now);
             if let Some(head) = connection.upgrade.take() {
-                self.buffered -= connection.counted;
-                self.free.push(index);
-                self.streaming.remove(&index);
-                self.metrics.connections -= 1;
+                self.forget(&connection, index);
                 let Connection { socket, http, shown, .. } = *connection;
                 self.welcome(socket, &http.into_rest(), &head, shown, now);
                 continue;
@@ -207,7 +232,7 @@ impl Node {
 
     /// Answers with the problem and takes nothing more from this client.
     fn refuse(&mut self, connection: &mut Connection, problem: &Problem) {
-        let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+        let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id(), route: Route::OTHER };
         let bytes = self.problem(&exchange, problem);
         connection.slots.push_back(Slot::Done(bytes));
         connection.http.finish();
@@ -225,14 +250,21 @@ impl Node {
             // A body that is too large was refused by its length; everything else is judged when it is whole.
             Next::Head(_) => return self.step(connection, to, now),
             Next::Request(request) => {
+                if let Some(problem) = connection.refusal.as_ref().filter(|_| !routes::is_always_answered(&request)) {
+                    self.metrics.refused_connections += 1;
+                    return Step::Refused(problem.clone());
+                }
                 self.request_count += 1;
                 connection_reads = Some(matches!(request.method, "GET" | "HEAD"));
                 let id = RequestId::of(&request, &self.request_prefix, self.request_count);
-                let exchange = Exchange { reply: request.reply(), id };
+                let reply = request.reply();
+                let reply = if connection.refusal.is_some() { reply.closing() } else { reply };
+                let exchange = Exchange { reply, id, route: Route::of(request.path) };
                 let facts = Facts {
                     name: &self.dir.meta().name,
                     cluster: self.cluster,
                     oldest: self.reader.oldest(),
+                    log: &self.reader,
                     http: &self.url,
                     up_since: self.begin,
                     draining: self.draining_until.is_some(),
@@ -251,6 +283,7 @@ impl Node {
                     engine: &mut self.engine,
                     tokens: &self.tokens,
                     shown: None,
+                    client: connection.client,
                     now,
                     request_timeout: self.config.request_timeout,
                     draining: self.draining_until.is_some(),
@@ -307,6 +340,7 @@ impl Node {
             Err(RouteError::Problem(problem)) => Slot::Done(self.problem(exchange, &problem)),
             Err(RouteError::Service(error)) => return Err(error.into()),
         };
+        self.count_stream(&slot);
         self.followers += usize::from(matches!(&slot, Slot::Log(stream) if stream.follow));
         let slot = match slot {
             Slot::Batch(batch) if batch.lines.is_complete() => Slot::Done(self.batch(&batch)),
@@ -348,7 +382,7 @@ impl Node {
                 }
                 Some(Expired::Refuse(problem)) => {
                     connection.ending = true;
-                    let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id() };
+                    let exchange = Exchange { reply: Reply::CLOSE, id: self.next_id(), route: Route::OTHER };
                     let bytes = self.problem(&exchange, &problem);
                     if let Some(connection) = self.connections[index].as_mut() {
                         connection.slots.push_back(Slot::Done(bytes));

@@ -56,7 +56,7 @@ impl Node {
             Effect::Send { link, message } => {
                 // A sign of life passes what waits for this disk: a slow disk is no reason to be taken for dead.
                 let urgent = matches!(message, Message::Heartbeat(_) | Message::Ack(_) | Message::Alive);
-                self.send(link, urgent, |out| streaming::put(&message, &[], out));
+                self.send(link, urgent, &message, &[]);
             }
             Effect::Stream { link, epoch, after, last, committed, adopt } => {
                 self.stream(link, Range { epoch, after, last, committed, adopt, reading: false });
@@ -110,7 +110,8 @@ impl Node {
     /// Sets aside what is behind a version, then lets the log thread cut it off; as soon as no snapshot is being written,
     /// no keys are being read and no state is being built, which would bring back what is cut.
     pub(super) fn begin_cut(&mut self, now: Now) -> Result<(), NodeError> {
-        if self.snapshot_running || self.keys_loading || self.healing.is_running() || self.log_thread.is_busy() {
+        if self.snapshotting.is_running() || self.keys_loading || self.healing.is_running() || self.log_thread.is_busy()
+        {
             return Ok(());
         }
         let Some(Cut { to, committed, for_epoch }) = self.cut.take() else { return Ok(()) };
@@ -185,6 +186,13 @@ impl Node {
             let why = "two processes run with this identity: one of them on a copy of the other's directory";
             ::log::warn!("{}: {why}", name_of(*id));
             self.refused_peers.insert(name_of(*id), why.to_owned());
+        }
+        if let crate::replication::Event::WentBack { id, head, confirmed } = event {
+            let name = name_of(*id);
+            ::log::warn!(
+                "{name} is back with version {head} and had confirmed {confirmed}: it runs on an old copy of its directory, \
+                 or its disk has lost something; it counts nowhere before it is there again"
+            );
         }
         self.tell_people(name, facts, now);
     }

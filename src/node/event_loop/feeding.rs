@@ -89,7 +89,7 @@ impl Node {
                 match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         self.metrics.snapshot_sent_bytes += bytes.len() as u64;
-                        self.send(link, false, |out| streaming::put(&Message::Chunk(chunk), &bytes, out));
+                        self.send(link, false, &Message::Chunk(chunk), &bytes);
                         self.read_chunk(link);
                         Ok(())
                     }

@@ -60,7 +60,7 @@ impl Healing {
 impl Node {
     /// Whether nothing on the pool depends on where log and state stand.
     pub(super) fn is_steady(&self) -> bool {
-        !self.snapshot_running && !self.cutting && self.cut.is_none()
+        !self.snapshotting.is_running() && !self.cutting && self.cut.is_none()
     }
 
     /// Begins to build the state anew, when it has diverged and it is time.
@@ -80,7 +80,7 @@ impl Node {
             return self.reset_service();
         }
         self.healing.running = true;
-        self.snapshot = self.snapshot.min(bad - 1);
+        self.snapshotting.none_above(bad - 1);
         let (dir, config, reader) = (self.dir.clone(), self.config.clone(), self.reader.clone());
         self.pool.run(move || {
             let folder = dir.snapshots();

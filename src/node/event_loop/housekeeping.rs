@@ -66,6 +66,7 @@ impl Node {
             self.begin_scrub(now);
             self.look_at_files(now);
             self.begin_taking(now);
+            self.raise_format(now);
             if self.draining_until.is_some() {
                 self.close_idle();
             }
@@ -240,7 +241,9 @@ impl Node {
                     self.answer_elsewhere(to, outside::state_body(version, hash))?;
                 }
                 PoolDone::Page { to, body } => self.answer_elsewhere(to, Ok(Handled::Body(body)))?,
-                PoolDone::Snapshot { version, written, checked } => self.end_snapshot(version, written, checked)?,
+                PoolDone::Snapshot { version, written, checked } => {
+                    self.end_snapshot(version, written, checked, now)?
+                }
                 PoolDone::Keys(runs) => {
                     self.keys_loading = false;
                     self.engine.keys_loaded(runs?, now)?;
@@ -281,13 +284,13 @@ impl Node {
                 }
                 PoolDone::Rebuilt(rebuilt) => {
                     let start::State { service, keys, chronicle, marks, applied, .. } = *rebuilt?;
-                    self.snapshot = self.snapshot.min(applied.version);
+                    self.snapshotting.none_above(applied.version);
                     self.engine.replace_state(service, keys, chronicle, marks, applied);
                     self.engine.cut_is_done(now)?;
                 }
                 PoolDone::Returned(returned) => {
                     let (state, tail) = *returned?;
-                    self.snapshot = self.snapshot.min(state.applied.version);
+                    self.snapshotting.none_above(state.applied.version);
                     let start::State { keys, chronicle, marks, applied, .. } = state;
                     self.engine.return_to(keys, chronicle, marks, applied, tail);
                     self.reset_service()?;

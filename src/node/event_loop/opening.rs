@@ -48,6 +48,18 @@ pub(super) fn check_exposure(config: &Config) -> Result<Tokens, NodeError> {
     config.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
 }
 
+impl Node {
+    /// Whether what a start reads before it opens anything is there and fits: tokens, certificate, key and CA.
+    ///
+    /// # Errors
+    /// Those with which a start would end.
+    #[doc(hidden)]
+    pub fn check(config: &Config) -> Result<(), NodeError> {
+        check_exposure(config)?;
+        identity(config).map(drop)
+    }
+}
+
 /// What the node shows to those who connect.
 pub(super) fn identity(config: &Config) -> Result<Option<net::Identity>, NodeError> {
     config.tls.as_ref().map(net::Identity::load).transpose().map_err(NodeError::Tls)

@@ -40,8 +40,8 @@ impl Node {
                     self.engine.decide(to, commit, now)?;
                     continue;
                 }
-                Operator::Compact { keep, hold, dry_run } => {
-                    self.ask_compaction(compacting::Asked { to: Some(to), keep, hold, dry_run });
+                Operator::Compact(bounds) => {
+                    self.ask_compaction(compacting::Asked { to: Some(to), bounds }, now);
                     continue;
                 }
                 Operator::Backup { since } => {
@@ -49,7 +49,7 @@ impl Node {
                     continue;
                 }
                 Operator::Snapshot => {
-                    self.snapshot_asked.push((to, now.instant));
+                    self.snapshotting.ask(to, now.instant);
                     continue;
                 }
                 Operator::Change(asked) => {

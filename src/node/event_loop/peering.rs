@@ -11,7 +11,7 @@ use crate::net::{self, Stream};
 use crate::node::auth::Shown;
 use crate::node::engine::Malformed;
 use crate::node::peers::{self, Flow, Peer, Stage};
-use crate::peer::{self, Frame, Greeting};
+use crate::peer::{Frame, Greeting};
 use crate::replication::Closing;
 
 /// Tokens of peers begin here.
@@ -122,11 +122,10 @@ impl Node {
 
     /// The other end has said what it speaks and whose it is.
     pub(super) fn greeted(&mut self, peer: &mut Peer, greeting: &Greeting, now: Now) -> Result<Flow, NodeError> {
-        if let Err(refusal) = greeting_of(self.cluster).check(greeting) {
-            ::log::warn!("a peer at {:?} is refused: {refusal}", peer.socket.socket().peer_addr());
-            self.refused_peers.insert(peer.dialed.clone().unwrap_or_default(), refusal.to_string());
-            return Ok(Flow::Closed);
-        }
+        let protocol = match self.greeting().check(greeting) {
+            Ok(protocol) => protocol,
+            Err(refusal) => return Ok(self.refuse_greeting(peer, &refusal)),
+        };
         if let (None, Some(cluster)) = (self.cluster, greeting.cluster) {
             self.found_cluster(cluster, now)?;
             // Others were greeted by a node without a cluster.
@@ -134,10 +133,10 @@ impl Node {
         }
         if peer.dialed.is_some() {
             // The one who dialled answers with what it has learnt.
-            let own = greeting_of(self.cluster);
+            let own = self.greeting();
             peer.send(|out| own.encode(out));
         }
-        peer.stage = Stage::Linked;
+        peer.speak(protocol, greeting.reads);
         if let Some(address) = &peer.dialed {
             self.dialer.greeted(address);
             self.refused_peers.remove(address);
@@ -171,6 +170,8 @@ impl Node {
         now: Now,
     ) {
         if self.peers.iter().flatten().count() >= PEERS_MAX {
+            self.metrics.refused_connections += 1;
+            ::log::warn!("a peer at {:?} finds {PEERS_MAX} others, that is the limit", socket.socket().peer_addr());
             return;
         }
         let place = self.peer_place();
@@ -184,7 +185,7 @@ impl Node {
         let mut peer = Peer::new(socket, self.next_link, None, now.instant);
         peer.shown = shown;
         peer.send_raw(head);
-        let own = greeting_of(self.cluster);
+        let own = self.greeting();
         peer.send(|out| own.encode(out));
         peer.decoder.push(rest);
         self.peers[place] = Some(Box::new(peer));
@@ -370,8 +371,4 @@ impl Node {
         self.touched_peers.give_back(touched);
         Ok(())
     }
-}
-
-fn greeting_of(cluster: Option<ClusterId>) -> Greeting {
-    Greeting { protocol: peer::PROTOCOL, format: u16::from(log::format::FORMAT), cluster }
 }

@@ -13,7 +13,7 @@ use crate::limits::{PROXY_THREADS, PROXY_UNSENT_BYTES_MAX, PROXY_WAITING_MAX};
 use crate::node::Base;
 use crate::node::connection::{Exchange, Slot};
 use crate::node::proxy::{Claims, Read, Upstream};
-use crate::node::routes::{Handled, RouteError};
+use crate::node::routes::{Handled, Route, RouteError};
 
 /// The way to the service.
 pub(super) struct Proxy {
@@ -127,7 +127,7 @@ impl Node {
         }
         let handled = match answer.and_then(|answer| self.unready().map_or(Ok(answer), Err)) {
             Ok((status, bytes)) => {
-                self.metrics.answered(status);
+                self.metrics.answered(Route::OTHER, status);
                 Ok(Handled::Slot(Slot::Done(bytes)))
             }
             Err(problem) => Err(RouteError::Problem(problem)),
@@ -154,7 +154,7 @@ impl Node {
     }
 
     pub(super) fn body(&mut self, exchange: &Exchange, body: &Body) -> Vec<u8> {
-        self.metrics.answered(body.status);
+        self.metrics.answered(exchange.route, body.status);
         let version = body.version.unwrap_or(self.engine.core().applied());
         let mut out = Vec::with_capacity(body.bytes.len() + 512);
         let mut answer = http::Answer::new(&mut out, exchange.reply, body.status);

@@ -22,6 +22,8 @@ impl Node {
                 self.mend(self.watch.file(), now);
                 let outcome = self.watch.take(read.settings);
                 (self.config.request_timeout, self.config.drain) = (read.request_timeout, read.drain);
+                self.config.snapshot_interval = read.snapshot_interval;
+                (self.config.compact_keep, self.config.compact_age) = (read.compact_keep, read.compact_age);
                 self.config.settings.clone_from(&self.watch.settings);
                 if outcome != Default::default() {
                     self.tell_of_file(&self.watch.file(), &outcome.applied, &outcome.needs_restart, None, now);

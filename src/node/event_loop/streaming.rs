@@ -11,10 +11,11 @@ impl Node {
         self.peers.iter().position(|peer| peer.as_ref().is_some_and(|peer| peer.link == link))
     }
 
-    pub(super) fn send(&mut self, link: Link, urgent: bool, frame: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn send(&mut self, link: Link, urgent: bool, message: &Message, attached: &[u8]) {
         if let Some(place) = self.place_of(link)
             && let Some(peer) = &mut self.peers[place]
         {
+            let frame = put(message, peer.protocol, attached);
             if urgent {
                 peer.send_now(frame);
             } else {
@@ -38,7 +39,7 @@ impl Node {
                     self.wire.clear();
                     let last = batch.wire(from, to, WIRE_BYTES, &mut self.wire);
                     let append = self.append_of(&range, from - 1, last);
-                    peer.send(|out| put(&append, &self.wire, out));
+                    peer.send(put(&append, peer.protocol, &self.wire));
                     from = last + 1;
                 }
             }
@@ -94,9 +95,8 @@ impl Node {
                     self.pace.took(bytes.len());
                 }
                 if let Some(peer) = &mut self.peers[place] {
-                    peer.was_read(last, |out, range| {
-                        put(&message_of(range, before, last), &bytes, out);
-                    });
+                    let protocol = peer.protocol;
+                    peer.was_read(last, |out, range| put(&message_of(range, before, last), protocol, &bytes)(out));
                 }
                 self.touched_peers.insert(place);
                 Ok(())
@@ -110,10 +110,12 @@ impl Node {
     }
 }
 
-/// Appends a frame. A log with more epochs than a message can name cannot speak of itself, and says so here.
-pub(super) fn put(message: &Message, wire: &[u8], out: &mut Vec<u8>) {
-    if let Err(error) = peer::encode(message, wire, out) {
-        ::log::error!("speak to a peer: {error}");
+/// What appends the frame of a message, in this version of the protocol. A log with more epochs than a message can name cannot speak of itself, and says so here.
+fn put(message: &Message, protocol: u16, wire: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+    move |out| {
+        if let Err(error) = peer::encode(message, protocol, wire, out) {
+            ::log::error!("speak to a peer: {error}");
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl Node {
             }
         }
         for want in wants {
-            self.send(link, false, |out| streaming::put(&want, &[], out));
+            self.send(link, false, &want, &[]);
         }
     }
 

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::*;
 use crate::http::Reply;
+use crate::node::routes::Route;
 
 /// A server that gives these answers, one for each request; `None` closes the connection in place of it.
 fn server(answers: &[Option<&str>]) -> (Base, Receiver<String>) {
@@ -42,7 +43,7 @@ fn head_of(stream: &mut TcpStream) -> Option<String> {
 fn read(head_only: bool, patience_ms: u64) -> Read {
     let reply = Reply { keep_alive: true, head_only, http10: false };
     Read {
-        exchange: Exchange { reply, id: "r1".into() },
+        exchange: Exchange { reply, id: "r1".into(), route: Route::OTHER },
         target: "/users?email=a%40x".into(),
         fields: vec![("If-None-Match", "\"7\"".into())],
         wanted: 0,

@@ -1,5 +1,7 @@
 //! What operators and other nodes ask for: role, configuration, members, rescue files, snapshots, events, and a peer's call.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
@@ -9,6 +11,7 @@ use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
+use crate::node::event_loop::compacting::Bounds;
 use crate::node::event_loop::{Operator, Task};
 use crate::node::peers::UPGRADE;
 use crate::node::{rescue, settings_to_json, snapshots};
@@ -72,12 +75,13 @@ fn prepare(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /log/compact?keep=N&hold=BYTES&dry_run=true`.
+/// `POST /log/compact?keep=N&older_than_ms=MS&hold=BYTES&dry_run=true`.
 fn compact(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
     let keep = query_number(request, "keep")?.unwrap_or(COMPACT_KEEP);
+    let younger = query_number(request, "older_than_ms")?.map(Duration::from_millis);
     let hold = query_number(request, "hold")?.unwrap_or(COMPACT_HOLD_BYTES);
     let dry_run = request.query_value("dry_run").is_some_and(|value| value == "true");
-    desk.tasks.push((to, Task::Operator(Operator::Compact { keep, hold, dry_run })));
+    desk.tasks.push((to, Task::Operator(Operator::Compact(Bounds { keep, younger, hold, dry_run }))));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
@@ -144,9 +148,11 @@ fn role(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Excha
 }
 
 fn unsafe_now(desk: &Desk<'_>) -> Outcome {
-    let result = Err(match desk.engine.core().diverged() {
-        Some(version) => NotPromoted::Diverged { version },
-        None => NotPromoted::Unsafe { needed: None, reached: 1 },
+    let core = desk.engine.core();
+    let result = Err(match (core.diverged(), core.lacks()) {
+        (Some(version), _) => NotPromoted::Diverged { version },
+        (None, Some(version)) => NotPromoted::Lacks { version, head: core.durable() },
+        (None, None) => NotPromoted::Unsafe { needed: None, reached: 1 },
     });
     operator_answer(desk.engine, desk.now.micros, result)
 }
@@ -168,6 +174,7 @@ pub(in crate::node) fn operator_answer(engine: &Engine, now: u64, result: Result
         Ok(()) => Ok(Handled::Body(role_body(engine))),
         Err(NotPromoted::Unsafe { needed, reached }) => Err(promotion_unsafe(engine, now, needed, reached).into()),
         Err(NotPromoted::Diverged { version }) => Err(state_differs(version).into()),
+        Err(NotPromoted::Lacks { version, head }) => Err(log_went_back(version, head).into()),
         Err(NotPromoted::Busy) => Err(Problem::new(
             Code::Recovering,
             "another change is under way, another node has a higher epoch, or the primary cannot hand over now",
@@ -204,6 +211,18 @@ fn state_differs(version: Version) -> Problem {
     Problem::new(Code::PromotionUnsafe, detail)
         .hint("wait until `rig status` says in_sync, or take this state for the right one: rig promote --accept-data-loss --confirm NAME")
         .with("diverged_at", version)
+}
+
+/// A node that was told of more than it could get at is no heir of whoever told it.
+fn log_went_back(version: Version, head: Version) -> Problem {
+    let detail = format!(
+        "the primary had committed version {version}, and the log ends with {head}: it was away, or is an old copy, and was \
+         not caught up"
+    );
+    Problem::new(Code::PromotionUnsafe, detail)
+        .hint("start the node that has the rest, or give it up: rig promote --accept-data-loss --confirm NAME")
+        .with("lacks", version)
+        .with("head", head)
 }
 
 fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: usize) -> Problem {

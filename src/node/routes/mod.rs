@@ -2,10 +2,12 @@
 //! [`reads`], [`writes`] and [`cluster`].
 
 mod cluster;
+mod paths;
 mod reads;
 mod writes;
 
 pub(super) use cluster::{operator_answer, role_body};
+pub(super) use paths::Route;
 pub(super) use reads::{Later, Search, read_data};
 pub(super) use writes::{operation_json, problem_of, valid_body};
 
@@ -14,6 +16,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use paths::{PATHS, fits};
+
+use super::admission::Client;
 use super::auth::{Caller, Scope, Shown, Tokens};
 use super::connection::{Batch, DocumentStream, Exchange, Slot};
 use super::dir::DataDir;
@@ -35,6 +40,8 @@ pub(super) struct Desk<'a> {
     pub(super) tokens: &'a Tokens,
     /// The token that the request has shown.
     pub(super) shown: Option<Shown>,
+    /// Whose operations in flight those of the request are.
+    pub(super) client: Client,
     pub(super) now: Now,
     pub(super) request_timeout: std::time::Duration,
     pub(super) draining: bool,
@@ -111,46 +118,11 @@ impl From<ServiceError> for RouteError {
     }
 }
 
-/// Every path, with its methods, for `GET /` and for 405.
-const PATHS: &[(&str, &str, &str)] = &[
-    ("/", "GET, HEAD", "this list"),
-    ("/do", "POST", "append one operation, or a batch of NDJSON lines"),
-    ("/validate", "POST", "ask whether an operation would be taken; nothing is logged"),
-    ("/outcome/{key}", "GET, HEAD", "what became of an idempotency key"),
-    ("/log", "GET, HEAD", "records as NDJSON: from, to, limit, method, type, id, follow"),
-    ("/log/commit", "GET, HEAD, POST", "the newest committed record; for participants: commit what is prepared"),
-    (
-        "/log/prepare",
-        "GET, HEAD, POST",
-        "the newest record that is prepared and not committed; for participants: prepare",
-    ),
-    ("/log/compact", "POST", "drop records that a snapshot has: keep, hold, dry_run"),
-    ("/log/rollback", "POST", "for participants: roll back what is prepared"),
-    ("/log/record/{version}", "GET, HEAD", "one record"),
-    ("/log/hash/{version}", "GET, HEAD", "the chain hash of one record"),
-    ("/log/wire", "GET, HEAD", "records as they travel between nodes, for one that repairs its log: from, to"),
-    ("/state/hash", "GET, HEAD", "a digest of the service's whole state, and its version: equal states, equal digests"),
-    ("/data/{type}", "GET, HEAD", "list documents: field=value, limit, after"),
-    ("/data/{type}/{id}", "GET, HEAD", "one document"),
-    ("/schema", "GET, HEAD", "all schemas"),
-    ("/schema/{type}", "GET, HEAD", "one schema"),
-    ("/status", "GET, HEAD", "this node, as rig status says it"),
-    ("/healthz", "GET, HEAD", "200 while the process lives"),
-    ("/readyz", "GET, HEAD", "200 when the node can do its work: role, max_lag"),
-    ("/metrics", "GET, HEAD", "Prometheus text"),
-    ("/role", "POST", "make this node the primary, or a replica"),
-    ("/config", "GET, HEAD, POST", "mode, min_replicas and timeout that the log says, or a change of them"),
-    ("/members", "GET, HEAD", "the nodes that the log names"),
-    ("/members/{name}", "DELETE", "remove a member"),
-    ("/resolve", "POST", "end a split brain: this node is the winner"),
-    ("/rescue", "GET, HEAD", "records that were set aside"),
-    ("/rescue/{file}", "GET, HEAD", "the records of one rescue file as NDJSON"),
-    ("/rescue/{file}/replayed", "POST", "note that they were sent to the primary again"),
-    ("/snapshots", "GET, HEAD, POST", "the snapshots of this node; take one now, and read it back"),
-    ("/backup", "GET", "an archive of all that is committed, or of what came after a version: since"),
-    ("/events", "GET, HEAD", "what happened, as NDJSON: after, follow"),
-    ("/peer", "GET", "another node of the cluster calls: Upgrade: rig-peer/1"),
-];
+/// Whether a request is answered also where there is no place for its connection: a peer's call, and those of an operator
+/// who wants to know what is the matter.
+pub(super) fn is_always_answered(request: &Request<'_>) -> bool {
+    request.method == "GET" && matches!(request.path, "/peer" | "/status" | "/healthz" | "/readyz" | "/metrics")
+}
 
 /// Answers one request, or takes it in.
 pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
@@ -211,17 +183,6 @@ fn not_served(path: &str) -> Problem {
             Problem::new(Code::MethodNotAllowed, format!("{pattern} takes {methods}")).with("allow", *methods)
         }
         None => Problem::new(Code::NotFound, format!("there is no path {path}")).hint("GET / lists what there is"),
-    }
-}
-
-fn fits(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (pattern.next(), path.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(found)) if wanted.starts_with('{') && !found.is_empty() || wanted == found => {}
-            _ => return false,
-        }
     }
 }
 

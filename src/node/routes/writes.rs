@@ -4,6 +4,7 @@ use super::{Batch, Body, Desk, Exchange, Handled, Outcome, Request, Slot, deadli
 use crate::error::{Code, Problem};
 use crate::http::{Media, push_number, require_json};
 use crate::limits::{KEY_BYTES_MAX, METHOD_BYTES_MAX};
+use crate::node::admission::Client;
 use crate::node::auth::{Caller, Scope};
 use crate::node::engine::{Applied, ReplyTo, Submission};
 use crate::node::keys;
@@ -26,6 +27,7 @@ pub(super) fn append(
     may_write(caller)?;
     let media = require_json(request)?;
     let given = Given {
+        client: desk.client,
         deadline: deadline(request, desk)?,
         actor: actor(request, caller)?,
         version_counts: version_counts(request)?,
@@ -113,6 +115,7 @@ pub(in crate::node) fn valid_body(resources: &Resources, applied: Version) -> Bo
 
 /// What the request says for all of its operations.
 struct Given {
+    client: Client,
     deadline: std::time::Instant,
     actor: Box<str>,
     version_counts: bool,
@@ -140,8 +143,8 @@ impl Given {
         let request_hash = key.is_some().then(|| keys::request_hash(&operation.method, &operation.data));
         let digest = key.as_deref().map(keys::digest);
         let data_bytes = operation.data.len();
-        let (actor, deadline) = (self.actor.clone(), self.deadline);
-        Ok(Submission { reply, operation, key, digest, request_hash, actor, expect, deadline, data_bytes })
+        let (client, actor, deadline) = (self.client, self.actor.clone(), self.deadline);
+        Ok(Submission { reply, client, operation, key, digest, request_hash, actor, expect, deadline, data_bytes })
     }
 }
 

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use rig::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
 use rig::log::{Batch, Config, MemVfs, open};
-use rig::peer::{Decoder, FRAME_HEADER_BYTES, Frame, FrameError, Greeting, PROTOCOL, encode};
+use rig::peer::{Decoder, FRAME_HEADER_BYTES, Frame, FrameError, Greeting, PROTOCOL, Span, encode};
 use rig::types::ClusterId;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn right(mut frame: Vec<u8>) -> Vec<u8> {
 
 fn greeted() -> Decoder {
     let (mut decoder, mut hello) = (Decoder::new(), Vec::new());
-    Greeting { protocol: PROTOCOL, format: 1, cluster: None }.encode(&mut hello);
+    Greeting { protocol: Span::OWN, reads: 1, needs: 1, cluster: None }.encode(&mut hello);
     decoder.push(&hello);
     assert!(matches!(decoder.next(), Ok(Some(Frame::Greeting(_)))));
     decoder
@@ -65,7 +65,7 @@ fn speak(mut decoder: Decoder, pieces: impl Iterator<Item = impl AsRef<[u8]>>) {
         while let Ok(Some(frame)) = decoder.next() {
             let Frame::Message { message, records } = frame else { continue };
             let mut again = Vec::new();
-            encode(&message, records, &mut again).expect("what came in can go out");
+            encode(&message, PROTOCOL, records, &mut again).expect("what came in can go out");
             assert!(again.len() <= FRAME_BYTES_MAX);
             let mut second = greeted();
             second.push(&again);

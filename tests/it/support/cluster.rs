@@ -24,7 +24,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A primary and its replicas, all in sync. `flags` go to the primary.
     pub(crate) fn new(count: usize, flags: &[&str]) -> Self {
-        let home = Home::new();
+        Self::at(Home::new(), count, flags)
+    }
+
+    /// The same in a home where the places of the nodes may be prepared, or that may have another binary.
+    pub(crate) fn at(home: Home, count: usize, flags: &[&str]) -> Self {
         home.ok(&["init", "n1"]);
         let one = Node::serve(&home, &[&["-D", "n1", "--role", "primary"], flags].concat());
         let addresses = vec![one.address().to_owned()];
@@ -68,6 +72,11 @@ impl Cluster {
         self.addresses.push(node.address().to_owned());
         self.nodes.push(node);
         self.wait(number, "in-sync");
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Where a node listens, or did.

@@ -2,10 +2,13 @@
 
 mod cluster;
 mod link;
+pub(crate) mod load;
+mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use link::{Link, Way};
+pub(crate) use power::PowerDisk;
 pub(crate) use stub::{Stub, ok as stub_ok};
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,6 +30,8 @@ pub(crate) const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--json"
 /// A user who has never used Rig.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
+    /// The binary that is run from now on.
+    pub(crate) program: PathBuf,
 }
 
 /// A command that has ended.
@@ -39,7 +44,7 @@ pub(crate) struct Ran {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), program: RIG.into() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -65,7 +70,7 @@ impl Home {
 
     /// The binary, in this home and with nothing of Rig in its environment.
     pub(crate) fn rig(&self, arguments: &[&str]) -> Command {
-        self.command(RIG, arguments)
+        self.command(&self.program, arguments)
     }
 
     /// Another program, in the same way.
@@ -230,6 +235,18 @@ impl Node {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// How it ended, if it does within this time.
+    pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<Option<i32>> {
+        let deadline = Instant::now() + patience;
+        while self.is_alive() {
+            if Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Some(self.wait())
     }
 
     /// kill -9.
