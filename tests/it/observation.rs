@@ -140,7 +140,7 @@ fn figures_are_there_under_the_names_that_alerts_are_written_for() {
         "rig_apply_backlog 0",
         "rig_service_up 1",
         "rig_log_version{kind=\"oldest\"} 1",
-        "rig_http_requests_total{status=\"4xx\"} 100",
+        "rig_http_requests_total{path=\"/do\",status=\"4xx\"} 100",
     ] {
         assert!(page.lines().any(|line| line.starts_with(wanted)), "{wanted} is not in\n{page}");
     }
