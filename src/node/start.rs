@@ -211,7 +211,18 @@ pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Res
     let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs, standing) = (Vec::new(), Vec::new(), standing_file.last().cloned());
-    let found = Found { me, boot: 0, head: 0, oldest: 1, committed: 0, applied: 0, history, configs, standing, coordinated: false };
+    let found = Found {
+        me,
+        boot: 0,
+        head: 0,
+        oldest: 1,
+        committed: 0,
+        applied: 0,
+        history,
+        configs,
+        standing,
+        coordinated: false,
+    };
     let mut outputs = Vec::new();
     let core = Replication::start(found, Role::Replica, Asked::default(), true, 0, &mut outputs);
     // Whatever it wants recorded would be the word of a node without a log.

@@ -72,8 +72,15 @@ enum Stage {
     /// The term is promised here, and not taken at the coordinator yet.
     Reserving,
     Promising,
-    Cutting { from: NodeId, target: Version },
-    Fetching { from: NodeId, target: Version, asked: Version },
+    Cutting {
+        from: NodeId,
+        target: Version,
+    },
+    Fetching {
+        from: NodeId,
+        target: Version,
+        asked: Version,
+    },
     Taking,
 }
 
@@ -224,7 +231,11 @@ impl Replication {
         let heard = self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0);
         let outside = self.seen().and_then(|seen| seen.register.as_ref()).map_or(0, |value| value.epoch.number);
         Epoch {
-            number: outside.max(heard).max(self.promised().number).max(self.log.history.last().number).saturating_add(1),
+            number: outside
+                .max(heard)
+                .max(self.promised().number)
+                .max(self.log.history.last().number)
+                .saturating_add(1),
             owner: self.me.id,
             start: 1,
         }

@@ -23,8 +23,8 @@
 
 use super::candidate::Purpose;
 use super::machine::{Part, Replication};
-use super::rules::Rule;
 use super::replica::Stage;
+use super::rules::Rule;
 use super::{Follow, NotPromoted, Output, Outputs, Standing, Time};
 use crate::types::{AckLevel, Epoch, NodeId, Version};
 
@@ -99,14 +99,18 @@ impl Replication {
 
     /// Whether this node should hold the lease: it leads, or has put its epoch into the value.
     pub fn wants_lease(&self) -> bool {
-        let own = self.seen().and_then(|seen| seen.register.as_ref()).is_some_and(|value| value.epoch.owner == self.me.id);
+        let own =
+            self.seen().and_then(|seen| seen.register.as_ref()).is_some_and(|value| value.epoch.owner == self.me.id);
         own && !matches!(self.part, Part::Replica(_))
     }
 
     /// The value that goes with a standing, where it has to be there before the standing is relied on.
     pub(super) fn swap_for(&self, standing: &Standing) -> Option<Output> {
         let outside = self.outside.as_ref()?;
-        if !standing.primary || (standing.forced && standing.adrift && !outside.reachable) || !self.rules.hold(Rule::SwapFirst) {
+        if !standing.primary
+            || (standing.forced && standing.adrift && !outside.reachable)
+            || !self.rules.hold(Rule::SwapFirst)
+        {
             return None;
         }
         let seen = outside.seen.clone().unwrap_or_default();

@@ -53,10 +53,14 @@ const RULES: &[Rule] = &[
     Rule::Quarantine,
 ];
 
+/// Rules that only a cluster with a coordinator has.
+const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::Adrift];
+
 /// The first seed that misses the rule, and what it says.
 fn first(rule: Rule) -> Option<(u64, String)> {
+    let run = if COORDINATED.contains(&rule) { run::coordinated } else { run::seed };
     (1..=SEEDS).find_map(|seed| {
-        let finding = run::seed(seed, EVENTS, Some(rule), false).finding?;
+        let finding = run(seed, EVENTS, Some(rule), false).finding?;
         Some((seed, format!("{}: {}", finding.rule, finding.text)))
     })
 }
@@ -68,7 +72,7 @@ fn every_rule_that_is_switched_off_is_missed_by_some_seed() {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
             scope.spawn(|| {
-                while let Some(rule) = RULES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(rule) = RULES.iter().chain(COORDINATED).nth(next.fetch_add(1, Ordering::Relaxed)) {
                     if std::env::var("RIG_SIM_RULES").is_ok_and(|names| !names.contains(&format!("{rule:?}"))) {
                         continue;
                     }

@@ -29,6 +29,8 @@ pub struct Coordinator {
     /// Until then this machine does not.
     cut_until: Vec<(usize, Time)>,
     attempts: u64,
+    /// Terms that were taken by nodes themselves.
+    pub elected: u64,
 }
 
 /// A swap on its way.
@@ -52,6 +54,7 @@ impl Coordinator {
             away_until: 0,
             cut_until: Vec::new(),
             attempts: 0,
+            elected: 0,
         }
     }
 
@@ -110,6 +113,7 @@ impl World {
         let writer = (swap.machine, swap.boot, swap.attempt);
         if outside.revision == swap.expect {
             outside.revision += 1;
+            outside.elected += u64::from(!swap.register.open);
             (outside.register, outside.writer) = (Some(swap.register.clone()), writer);
             outside.lease = Some((swap.register.epoch.owner, now + TTL));
             self.note(|| format!("coordinator: n{} puts {:?}", swap.machine, swap.register));

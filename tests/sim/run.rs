@@ -23,6 +23,8 @@ pub struct Outcome {
     pub answers: usize,
     /// Snapshots that took the place of a log.
     pub installed: u64,
+    /// Terms that nodes have taken by themselves.
+    pub elected: u64,
     pub trace: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ fn run(world: &mut World, events: u64) -> Outcome {
         events: world.events,
         answers: world.checkers.past.answers.len(),
         installed: world.installed,
+        elected: world.coordinator.elected,
         trace: world.trace.take().unwrap_or_default(),
     }
 }

@@ -385,7 +385,10 @@ impl Target {
         self.own.as_mut().expect("a new cluster has its own chain").seal(&mut record, &mut batch);
         self.writer.append(&mut batch)?;
         let set: Vec<NodeId> = Vec::new();
-        Ok((Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, lacks: 0, adrift: false }, mode))
+        Ok((
+            Standing { promised: epoch, primary: true, forced: true, set, alone_from: None, lacks: 0, adrift: false },
+            mode,
+        ))
     }
 }
 

@@ -4,8 +4,8 @@
 use rig::replication::Register;
 
 use super::{Checker, Fact, Past};
-use crate::machine::Machine;
 use crate::checkers::record::side_of;
+use crate::machine::Machine;
 
 #[derive(Default)]
 pub struct Outside {
