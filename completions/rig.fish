@@ -64,7 +64,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig doe
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual page, or write all of them'
-complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment or replication'
+complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment, replication, alerts or systemd'
 complete -c rig -n "__fish_rig_using_subcommand init" -l name -d 'Name of the node [default: the last component of DIR]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use super::{Context, Failure, GROUPS, Outcome};
 use crate::error::Exit;
 
-/// Help on a command, or on exit-codes, environment or replication
+/// Help on a command, or on exit-codes, environment, replication, alerts or systemd
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = examples(&["rig help apply", "rig help exit-codes"]),
+    before_help = examples(&["rig help apply", "rig help exit-codes", "rig help alerts"]),
     after_long_help = exits(&[Exit::Ok, Exit::Usage])
 )]
 pub(crate) struct Args {
-    /// A command (as `log dump`), or exit-codes, environment, replication
+    /// A command (as `log dump`), or exit-codes, environment, replication, alerts, systemd
     #[arg(value_name = "COMMAND|TOPIC")]
     topic: Vec<String>,
 }
@@ -23,6 +23,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         ["exit-codes"] => exit_codes(),
         ["environment"] => ENVIRONMENT.to_owned(),
         ["replication"] => REPLICATION.to_owned(),
+        // Files as they are used, so that the program is all that has to be there.
+        ["alerts"] => include_str!("help/alerts.yml").to_owned(),
+        ["systemd"] => include_str!("help/rig@.service").to_owned(),
         _ => {
             let mut command = find(&words)?;
             let help = command.render_long_help();
@@ -43,7 +46,10 @@ pub(crate) fn find(words: &[&str]) -> Result<clap::Command, Failure> {
             let known: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
             let hint = match known.is_empty() {
                 true => format!("`{}` has no commands of its own", command.get_name()),
-                false => format!("commands: {}; topics: exit-codes, environment, replication", known.join(", ")),
+                false => format!(
+                    "commands: {}; topics: exit-codes, environment, replication, alerts, systemd",
+                    known.join(", ")
+                ),
             };
             Failure::usage(format!("there is no help on `{}`", words.join(" "))).hint(hint)
         })?;

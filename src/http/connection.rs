@@ -174,10 +174,8 @@ impl Connection {
         }
         let expired = match self.phase {
             Phase::Head if self.start == self.end => Expired::Close,
-            Phase::Head => Expired::Refuse(Problem::new(Code::SlowRequest, "the head took more than 10 s")),
-            _ => {
-                Expired::Refuse(Problem::new(Code::SlowRequest, "the body made less than 1 KiB/s of progress in 30 s"))
-            }
+            Phase::Head => Expired::Refuse(slow("the head took more than 10 s")),
+            _ => Expired::Refuse(slow("the body made less than 1 KiB/s of progress in 30 s")),
         };
         self.finish();
         Some(expired)
@@ -335,4 +333,8 @@ impl Connection {
         self.buffer.reserve_exact(len - self.buffer.len());
         self.buffer.resize(len, 0);
     }
+}
+
+fn slow(detail: &str) -> Problem {
+    Problem::new(Code::SlowRequest, detail).hint("nothing was logged: send the whole request without a pause")
 }

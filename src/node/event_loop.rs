@@ -258,6 +258,7 @@ pub struct Node {
     /// The log is damaged and must be made whole before anything else.
     repair: Option<repair::Wanted>,
     repair_at: Option<Instant>,
+    repair_fault: String,
     /// The log is whole again: the node starts anew.
     again: bool,
     /// Addresses of the other members, as they were remembered last.
@@ -426,6 +427,7 @@ impl Node {
             operator_count: 0,
             repair,
             repair_at: Some(begin),
+            repair_fault: String::new(),
             again: false,
             remembered: repair::members(&dir.state()),
             asked: Vec::new(),

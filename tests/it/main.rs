@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod alerts;
 mod backup;
 mod backup_page;
 mod bench;
@@ -20,7 +21,6 @@ mod cluster_roles;
 mod cluster_split;
 mod cluster_use;
 mod compaction;
-mod contrib;
 mod coverage;
 mod crash;
 mod demo;

@@ -50,8 +50,8 @@ fn length() -> Duration {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// The last version that was answered.
-    answered: AtomicU64,
+    /// The last version of all, once it is known: followers read on until they have seen it.
+    last: AtomicU64,
     /// Operations without an answer of 200.
     others: AtomicU64,
 }
@@ -82,7 +82,6 @@ impl Shared {
                 }
                 n += 1;
             }
-            self.answered.fetch_max(answered.last().map_or(0, |(version, _)| *version), Ordering::Relaxed);
             // Who is late stays so: the rate is a bound, not a debt.
             due = (due + PERIOD).max(Instant::now());
             std::thread::sleep(due - Instant::now());
@@ -90,10 +89,10 @@ impl Shared {
         answered
     }
 
-    /// Reads the feed up to the last version that was answered, and gives for each one, from 1 on, who wrote it.
+    /// Reads the feed up to the last version of all, and gives for each one, from 1 on, who wrote it.
     fn follow(&self, address: &str) -> (Vec<Option<(usize, u64)>>, usize) {
         let (mut seen, mut connections) = (Vec::new(), 0);
-        while self.goes_on() || (seen.len() as u64) < self.answered.load(Ordering::Relaxed) {
+        while (seen.len() as u64) < self.last.load(Ordering::Relaxed) {
             let mut read = || -> std::io::Result<()> {
                 let mut wire = Wire::open(address)?;
                 wire.send(wire::get(&format!("/log?follow=1&from={}", seen.len() + 1), "").as_bytes())?;
@@ -103,7 +102,7 @@ impl Shared {
                 }
                 assert_eq!(head.status, 200, "{head:?}");
                 connections += 1;
-                while self.goes_on() || (seen.len() as u64) < self.answered.load(Ordering::Relaxed) {
+                while (seen.len() as u64) < self.last.load(Ordering::Relaxed) {
                     let chunk = wire.chunk()?;
                     for line in chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                         seen.extend(record(line, seen.len() as u64 + 1));
@@ -201,7 +200,7 @@ fn a_pair_under_load_for_a_while_loses_nothing_and_grows_neither_in_memory_nor_o
     cluster.kill(2);
     cluster.serve(2, &flags);
     let addresses = [1, 2].map(|number| cluster.url(number).strip_prefix("http://").unwrap().to_owned());
-    let (shared, written) = (Shared::default(), Mutex::new(Vec::new()));
+    let (shared, written) = (Shared { last: AtomicU64::new(u64::MAX), ..Shared::default() }, Mutex::new(Vec::new()));
     let (lived, feeds) = std::thread::scope(|scope| {
         let feeds = addresses.each_ref().map(|address| scope.spawn(|| shared.follow(address)));
         let writers: Vec<_> = (0..WRITERS)
@@ -219,13 +218,15 @@ fn a_pair_under_load_for_a_while_loses_nothing_and_grows_neither_in_memory_nor_o
         shared.stop.store(true, Ordering::Relaxed);
         let are_written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         if let Err(panic) = lived {
+            shared.last.store(0, Ordering::Relaxed);
             std::panic::resume_unwind(panic);
         }
         assert!(are_written.iter().all(Result::is_ok));
         cluster.settle();
-        // A last one, so that who waits for the next chunk gets one.
         let last = cluster.put(1, "last")["version"].as_u64().unwrap();
-        shared.answered.fetch_max(last, Ordering::Relaxed);
+        shared.last.store(last, Ordering::Relaxed);
+        // One more, so that who waits for the next chunk gets one.
+        cluster.put(1, "more");
         (lived.unwrap(), feeds.map(|feed| feed.join().unwrap()))
     });
     let (samples, restarts, backups) = lived;

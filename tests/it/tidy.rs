@@ -176,7 +176,6 @@ fn the_top_of_the_repository_holds_what_was_agreed_and_nothing_else() {
         "LICENSE",
         "README.md",
         "completions",
-        "contrib",
         "man",
         "src",
         "target",

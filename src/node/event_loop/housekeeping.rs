@@ -279,7 +279,11 @@ impl Node {
                 }
                 PoolDone::Repaired(Ok(())) => self.again = true,
                 PoolDone::Repaired(Err(reason)) => {
-                    ::log::warn!("the log could not be made whole yet: {reason}");
+                    // It is tried again every second: said once, until there is another reason.
+                    if self.repair_fault != reason {
+                        ::log::warn!("the log could not be made whole yet, and is tried again: {reason}");
+                        self.repair_fault = reason;
+                    }
                     self.repair_at = Some(now.instant + REPAIR_AGAIN);
                 }
                 PoolDone::Rebuilt(rebuilt) => {

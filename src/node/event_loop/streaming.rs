@@ -110,7 +110,8 @@ impl Node {
     }
 }
 
-/// What appends the frame of a message, in this version of the protocol. A log with more epochs than a message can name cannot speak of itself, and says so here.
+/// What appends the frame of a message, in this version of the protocol. A log with more epochs than a message can name
+/// cannot speak of itself, and says so here.
 fn put(message: &Message, protocol: u16, wire: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
     move |out| {
         if let Err(error) = peer::encode(message, protocol, wire, out) {

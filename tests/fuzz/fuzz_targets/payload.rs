@@ -23,9 +23,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             if let Value::Object(map) = &value {
                 assert_eq!(members(&line).count(), map.len());
                 for member in members(&line) {
-                    let key = unescape(member.key);
-                    assert_eq!(serde_json::from_str::<Value>(member.value).expect("a value"), map[&*key]);
-                    assert_eq!(get(&line, &key), Some(member.value));
+                    let key = unescape(member.key());
+                    assert_eq!(serde_json::from_str::<Value>(member.value()).expect("a value"), map[&*key]);
+                    assert_eq!(get(&line, &key), Some(member.value()));
                 }
             }
         }
@@ -38,7 +38,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = envelope(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         for member in members(text) {
-            let _ = (unescape(member.key), string_of(member.value));
+            let _ = (unescape(member.key()), string_of(member.value()));
         }
         let mut quoted = String::new();
         quote(text, &mut quoted);

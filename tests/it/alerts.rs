@@ -1,10 +1,10 @@
-//! `contrib/`: what it says is what the program has.
+//! `rig help alerts` and `rig help systemd`: what they say is what the program has.
 
-use crate::support::{Cluster, Home, RIG, has, root, run};
+use crate::support::{Cluster, Home, RIG, has, run};
 use crate::wire::Wire;
 
-fn read(name: &str) -> String {
-    std::fs::read_to_string(root().join("contrib").join(name)).unwrap()
+fn read(topic: &str) -> String {
+    Home::new().ok(&["help", topic]).stdout
 }
 
 /// The names of metrics in a text.
@@ -15,7 +15,7 @@ fn names(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_alerts_are_rules_and_name_only_what_a_node_shows() {
-    let alerts = read("alerts.yml");
+    let alerts = read("alerts");
     let cluster = Cluster::new(2, &[]);
     let address = cluster.url(1);
     let reply = Wire::open(address.strip_prefix("http://").unwrap()).unwrap().get("/metrics").unwrap();
@@ -38,7 +38,7 @@ fn the_alerts_are_rules_and_name_only_what_a_node_shows() {
 
 #[test]
 fn the_unit_is_one_that_systemd_takes_and_its_command_is_one_that_rig_takes() {
-    let unit = read("rig@.service");
+    let unit = read("systemd");
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/rig ")).unwrap();
     let home = Home::new();
     let dir = home.path("n1").display().to_string();
