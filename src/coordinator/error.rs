@@ -99,6 +99,11 @@ impl Refusal {
         is_vague && !is_early.iter().any(|words| self.says(words))
     }
 
+    /// Whether it is about who asks.
+    pub fn is_of_auth(&self) -> bool {
+        self.code == code::PERMISSION_DENIED || self.is_about_token() || self.says("authentication failed")
+    }
+
     /// Whether the token is not, or no longer, good.
     pub(super) fn is_about_token(&self) -> bool {
         self.code == code::UNAUTHENTICATED

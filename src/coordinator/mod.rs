@@ -149,6 +149,12 @@ impl Coordinator {
         }
     }
 
+    /// Removes what is at the key of the record, whatever it is: only for an operator who has looked at it.
+    pub fn discard(&mut self) -> Result<(), Error> {
+        let key = base64(self.record_key().as_bytes());
+        self.etcd.ask::<Revoked>(&Ask::change("/v3/kv/deleterange", serde_json::json!({ "key": key }))).map(drop)
+    }
+
     /// Grants a lease for whole seconds, rounded up, and hangs this node's key on it. Etcd may grant a longer one.
     pub fn grant(&mut self, node: NodeId, ttl: Duration) -> Result<Lease, Error> {
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);

@@ -133,6 +133,8 @@ pub(super) enum Operator {
         id: NodeId,
         force: bool,
     },
+    /// Build on what the coordinator has, whatever it had before.
+    Accept,
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
     /// Send an archive of what is committed, or of what came after a version.

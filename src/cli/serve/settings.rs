@@ -25,6 +25,11 @@ pub(crate) fn listens(dir: &Path) -> Result<bool, Failure> {
     read(dir).map(|file| file.args.listen.is_some())
 }
 
+/// The coordinator that the file of a directory names.
+pub(crate) fn coordinator(dir: &Path) -> Option<String> {
+    read(dir).ok()?.args.coordinator.map(|address| address.to_string())
+}
+
 impl Args {
     /// These, and what they leave open from a file.
     pub(super) fn or(self, file: Self) -> Self {

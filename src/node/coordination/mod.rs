@@ -56,24 +56,27 @@ impl CoordinatorConfig {
     /// In words: a file that cannot be read, or is not what it should be.
     pub fn open(&self) -> Result<Coordinator, String> {
         let trust = self.ca.as_deref().map(Trust::load).transpose().map_err(|fault| fault.to_string())?;
-        let password = self.password.as_deref().map(password).transpose()?;
+        let password = self.password.as_deref().map(Self::password).transpose()?;
         let timeout = (self.lease / 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         Ok(Coordinator::new(self.address.clone(), Options { password, trust, timeout }))
+    }
+
+    /// The first line of a file.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn password(path: &Path) -> Result<String, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        match text.lines().next() {
+            Some(line) if !line.is_empty() => Ok(line.to_owned()),
+            _ => Err(format!("{}: the password is the first line of this file, and there is none", path.display())),
+        }
     }
 }
 
 /// How long one member of the store may take for one answer.
 const TIMEOUT_MIN: Duration = Duration::from_millis(300);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2);
-
-/// The first line of a file.
-fn password(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(format!("{}: the password is the first line of this file, and there is none", path.display())),
-    }
-}
 
 /// What the event loop wants.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ enum Order {
     Forget,
     /// Whether the lease should be held.
     Lease(bool),
+    /// An operator wants what is there to be built on.
+    Accept,
     /// This node is of this cluster.
     Cluster(ClusterId),
     /// Give the lease back, and end.
@@ -183,6 +188,11 @@ impl Coordination {
         if std::mem::replace(&mut self.wants_lease, wants) != wants {
             self.give(Order::Lease(wants));
         }
+    }
+
+    /// What is there is built on, whatever was there before.
+    pub(super) fn accept(&self) {
+        self.give(Order::Accept);
     }
 
     /// This node is of this cluster.

@@ -31,7 +31,7 @@ struct Known {
     /// Its revision there.
     revision: u64,
     epoch: Epoch,
-    /// Added to revisions: what the stores before it had come to.
+    /// Added to revisions: what was there before this store, or before the record had gone, had come to.
     offset: u64,
 }
 
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     lease: Option<Lease>,
     lease_due: Instant,
     read_due: Instant,
+    /// An operator has said that what is there is to be built on, whatever was there before.
+    accepts: bool,
     /// As it was told last.
     told: Option<Result<(), String>>,
 }
@@ -76,6 +78,7 @@ impl Worker {
             lease: None,
             lease_due: now,
             read_due: now,
+            accepts: false,
             told: None,
         }
     }
@@ -103,6 +106,7 @@ impl Worker {
                 self.read_due = Instant::now();
             }
             Order::Forget => self.swap = None,
+            Order::Accept => (self.accepts, self.read_due) = (true, Instant::now()),
             Order::Cluster(cluster) => self.cluster = Some(cluster),
             Order::Lease(wants) => (self.wants_lease, self.lease_due) = (wants, Instant::now()),
             Order::Stop => unreachable!("it ends the loop"),
@@ -141,11 +145,10 @@ impl Worker {
     fn try_swap(&mut self) {
         let Some(Wanted { serial, expect, record }) = self.swap.take() else { return };
         let offset = self.known.as_ref().map_or(0, |known| known.offset);
-        let tried = match expect {
-            0 => self.client.swap(0, &record),
-            // What it would replace is in a store that is not there any more: nothing there has this revision.
-            _ if expect <= offset => self.client.read().map(Swap::Lost),
-            _ => self.client.swap(expect - offset, &record),
+        let tried = match expect.checked_sub(offset) {
+            Some(expect) => self.client.swap(expect, &record),
+            // What it would replace is not there any more.
+            None => self.client.read().map(Swap::Lost),
         };
         let Some(swap) = self.heard(tried) else {
             // Perhaps it was carried out: the next try finds its mark.
@@ -208,17 +211,18 @@ impl Worker {
         let epoch = record.map(|record| record.register.epoch).unwrap_or_default();
         let known = self.known.get_or_insert_with(|| Known { store: reading.store, ..Known::default() });
         let went_back = reading.store != known.store || reading.revision < known.revision;
-        if went_back && (epoch < known.epoch || record.is_none()) && known.revision > 0 {
+        if went_back && epoch < known.epoch && !self.accepts {
             let why = "the record has gone, or gone back to an older epoch: nothing is decided by it before \
                        `rig coordinator repair` has mended it";
             self.reachable(Err(why.to_owned()));
             return None;
         }
         if went_back {
-            known.offset += known.revision;
+            known.offset += known.revision + 1;
         }
+        self.accepts = false;
         (known.store, known.revision, known.epoch) = (reading.store, reading.revision, epoch);
-        let revision = if reading.revision == 0 { 0 } else { known.offset + reading.revision };
+        let revision = known.offset + reading.revision;
         self.reachable(Ok(()));
         let leased = record.is_some_and(|record| reading.leases.contains(&record.register.epoch.owner));
         Some(Seen { register: record.map(|record| record.register.clone()), revision, leased })

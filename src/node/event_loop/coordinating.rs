@@ -7,6 +7,7 @@
 use super::*;
 use crate::coordinator::{self, Record as Outside};
 use crate::node::coordination::{Coordination, News, View, boot_micros};
+use crate::node::routes::{self, Handled};
 use crate::replication::{self, Member, Register};
 use crate::types::{Micros, NodeState};
 
@@ -235,6 +236,15 @@ impl Node {
         if let Some(outside) = &mut self.coordinating {
             outside.way.stop();
         }
+    }
+
+    /// An operator says that the record that is there, or that none is there, is to be built on.
+    pub(super) fn accept_record(&mut self, to: ReplyTo) -> Result<(), NodeError> {
+        if let Some(outside) = &self.coordinating {
+            outside.way.accept();
+        }
+        let body = routes::role_body(&self.engine);
+        self.answer_elsewhere(to, Ok(Handled::Body(body)))
     }
 
     pub(super) fn tell_coordinator_of_cluster(&mut self, cluster: ClusterId) {
