@@ -81,7 +81,7 @@ pub struct Reading {
     pub revision: u64,
     /// Nodes whose lease holds, as etcd counts it.
     pub leases: Vec<NodeId>,
-    /// Which etcd this is: the id of its cluster.
+    /// Which etcd this is: the id of its cluster. What another one says has nothing to do with what was read before.
     pub store: u64,
     /// Its revision at that moment: of two readings of one store the later has no smaller one.
     pub store_revision: u64,
@@ -127,6 +127,7 @@ impl Coordinator {
 
     /// Puts the record in the place of the one that has this revision, 0 for none.
     pub fn swap(&mut self, expect: u64, record: &Record) -> Result<Swap, Error> {
+        record.check_texts().map_err(|why| Error::record(self.record_key(), why))?;
         let key = base64(self.record_key().as_bytes());
         let all = serde_json::json!({ "request_range": self.everything() });
         let put = serde_json::json!({ "request_put": { "key": key, "value": base64(record.to_json().as_bytes()) } });

@@ -144,12 +144,13 @@ impl Record {
             in_sync: text.in_sync,
             register,
         };
-        record.check().map_or(Ok(record), |what| Err(BadRecord::Contradiction(what)))
+        record.check_texts()?;
+        record.contradiction().map_or(Ok(record), |what| Err(BadRecord::Contradiction(what)))
     }
 
     /// The value.
     pub fn to_json(&self) -> String {
-        assert!(self.check().is_none(), "a record that contradicts itself is not written: {self:?}");
+        assert!(self.contradiction().is_none(), "a record that contradicts itself is not written: {self:?}");
         let text = Text {
             format: FORMAT,
             cluster_id: self.cluster,
@@ -164,14 +165,25 @@ impl Record {
         serde_json::to_string_pretty(&text).expect("no map with keys other than texts")
     }
 
+    /// Whether everything that others have chosen is fit to be shown, and so to be written.
+    pub(super) fn check_texts(&self) -> Result<(), BadRecord> {
+        let nodes = || std::iter::once(&self.primary).chain(&self.in_sync);
+        if !is_text(&self.write) || self.write.is_empty() {
+            Err(BadRecord::Contradiction("the id of the write is missing, too long, or not text"))
+        } else if nodes().any(|node| !is_text(&node.name) || !is_text(&node.url)) {
+            Err(BadRecord::Contradiction("a name or a URL is too long, or not text"))
+        } else {
+            Ok(())
+        }
+    }
+
     /// What contradicts what, if anything does.
-    fn check(&self) -> Option<&'static str> {
+    fn contradiction(&self) -> Option<&'static str> {
         let mut named = vec![self.primary.id];
         named.extend(self.in_sync.iter().map(|node| node.id));
         let in_order = named[1..] == self.register.set[..];
         named.sort_unstable();
         named.dedup();
-        let nodes = || std::iter::once(&self.primary).chain(&self.in_sync);
         if self.primary.id != self.register.epoch.owner {
             Some("the primary is not the owner of the epoch")
         } else if !in_order {
@@ -180,10 +192,6 @@ impl Record {
             Some("a node is named twice")
         } else if self.register.end.0 >= self.register.epoch {
             Some("the epoch before is not an earlier one")
-        } else if !is_text(&self.write) || self.write.is_empty() {
-            Some("the id of the write is missing, too long, or not text")
-        } else if nodes().any(|node| !is_text(&node.name) || !is_text(&node.url)) {
-            Some("a name or a URL is too long, or not text")
         } else {
             None
         }

@@ -1,12 +1,14 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+mod etcd;
 mod link;
 pub(crate) mod load;
 mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use etcd::Etcd;
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;
 pub(crate) use stub::{Stub, ok as stub_ok};
