@@ -25,7 +25,7 @@ function __fish_rig_using_subcommand
 end
 
 complete -c rig -n "__fish_rig_needs_command" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_needs_command" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_needs_command" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_needs_command" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_needs_command" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_needs_command" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -55,6 +55,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "promote" -d 'Make a node th
 complete -c rig -n "__fish_rig_needs_command" -f -a "demote" -d 'Make the primary a replica'
 complete -c rig -n "__fish_rig_needs_command" -f -a "resolve" -d 'End a split brain: name the node whose log goes on'
 complete -c rig -n "__fish_rig_needs_command" -f -a "member" -d 'List and remove members of the cluster'
+complete -c rig -n "__fish_rig_needs_command" -f -a "coordinator" -d 'See and mend the record that the coordinator keeps'
 complete -c rig -n "__fish_rig_needs_command" -f -a "config" -d 'Show and change what the log says about replication'
 complete -c rig -n "__fish_rig_needs_command" -f -a "rescue" -d 'List, show and replay records that were set aside'
 complete -c rig -n "__fish_rig_needs_command" -f -a "snapshot" -d 'Take, list, verify and restore snapshots'
@@ -67,7 +68,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual pag
 complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment, replication, alerts or systemd'
 complete -c rig -n "__fish_rig_using_subcommand init" -l name -d 'Name of the node [default: the last component of DIR]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand init" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand init" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -106,11 +107,15 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l snapshot-interval -d '
 complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
+complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-lease -d 'How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-password -d 'File with the password of the user that --coordinator names' -r -F
+complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-ca -d 'Certificate of the CA that the coordinator\'s certificates are of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"
 complete -c rig -n "__fish_rig_using_subcommand serve" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
@@ -127,7 +132,7 @@ complete -c rig -n "__fish_rig_using_subcommand apply" -l key -d 'Key of the ope
 complete -c rig -n "__fish_rig_using_subcommand apply" -l expect-version -d 'The version that this operation must get' -r
 complete -c rig -n "__fish_rig_using_subcommand apply" -l batch -d 'File with one operation per line, `-` for standard input' -r -F
 complete -c rig -n "__fish_rig_using_subcommand apply" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand apply" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand apply" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand apply" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand apply" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand apply" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -142,7 +147,7 @@ complete -c rig -n "__fish_rig_using_subcommand apply" -l no-input -d 'Never ask
 complete -c rig -n "__fish_rig_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand get" -l min-version -d 'Wait until the node has applied this version' -r
 complete -c rig -n "__fish_rig_using_subcommand get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand get" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand get" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -159,7 +164,7 @@ complete -c rig -n "__fish_rig_using_subcommand ls" -l limit -d 'At most so many
 complete -c rig -n "__fish_rig_using_subcommand ls" -l after -d 'Only those behind this id' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -l min-version -d 'Wait until the node has applied this version' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -172,7 +177,7 @@ complete -c rig -n "__fish_rig_using_subcommand ls" -s v -l verbose -d 'Print th
 complete -c rig -n "__fish_rig_using_subcommand ls" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and not __fish_seen_subcommand_from set get ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -193,7 +198,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l json-schema -d 'File with a JSON Schema for the whole document' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l key -d 'Key of the operation [default: a new one]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -206,7 +211,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -219,7 +224,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -232,7 +237,7 @@ complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand schema; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and not __fish_seen_subcommand_from dump verify repair compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -260,7 +265,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 short\t''
 none\t''"
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from dump" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -280,7 +285,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l anchor -d 'File with versions and hashes that the log must have' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l write-anchor -d 'Append the last version and its hash to this file, if the log is whole' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -297,7 +302,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l truncate-from -d 'The first version that goes' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l confirm -d 'The name of the node, to say that this is meant' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -314,7 +319,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l older-than -d 'Keep younger records as well, by the times in the log [default: whatever their age]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l hold -d 'Bytes of log that stay for a member which is not in sync [default: 1GiB]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -329,7 +334,7 @@ complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_
 complete -c rig -n "__fish_rig_using_subcommand log; and __fish_seen_subcommand_from compact" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand status" -l watch -d 'Again and again, every 2s or as often as given' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand status" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand status" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand status" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand status" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -344,7 +349,7 @@ complete -c rig -n "__fish_rig_using_subcommand status" -s v -l verbose -d 'Prin
 complete -c rig -n "__fish_rig_using_subcommand status" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand wait" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand wait" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand wait" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand wait" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand wait" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand wait" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -358,7 +363,7 @@ complete -c rig -n "__fish_rig_using_subcommand wait" -l no-input -d 'Never ask,
 complete -c rig -n "__fish_rig_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand events" -l after -d 'Only those with a higher number' -r
 complete -c rig -n "__fish_rig_using_subcommand events" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand events" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand events" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand events" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand events" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand events" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -372,7 +377,7 @@ complete -c rig -n "__fish_rig_using_subcommand events" -s v -l verbose -d 'Prin
 complete -c rig -n "__fish_rig_using_subcommand events" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand doctor" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand doctor" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand doctor" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -385,7 +390,7 @@ complete -c rig -n "__fish_rig_using_subcommand doctor" -s v -l verbose -d 'Prin
 complete -c rig -n "__fish_rig_using_subcommand doctor" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -403,7 +408,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "logs" -d 'Show what a node in the background said'
 complete -c rig -n "__fish_rig_using_subcommand node; and not __fish_seen_subcommand_from ls start stop logs forget" -f -a "forget" -d 'Strike a node out of the registry'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -441,11 +446,15 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-lease -d 'How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-password -d 'File with the password of the user that --coordinator names' -r -F
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-ca -d 'Certificate of the CA that the coordinator\'s certificates are of' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l log-format -d 'How the node\'s messages on stderr look [default: text]' -r -f -a "text\t''
 json\t''"
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l drain -d 'How long requests under way may take at the end [default: 10s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
@@ -458,7 +467,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -473,7 +482,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -487,7 +496,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -500,7 +509,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and not __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -518,7 +527,7 @@ complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcomm
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l rule -d 'Only this rule; may be given again' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l kills -d 'How often a service or a node is killed below two nodes, in turn' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -533,7 +542,7 @@ complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcomm
 complete -c rig -n "__fish_rig_using_subcommand service; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand promote" -l confirm -d 'The name of the node, to say that this is meant' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand promote" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand promote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand promote" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand promote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -548,7 +557,7 @@ complete -c rig -n "__fish_rig_using_subcommand promote" -s v -l verbose -d 'Pri
 complete -c rig -n "__fish_rig_using_subcommand promote" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand promote" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand demote" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand demote" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand demote" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demote" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demote" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demote" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -563,7 +572,7 @@ complete -c rig -n "__fish_rig_using_subcommand demote" -s h -l help -d 'Print h
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l winner -d 'Name or URL of the node whose log goes on' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l confirm -d 'The name of the winner, to say that this is meant' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand resolve" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand resolve" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -577,7 +586,7 @@ complete -c rig -n "__fish_rig_using_subcommand resolve" -s v -l verbose -d 'Pri
 complete -c rig -n "__fish_rig_using_subcommand resolve" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand resolve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -592,7 +601,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -f -a "ls" -d 'List the members'
 complete -c rig -n "__fish_rig_using_subcommand member; and not __fish_seen_subcommand_from ls remove" -f -a "remove" -d 'Remove a member from the cluster'
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -606,7 +615,7 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l confirm -d 'The name again, to say that this is meant' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -619,8 +628,52 @@ complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand member; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -f -a "show" -d 'Show the record, and whose leases hold'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and not __fish_seen_subcommand_from show repair" -f -a "repair" -d 'Let the primary write the record anew after it was lost'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l confirm -d 'The name of the primary, to say that this is meant' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l color -d 'When to use colours [default: auto]' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise'
+always\t'Even into a pipe'
+never\t'Never'"
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l accept-data-loss -d 'Go on although a member does not answer'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l json -d 'Print JSON, one object per line'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -s q -l quiet -d 'Print only what is essential'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Print the equivalent curl line of every request on stderr'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -l no-input -d 'Never ask, even on a terminal'
+complete -c rig -n "__fish_rig_using_subcommand coordinator; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -635,7 +688,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "show" -d 'Show every setting'
 complete -c rig -n "__fish_rig_using_subcommand config; and not __fish_seen_subcommand_from show set" -f -a "set" -d 'Change mode, numbers or times'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -649,7 +702,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -662,7 +715,7 @@ complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -678,7 +731,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subc
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -f -a "show" -d 'Show the records of a rescue file'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and not __fish_seen_subcommand_from ls show replay" -f -a "replay" -d 'Send the operations of a rescue file to the primary'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -691,7 +744,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -704,7 +757,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -717,7 +770,7 @@ complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcomma
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand rescue; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -734,7 +787,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_su
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "verify" -d 'Read snapshots back and check them'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and not __fish_seen_subcommand_from create ls verify restore" -f -a "restore" -d 'Make a data directory of a snapshot'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -747,7 +800,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -760,7 +813,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -774,7 +827,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l name -d 'Name of the node [default: the last component of DIR]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcommand_from restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -790,7 +843,7 @@ complete -c rig -n "__fish_rig_using_subcommand snapshot; and __fish_seen_subcom
 complete -c rig -n "__fish_rig_using_subcommand backup" -s o -l output -d 'Where to write it; - is standard output' -r -F
 complete -c rig -n "__fish_rig_using_subcommand backup" -l since -d 'Only what came after this version, or after this archive' -r
 complete -c rig -n "__fish_rig_using_subcommand backup" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand backup" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand backup" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand backup" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand backup" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand backup" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -807,7 +860,7 @@ complete -c rig -n "__fish_rig_using_subcommand restore" -l to-version -d 'The s
 complete -c rig -n "__fish_rig_using_subcommand restore" -l to-time -d 'The state of this time, or of so long ago, as 10m' -r
 complete -c rig -n "__fish_rig_using_subcommand restore" -l name -d 'Name of the node [default: the last component of DIR]' -r
 complete -c rig -n "__fish_rig_using_subcommand restore" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand restore" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand restore" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand restore" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand restore" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand restore" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -821,7 +874,7 @@ complete -c rig -n "__fish_rig_using_subcommand restore" -s v -l verbose -d 'Pri
 complete -c rig -n "__fish_rig_using_subcommand restore" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand demo" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand demo" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand demo" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demo" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand demo" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -846,7 +899,7 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -l reads -d 'Of a hundred
 complete -c rig -n "__fish_rig_using_subcommand bench" -l nodes -d 'Throw-away nodes: 2 for a primary and its replica, 1 for a node alone [default: 2]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l dir -d 'Where the throw-away nodes have their data [default: the system\'s place for temporary files, on a disk]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand bench" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand bench" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand bench" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand bench" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand bench" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -864,7 +917,7 @@ complete -c rig -n "__fish_rig_using_subcommand bench" -s v -l verbose -d 'Print
 complete -c rig -n "__fish_rig_using_subcommand bench" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand completions" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand completions" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand completions" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand completions" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand completions" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand completions" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -878,7 +931,7 @@ complete -c rig -n "__fish_rig_using_subcommand completions" -l no-input -d 'Nev
 complete -c rig -n "__fish_rig_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand man" -l out -d 'Write the pages of all commands into this directory' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand man" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand man" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand man" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand man" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand man" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand man" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r
@@ -891,7 +944,7 @@ complete -c rig -n "__fish_rig_using_subcommand man" -s v -l verbose -d 'Print t
 complete -c rig -n "__fish_rig_using_subcommand man" -l no-input -d 'Never ask, even on a terminal'
 complete -c rig -n "__fish_rig_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rig -n "__fish_rig_using_subcommand help" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
-complete -c rig -n "__fish_rig_using_subcommand help" -s N -l node -d 'Node to talk to, by name or URL [env: RIG_NODE]' -r
+complete -c rig -n "__fish_rig_using_subcommand help" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
 complete -c rig -n "__fish_rig_using_subcommand help" -l token-file -d 'File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand help" -l tls-ca -d 'Certificate of the CA that https:// nodes, and the peers of a node, are known by [env: RIG_TLS_CA]' -r -F
 complete -c rig -n "__fish_rig_using_subcommand help" -l timeout -d 'How long to try, as 30s; in a batch, each operation [env: RIG_TIMEOUT] [default: 30s]' -r

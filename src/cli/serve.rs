@@ -139,7 +139,7 @@ pub struct Args {
     /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
     #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
     on_event: Option<String>,
-    /// Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT…]/PREFIX, or etcds:// by TLS
+    /// Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS
     #[arg(long, value_name = "URL", value_parser = coordinator::address)]
     coordinator: Option<Address>,
     /// How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]

@@ -11,6 +11,8 @@
 //! 2. Unforced, every configuration that may be in force in the adopted log allows it.
 //! 3. A crash at any step leaves a burnt epoch and nothing else.
 
+mod elected;
+
 use super::machine::{Part, Replication};
 use super::primary::{Phase, Primary};
 use super::recovery::{Choice, Facts, choose};
@@ -403,46 +405,6 @@ impl Replication {
             Choice::Reopen(epoch) => self.begin_ballot(Purpose::Reopen, self.numbered(epoch), None, out),
             Choice::Promote(epoch) => self.begin_ballot(Purpose::Again, epoch, None, out),
             Choice::Wait(_) => {}
-        }
-    }
-
-    /// A restart where a coordinator decides: says whether that is all for now.
-    fn look_outside(&mut self, out: &mut Outputs) -> bool {
-        let Some(seen) = self.seen() else { return true };
-        let Some(value) = seen.register.clone() else { return false };
-        let by_force = self.recorded.forced && self.recorded.promised > value.epoch;
-        if by_force {
-            return false;
-        }
-        if value.epoch.owner == self.me.id && self.is_eligible() {
-            self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
-        } else {
-            self.become_replica(value.epoch, out);
-        }
-        true
-    }
-
-    /// The promise is durable: the term is taken, before anyone is asked for anything.
-    fn reserve_term(&mut self, out: &mut Outputs) {
-        let Part::Candidate(candidate) = &self.part else { return };
-        let epoch = candidate.epoch;
-        let is_ready = candidate.stage == Stage::Reserving && self.recorded.promised >= epoch;
-        if is_ready && self.recording.is_none() && !self.is_swapping() {
-            self.reserve(epoch, out);
-        }
-    }
-
-    /// What became of it.
-    pub(super) fn reserved(&mut self, is_taken: bool, out: &mut Outputs) {
-        let until = self.now + ELECTED_PATIENCE;
-        let Some(candidate) = self.candidate_mut() else { return };
-        if candidate.stage != Stage::Reserving {
-            return;
-        }
-        if is_taken {
-            (candidate.stage, candidate.until) = (Stage::Promising, until);
-        } else {
-            self.give_up(NotPromoted::Busy, out);
         }
     }
 

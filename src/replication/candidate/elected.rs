@@ -1,0 +1,47 @@
+//! A candidate where a coordinator decides: it takes the next term there before it asks anyone for anything.
+
+use super::{ELECTED_PATIENCE, Purpose, Stage};
+use crate::replication::machine::{Part, Replication};
+use crate::replication::{NotPromoted, Outputs};
+
+impl Replication {
+    /// A restart where a coordinator decides: says whether that is all for now.
+    pub(super) fn look_outside(&mut self, out: &mut Outputs) -> bool {
+        let Some(seen) = self.seen() else { return true };
+        let Some(value) = seen.register.clone() else { return false };
+        let by_force = self.recorded.forced && self.recorded.promised > value.epoch;
+        if by_force {
+            return false;
+        }
+        if value.epoch.owner == self.me.id && self.is_eligible() {
+            self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
+        } else {
+            self.become_replica(value.epoch, out);
+        }
+        true
+    }
+
+    /// The promise is durable: the term is taken, before anyone is asked for anything.
+    pub(super) fn reserve_term(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        let epoch = candidate.epoch;
+        let is_ready = candidate.stage == Stage::Reserving && self.recorded.promised >= epoch;
+        if is_ready && self.recording.is_none() && !self.is_swapping() {
+            self.reserve(epoch, out);
+        }
+    }
+
+    /// What became of it.
+    pub(in crate::replication) fn reserved(&mut self, is_taken: bool, out: &mut Outputs) {
+        let until = self.now + ELECTED_PATIENCE;
+        let Some(candidate) = self.candidate_mut() else { return };
+        if candidate.stage != Stage::Reserving {
+            return;
+        }
+        if is_taken {
+            (candidate.stage, candidate.until) = (Stage::Promising, until);
+        } else {
+            self.give_up(NotPromoted::Busy, out);
+        }
+    }
+}
