@@ -4,6 +4,11 @@
 
 use std::time::Duration;
 
+/// The shortest lease of a primary at a coordinator.
+pub const LEASE_MIN: Duration = Duration::from_secs(1);
+/// The longest one.
+pub const LEASE_MAX: Duration = Duration::from_secs(60);
+
 /// Bytes of one record: what one document may reasonably be, and what a reader may allocate on the word of a checked header.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 /// Bytes of `data` in one operation; the rest of the record is its header, key, actor and padding.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::client::Url;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::node::dir::{DataDir, DirError, is_name};
-use crate::node::{Base, Config, Node, NodeError, Ready, Source};
+use crate::node::{Base, Config, CoordinatorConfig, Node, NodeError, Ready, Source};
 use crate::service::Service;
 use crate::types::{AckLevel, Mode, Role};
 
@@ -47,6 +47,7 @@ pub struct Builder {
     advertise: Option<String>,
     peers: Vec<String>,
     proxy: Option<Proxy>,
+    coordinator: Option<(String, Duration)>,
     token: Option<String>,
     /// Everything that needs no more than to be remembered.
     config: Option<Config>,
@@ -165,6 +166,13 @@ impl Builder {
         self.with(|config| config.service = Source::Exec(command))
     }
 
+    /// Who leads is kept in etcd, so that a replica takes over by itself: `etcd://host:2379[,host:2379]/prefix`, the same
+    /// for all nodes of a cluster. A primary that says nothing there for the time of `lease`, 1 s to 60 s, may be replaced.
+    pub fn coordinator(mut self, url: impl Into<String>, lease: Duration) -> Self {
+        self.coordinator = Some((url.into(), lease));
+        self
+    }
+
     /// Passes GET and HEAD of paths that are not Rig's own on to the service of [`Builder::service_http`].
     pub fn proxy(mut self) -> Self {
         self.proxy = Some(Proxy::ToTheService);
@@ -221,6 +229,10 @@ impl Builder {
         check_numbers(&config)?;
         check_service(&config.service)?;
         config.proxy = self.proxy.map(|proxy| proxy_url(proxy, &config.service)).transpose()?;
+        if let Some((url, lease)) = &self.coordinator {
+            let coordinator = CoordinatorConfig::new(url, *lease);
+            config.coordinator = Some(coordinator.map_err(|reason| wrong("coordinator", reason))?);
+        }
         prepare(&config.data_dir, self.name.as_deref())?;
         Ok(config)
     }

@@ -54,7 +54,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// Rules that only a cluster with a coordinator has.
-const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::Adrift];
+const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::Adrift, Rule::LeaseAlone];
 
 /// The first seed that misses the rule, and what it says.
 fn first(rule: Rule) -> Option<(u64, String)> {

@@ -171,10 +171,12 @@ impl World {
             return self.input(machine, Input::Reachable(false));
         }
         self.input(machine, Input::Reachable(true));
+        self.machines[machine].leased_until.get_or_insert(now);
         let lease = &mut self.coordinator.lease;
         let is_held = lease.is_some_and(|(holder, until)| holder == id && until > now);
         if wants {
             *lease = Some((id, now + TTL));
+            self.machines[machine].leased_until = Some(now + TTL);
             self.input(machine, Input::Leased { until: clock + RELIED_ON });
         } else if is_held {
             // Who leads no more gives it back.

@@ -38,6 +38,8 @@ pub struct Machine {
     pub stuck: bool,
     /// Speed of its clock, in thousandths.
     pub rate: u64,
+    /// When the lease that it was granted last ends, where there is a coordinator.
+    pub leased_until: Option<Time>,
 }
 
 /// What is really on the disk, or will be when it is synced.
@@ -175,6 +177,7 @@ impl Machine {
             slow_until: 0,
             stuck: false,
             rate: 1000,
+            leased_until: None,
         }
     }
 

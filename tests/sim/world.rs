@@ -333,7 +333,7 @@ impl World {
     pub fn happens(&mut self, event: Event) {
         self.handle(event);
         let facts = std::mem::take(&mut self.facts);
-        let found = self.finding.take().or_else(|| self.checkers.see(&facts, &self.machines));
+        let found = self.finding.take().or_else(|| self.checkers.see(&facts, &self.machines, self.now));
         self.facts = facts;
         self.facts.clear();
         self.finding = found;

@@ -5,12 +5,11 @@ use std::time::Duration;
 use super::Args;
 use crate::cli::{Failure, values};
 use crate::coordinator::Address;
+use crate::limits::{LEASE_MAX, LEASE_MIN};
 use crate::node::CoordinatorConfig;
 
 /// How long a primary that says nothing is believed to be there.
 pub(super) const LEASE_DEFAULT: Duration = Duration::from_secs(3);
-const LEASE_MIN: Duration = Duration::from_secs(1);
-const LEASE_MAX: Duration = Duration::from_secs(60);
 
 /// Reads the URL of a coordinator.
 pub(crate) fn address(text: &str) -> Result<Address, String> {

@@ -32,6 +32,7 @@ use mio::Waker;
 pub(super) use view::View;
 
 use crate::coordinator::{Address, Coordinator, Options, Record};
+use crate::limits::{LEASE_MAX, LEASE_MIN};
 use crate::net::Trust;
 use crate::replication::Seen;
 use crate::types::{ClusterId, NodeId};
@@ -50,6 +51,21 @@ pub struct CoordinatorConfig {
 }
 
 impl CoordinatorConfig {
+    /// One that is spoken to in the clear, and knows no users.
+    ///
+    /// # Errors
+    /// In words: a URL that is none, or needs a password or a CA; a lease that is too short or too long.
+    pub fn new(url: &str, lease: Duration) -> Result<Self, String> {
+        let address = Address::parse(url).map_err(|error| format!("{url}: {error}"))?;
+        if address.is_secure() || address.user().is_some() {
+            return Err(format!("{url}: a password or a CA can be given to `rig serve` only"));
+        }
+        if !(LEASE_MIN..=LEASE_MAX).contains(&lease) {
+            return Err(format!("a lease is from {LEASE_MIN:?} to {LEASE_MAX:?} long, not {lease:?}"));
+        }
+        Ok(Self { address, password: None, ca: None, lease })
+    }
+
     /// Reads the files, and makes what speaks with it.
     ///
     /// # Errors

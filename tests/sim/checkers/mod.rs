@@ -18,6 +18,7 @@ mod i11_key;
 mod i12_refused;
 mod i14_diverged;
 mod i15_register;
+mod i16_alone;
 pub mod record;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use rig::replication::{Message, Register};
 use rig::types::{Durability, Epoch, Record, Version};
 
 use super::machine::Machine;
+use super::network::Time;
 use super::workload::Request;
 pub use record::{Answer, Past};
 
@@ -134,12 +136,14 @@ impl Checkers {
             ("I12", Box::new(i12_refused::Refused::default())),
             ("I14", Box::new(i14_diverged::Diverged)),
             ("I15", Box::new(i15_register::Outside::default())),
+            ("I16", Box::new(i16_alone::Alone)),
         ];
         Self { past: Past::default(), list }
     }
 
     /// Shows the facts of one event to everyone; what is found first.
-    pub fn see(&mut self, facts: &[Fact], machines: &[Machine]) -> Option<Finding> {
+    pub fn see(&mut self, facts: &[Fact], machines: &[Machine], now: Time) -> Option<Finding> {
+        self.past.now = now;
         for fact in facts {
             for (rule, checker) in &mut self.list {
                 if let Some(text) = checker.see(fact, &self.past, machines) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rig::types::{Durability, Epoch, Hash, NodeId, Version};
 
 use super::super::machine::{Machine, control_of};
+use super::super::network::Time;
 use super::Fact;
 
 /// Terms that were opened by force and that a log goes back to: logs with equal ones are one side of the story.
@@ -47,6 +48,8 @@ pub struct Past {
     pub by_version: BTreeMap<Version, Vec<usize>>,
     /// The highest epoch that was opened by force.
     pub force: Epoch,
+    /// The time of the event that is looked at.
+    pub now: Time,
 }
 
 /// The side that a machine's log is on.
