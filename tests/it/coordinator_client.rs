@@ -95,6 +95,11 @@ fn a_record_is_created_and_replaced_only_by_who_knows_what_is_there() {
     let mut two = etcd.at(&[1], "/rig/a", PATIENT);
     assert_eq!(lost(two.swap(0, &record(2, "late"))), first);
     assert_eq!(lost(two.swap(first.revision + 1, &record(2, "late"))), first);
+    // What others write beside it does not touch its revision.
+    put(&etcd, "/elsewhere", "x");
+    put(&etcd, "/rig/a/other", "x");
+    let beside = one.read().unwrap();
+    assert_eq!((beside.revision, beside.store_revision), (first.revision, first.store_revision + 2));
     let second = taken(two.swap(first.revision, &record(2, "second")));
     assert!(second.revision > first.revision);
     assert_eq!(lost(one.swap(first.revision, &record(3, "third"))), second);
