@@ -57,7 +57,8 @@ pub struct Options {
     pub password: Option<String>,
     /// Whose certificates are believed, of endpoints by TLS.
     pub trust: Option<Trust>,
-    /// What one endpoint has to answer one request.
+    /// What one endpoint has to answer one request. A second or two: what a member had passed on to a leader that has died it
+    /// drops without a word, and says so after five seconds only; another member does it meanwhile.
     pub timeout: Duration,
 }
 

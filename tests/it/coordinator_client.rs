@@ -95,6 +95,11 @@ fn a_record_is_created_and_replaced_only_by_who_knows_what_is_there() {
     let mut two = etcd.at(&[1], "/rig/a", PATIENT);
     assert_eq!(lost(two.swap(0, &record(2, "late"))), first);
     assert_eq!(lost(two.swap(first.revision + 1, &record(2, "late"))), first);
+    // What others write beside it does not touch its revision.
+    put(&etcd, "/elsewhere", "x");
+    put(&etcd, "/rig/a/other", "x");
+    let beside = one.read().unwrap();
+    assert_eq!((beside.revision, beside.store_revision), (first.revision, first.store_revision + 2));
     let second = taken(two.swap(first.revision, &record(2, "second")));
     assert!(second.revision > first.revision);
     assert_eq!(lost(one.swap(first.revision, &record(3, "third"))), second);
@@ -248,11 +253,11 @@ fn a_lease_is_seen_while_it_is_kept_alive_and_goes_by_itself_or_when_it_is_given
 
 #[test]
 fn of_three_members_one_may_die_and_without_two_nothing_is_done_until_they_are_back() {
-    let short = Duration::from_millis(1500);
+    let (short, long) = (Duration::from_secs(1), Duration::from_secs(2));
     let Some(mut etcd) = Etcd::new("of_three_members_one_may_die", 3, &[]) else { return };
     let leader = etcd.leader();
     let others: Vec<usize> = (1..=3).filter(|number| *number != leader).collect();
-    let mut one = etcd.at(&[leader, others[0], others[1]], "/rig/a", PATIENT);
+    let mut one = etcd.at(&[leader, others[0], others[1]], "/rig/a", long);
     let first = taken(one.swap(0, &record(1, "first")));
     let lease = one.grant(ONE, Duration::from_secs(20)).unwrap();
     etcd.kill(leader);
@@ -261,13 +266,12 @@ fn of_three_members_one_may_die_and_without_two_nothing_is_done_until_they_are_b
     assert!(one.keep_alive(&lease).unwrap().is_some());
     // A member that stands still takes its time, and no more.
     let mut one = etcd.at(&[others[0], others[1]], "/rig/a", short);
-    one.read().unwrap();
     for number in &others {
         etcd.signal(*number, "STOP");
     }
     let before = Instant::now();
     let error = one.swap(second.revision, &record(3, "third")).unwrap_err();
-    assert!(before.elapsed() < short * 2 + short / 2, "{:?}", before.elapsed());
+    assert!(before.elapsed() < short * 3, "{:?}", before.elapsed());
     assert!(error.is_unknown() && error.is_transient(), "{error:?}");
     for number in &others {
         etcd.signal(*number, "CONT");
@@ -276,7 +280,7 @@ fn of_three_members_one_may_die_and_without_two_nothing_is_done_until_they_are_b
     let mut one = etcd.at(&[others[0], others[1]], "/rig/a", short);
     let before = Instant::now();
     let error = one.read().unwrap_err();
-    assert!(before.elapsed() < short * 2 + short / 2, "{:?}", before.elapsed());
+    assert!(before.elapsed() < short * 3, "{:?}", before.elapsed());
     assert!(!error.is_unknown() && error.is_transient(), "{error:?}");
     assert!(error.to_string().contains(etcd.client(others[0])), "{error}");
     let error = one.swap(second.revision, &record(4, "fourth")).unwrap_err();
@@ -386,7 +390,8 @@ fn what_is_no_etcd_is_left_in_time_for_the_next() {
     let Some(etcd) = Etcd::new("what_is_no_etcd_is_left_in_time", 1, &[]) else { return };
     let endless = server(|mut stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        while stream.write_all(b"10\r\n0123456789abcdef\r\n").is_ok() {}
+        let chunk = [b"1000\r\n".as_slice(), &[b' '; 0x1000], b"\r\n"].concat();
+        while stream.write_all(&chunk).is_ok() {}
     });
     let slow = server(|mut stream| {
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".iter().chain([b' '; 1000].iter()) {
@@ -414,7 +419,9 @@ fn what_is_no_etcd_is_left_in_time_for_the_next() {
         let mut one = by(&[address], short);
         let error = one.read().unwrap_err();
         assert!(!error.is_unknown() && !error.hint().is_empty(), "{name}: {error:?}");
-        assert!(matches!(error.kind(), Kind::Unreachable { .. } | Kind::Malformed { .. }), "{name}: {error:?}");
+        let is_understood = matches!(error.kind(), Kind::Malformed { .. });
+        assert!(is_understood || matches!(error.kind(), Kind::Unreachable { .. }), "{name}: {error:?}");
+        assert!(*name != "no end" || is_understood, "it is not read until its time is over: {error:?}");
         assert!(one.swap(0, &record(1, "nowhere")).unwrap_err().is_unknown(), "{name}");
         assert!(before.elapsed() < short * 2 + PATIENT / 10, "{name}: {:?}", before.elapsed());
         let mut both = by(&[address, etcd.client(1)], short.max(PATIENT / 10));
