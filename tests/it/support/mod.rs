@@ -1,12 +1,17 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+pub(crate) mod histories;
+pub(crate) mod judge;
+mod lab;
+pub(crate) mod linear;
 mod link;
 pub(crate) mod load;
 mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use lab::{AUTHORIZED, Host, Lab, inside};
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;
 pub(crate) use stub::{Stub, ok as stub_ok};

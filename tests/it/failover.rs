@@ -1,0 +1,386 @@
+//! Fail-overs of real nodes, each on a network of its own, under load: what was answered is there once, one node answers
+//! in one epoch, and every register is linearizable.
+//!
+//! ```text
+//!   settle ─► fault ─► an answer to what was sent after it ─► heal, restart ─► settle …   then `judge`, over everything
+//! ```
+//!
+//! With a coordinator nobody helps: each kind of fault has a node that leads by itself, or leaves the one that led where
+//! it is. Without one the operator promotes. A short run belongs to every test run; the long one is the same functions
+//! with more rounds: `RIG_FAILOVERS=200 cargo test --locked --test it failover -- --nocapture`
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::support::histories::{History, Load, under_load};
+use crate::support::judge::{Log, Record, judge};
+use crate::support::{Host, Lab, inside};
+
+/// What a primary may lean on while nobody confirms it, in seconds.
+const LEASE: u64 = 2;
+/// After so long without a lease nobody waits any more.
+const BEYOND_LEASE: Duration = Duration::from_millis(LEASE * 1000 + 1000);
+/// A primary that stays primary is silent for so long at most: its time-out for a member, and one record of the new set.
+const SILENCE: Duration = Duration::from_millis(2500);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Coordinator,
+    Operator,
+}
+
+/// What is done, to the primary if nothing else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Kill,
+    Pause,
+    Stop,
+    /// From all other machines.
+    Isolate,
+    /// It is not heard by the other nodes, and by etcd.
+    Mute,
+    /// It hears neither the other nodes nor etcd.
+    Deafen,
+    DiskFull,
+    ToReplicas,
+    FromReplicas,
+    Replicas,
+    ToEtcd,
+    FromEtcd,
+    Etcd,
+    /// The replicas and etcd.
+    ReplicasToEtcd,
+    EtcdToReplicas,
+    ReplicasAndEtcd,
+    KillReplica,
+    KillEtcdLeader,
+    LoseEtcd,
+    LoseEtcdThenKill,
+}
+
+use Fault::*;
+
+/// Every kind, so ordered that the first few are the ones that a short run should have.
+const ALL: [Fault; 20] = [
+    Kill,
+    Isolate,
+    KillEtcdLeader,
+    Stop,
+    Pause,
+    LoseEtcdThenKill,
+    Replicas,
+    Kill,
+    Mute,
+    Etcd,
+    DiskFull,
+    Deafen,
+    LoseEtcd,
+    ToReplicas,
+    Stop,
+    FromReplicas,
+    Pause,
+    ToEtcd,
+    FromEtcd,
+    KillReplica,
+];
+
+/// For every second pass.
+const REST: [Fault; 3] = [ReplicasToEtcd, EtcdToReplicas, ReplicasAndEtcd];
+
+/// What follows from a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Another node leads.
+    Another,
+    /// The same node leads, and answers go on.
+    TheSame,
+    /// Neither is promised: it goes on when the fault is over, if not before.
+    Either,
+}
+
+impl Fault {
+    fn follows(self) -> Follows {
+        match self {
+            Kill | Pause | Stop | Isolate | LoseEtcdThenKill => Follows::Another,
+            Mute | Deafen | DiskFull => Follows::Either,
+            _ => Follows::TheSame,
+        }
+    }
+}
+
+/// How one round went.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    /// From the fault to the answer of something that was sent after it.
+    took: Duration,
+    is_other: bool,
+}
+
+fn rounds(short: usize) -> usize {
+    std::env::var("RIG_FAILOVERS").map_or(short, |text| text.parse().expect("RIG_FAILOVERS is a number"))
+}
+
+/// Waits for the first answer to what was sent after `time`, and gives when it came.
+fn first_answer(lab: &Lab, load: &Load, time: u64, patience: Duration) -> Option<Duration> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match load.first_answer_after(time) {
+            Some(took) => return Some(took),
+            None if Instant::now() > deadline => return None,
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+        assert!(lab.count() > 0);
+    }
+}
+
+/// Cuts every way from one of these to one of those.
+fn cut_all(lab: &mut Lab, from: &[Host], to: &[Host]) {
+    for one in from {
+        to.iter().for_each(|other| lab.cut(*one, *other));
+    }
+}
+
+/// Makes it happen.
+fn strike(lab: &mut Lab, fault: Fault, primary: usize) {
+    let (own, others, etcd) =
+        ([Host::Node(primary)], lab.others(primary).collect::<Vec<_>>(), lab.etcd().collect::<Vec<_>>());
+    let rest = [&others[..], &etcd[..]].concat();
+    match fault {
+        Kill => lab.node(primary).kill(),
+        Pause => lab.node(primary).signal("STOP"),
+        Stop => lab.node(primary).signal("TERM"),
+        Isolate => lab.isolate(primary),
+        Mute => cut_all(lab, &own, &rest),
+        Deafen => cut_all(lab, &rest, &own),
+        DiskFull => lab.fill(primary),
+        ToReplicas => cut_all(lab, &own, &others),
+        FromReplicas => cut_all(lab, &others, &own),
+        Replicas => [(&own[..], &others[..]), (&others, &own)].iter().for_each(|(one, other)| cut_all(lab, one, other)),
+        ToEtcd => cut_all(lab, &own, &etcd),
+        FromEtcd => cut_all(lab, &etcd, &own),
+        Etcd => [(&own[..], &etcd[..]), (&etcd, &own)].iter().for_each(|(one, other)| cut_all(lab, one, other)),
+        ReplicasToEtcd => cut_all(lab, &others, &etcd),
+        EtcdToReplicas => cut_all(lab, &etcd, &others),
+        ReplicasAndEtcd => {
+            [(&others, &etcd), (&etcd, &others)].iter().for_each(|(one, other)| cut_all(lab, one, other))
+        }
+        KillReplica => lab.node(replica_of(lab, primary)).kill(),
+        KillEtcdLeader => {
+            let leader = lab.etcd_leader().unwrap();
+            lab.kill_etcd(leader);
+        }
+        LoseEtcd => lose_etcd(lab),
+        LoseEtcdThenKill => {
+            lose_etcd(lab);
+            std::thread::sleep(Duration::from_millis(300));
+            lab.node(primary).kill();
+        }
+    }
+}
+
+fn replica_of(lab: &Lab, primary: usize) -> usize {
+    primary % lab.count() + 1
+}
+
+/// Two of three members, the leader among them.
+fn lose_etcd(lab: &mut Lab) {
+    let leader = lab.etcd_leader().unwrap();
+    [leader, leader % 3 + 1].iter().for_each(|member| lab.kill_etcd(*member));
+}
+
+/// Makes it good again.
+fn mend(lab: &mut Lab, fault: Fault, primary: usize) {
+    lab.heal();
+    match fault {
+        Kill | LoseEtcdThenKill => lab.serve(primary, &[]),
+        KillReplica => lab.serve(replica_of(lab, primary), &[]),
+        Pause => lab.node(primary).signal("CONT"),
+        Stop => {
+            assert_eq!(lab.node(primary).wait(), Some(0), "{}", lab.last_words());
+            lab.serve(primary, &[]);
+        }
+        DiskFull => lab.make_room(primary),
+        _ => {}
+    }
+    lab.restart_etcd();
+    lab.settle();
+}
+
+/// One fault, and what comes of it.
+fn round(lab: &mut Lab, load: &Load, fault: Fault, who: Who, number: usize) -> Round {
+    let primary = lab.settle();
+    // Whatever is asked of etcd next is asked of a whole one, and each disk has as much room as at first.
+    (1..=lab.count()).for_each(|node| lab.make_room(node));
+    load.begin_round(number);
+    std::thread::sleep(Duration::from_millis(300));
+    let said = |lab: &Lab| format!("round {number}, {fault:?} of n{primary}: {}", lab.last_words());
+    let (refused, mut begin) = (load.refused_for_room(), load.now());
+    strike(lab, fault, primary);
+    if who == Who::Operator {
+        let heir = format!("n{}", replica_of(lab, primary));
+        let promoted = lab.run(&["promote", &heir, "--timeout", "10s"]);
+        assert_eq!(promoted.code, Some(0), "{promoted:#?}; {}", said(lab));
+    }
+    let took = match fault.follows() {
+        Follows::Another => {
+            if fault == LoseEtcdThenKill {
+                // Nobody leads unasked without etcd.
+                std::thread::sleep(BEYOND_LEASE);
+                let early = load.first_answer_after(begin + 400_000_000);
+                assert_eq!(early, None, "{}", said(lab));
+                begin = load.now();
+                lab.restart_etcd();
+            }
+            first_answer(lab, load, begin, PATIENCE).unwrap_or_else(|| panic!("nobody answers; {}", said(lab)))
+        }
+        Follows::TheSame => {
+            std::thread::sleep(BEYOND_LEASE);
+            let silence = load.longest_silence(begin, load.now());
+            assert!(silence < SILENCE, "no answer for {silence:?}; {}", said(lab));
+            silence
+        }
+        Follows::Either => {
+            let deadline = Instant::now() + BEYOND_LEASE;
+            while fault == DiskFull && load.refused_for_room() == refused && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if fault == DiskFull {
+                begin = load.now();
+            }
+            std::thread::sleep(BEYOND_LEASE);
+            first_answer(lab, load, begin, BEYOND_LEASE).unwrap_or_default()
+        }
+    };
+    // It must not be shaken by who comes back: so let it lead for a moment.
+    std::thread::sleep(Duration::from_millis(if number.is_multiple_of(2) { 0 } else { 500 }));
+    mend(lab, fault, primary);
+    let mended = load.now();
+    let answered = first_answer(lab, load, mended, PATIENCE);
+    assert!(answered.is_some(), "nobody answers when it is over; {}", said(lab));
+    let is_other = lab.settle() != primary;
+    let wanted = match fault.follows() {
+        Follows::Another => true,
+        Follows::TheSame => false,
+        Follows::Either => is_other,
+    };
+    assert_eq!(is_other, wanted, "{}", said(lab));
+    println!(
+        "round {number}: {fault:?} of n{primary}: {took:?}, {}",
+        if is_other { "another leads" } else { "it leads on" }
+    );
+    Round { took, is_other }
+}
+
+/// The whole log of a node.
+fn log(lab: &Lab, number: usize) -> Log {
+    const PAGE: usize = 5000;
+    let status = lab.seen(number);
+    let text = |name: &str| status[name].as_str().unwrap().to_owned();
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let reply = lab.get(number, &format!("/log?from={}&limit={PAGE}", records.len() + 1)).unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let lines = std::str::from_utf8(&reply.body).unwrap().lines();
+        let before = records.len();
+        records
+            .extend(lines.map(|line| serde_json::from_str::<Record>(line).unwrap_or_else(|e| panic!("{e}: {line}"))));
+        if records.len() < before + PAGE {
+            return Log { name: text("name"), id: text("node_id"), records };
+        }
+    }
+}
+
+/// The logs of all nodes, when nothing is under way any more.
+fn logs(lab: &Lab) -> Vec<Log> {
+    lab.settle();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let heads: Vec<_> = (1..=lab.count()).map(|number| lab.seen(number)["applied"].clone()).collect();
+        if heads.iter().all(|head| *head == heads[0]) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{heads:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (1..=lab.count()).map(|number| log(lab, number)).collect()
+}
+
+/// These faults one after the other under load, and the judgement.
+fn course(lab: &mut Lab, who: Who, faults: &[Fault]) -> (History, Vec<Log>) {
+    let begin = Instant::now();
+    let (history, rounds) = under_load(lab.addresses(), |load| {
+        let each = faults.iter().enumerate();
+        each.map(|(number, fault)| (*fault, round(lab, load, *fault, who, number))).collect::<Vec<_>>()
+    });
+    let logs = logs(lab);
+    let mut kinds: BTreeMap<Fault, Vec<Round>> = BTreeMap::new();
+    rounds.into_iter().for_each(|(fault, round)| kinds.entry(fault).or_default().push(round));
+    println!("{:<18} {:>6} {:>14} {:>12} {:>12}", "fault", "rounds", "another leads", "median", "longest");
+    for (fault, rounds) in &kinds {
+        let mut times: Vec<Duration> = rounds.iter().map(|round| round.took).collect();
+        times.sort_unstable();
+        let others = rounds.iter().filter(|round| round.is_other).count();
+        let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        println!("{:<18} {:>6} {others:>14} {median:>12.0?} {longest:>12.0?}", format!("{fault:?}"), rounds.len());
+        // One alone is chance.
+        if who == Who::Coordinator && times.len() > 4 && fault.follows() == Follows::Another {
+            let most = if *fault == Stop { 1000 } else { LEASE * 1000 + 1500 };
+            assert!(median < Duration::from_millis(most), "{fault:?}: {median:?}");
+        }
+    }
+    let (figures, faults) = judge(&history, &logs);
+    println!("{:?}: {figures:#?}", begin.elapsed());
+    assert!(faults.is_empty(), "{} faults: {:#?}", faults.len(), &faults[..faults.len().min(10)]);
+    (history, logs)
+}
+
+/// So many faults for a course of this number.
+fn schedule(count: usize) -> Vec<Fault> {
+    let pass = |number: usize| ALL.into_iter().chain(REST.into_iter().take(if number % 2 == 1 { 3 } else { 0 }));
+    (0..).flat_map(pass).take(count).collect()
+}
+
+#[test]
+fn an_operator_promotes_and_what_was_answered_is_there_once_and_a_history_that_lies_is_caught() {
+    inside(
+        "failover::an_operator_promotes_and_what_was_answered_is_there_once_and_a_history_that_lies_is_caught",
+        || {
+            let mut lab = Lab::new(3, None, &["--replication", "sync", "--sync-timeout", "500ms"]);
+            let (history, mut logs) = course(&mut lab, Who::Operator, &[Kill, Isolate, Pause]);
+            // What is judged right is not right whatever it is.
+            let lied = |history: &History, logs: &[Log]| !judge(history, logs).1.is_empty();
+            let last = history.sent.iter().rposition(|sent| sent.put.is_some()).unwrap();
+            let mut other = history.clone();
+            other.sent[last].put.as_mut().unwrap().1 += 1;
+            assert!(lied(&other, &logs), "another value than was written");
+            let mut other = history.clone();
+            let read = other.found.iter().rposition(|found| found.is_marked && found.value.is_some()).unwrap();
+            other.found[read].value = None;
+            assert!(lied(&other, &logs), "a read that does not see what is there");
+            for log in &mut logs {
+                log.records.retain(|record| record.key.as_deref() != Some(&history.sent[0].key));
+            }
+            assert!(lied(&history, &logs), "an answered operation that is in no log");
+        },
+    );
+}
+
+#[test]
+fn two_nodes_and_a_coordinator_lead_by_themselves_and_lose_nothing() {
+    inside("failover::two_nodes_and_a_coordinator_lead_by_themselves_and_lose_nothing", || {
+        let mut lab = Lab::new(2, Some(LEASE), &["--replication", "semi-sync", "--sync-timeout", "500ms"]);
+        course(&mut lab, Who::Coordinator, &schedule(rounds(8).div_ceil(2)));
+    });
+}
+
+#[test]
+fn three_nodes_and_a_coordinator_lead_by_themselves_and_lose_nothing() {
+    // In the short run two of them tell enough.
+    if rounds(0) > 0 {
+        inside("failover::three_nodes_and_a_coordinator_lead_by_themselves_and_lose_nothing", || {
+            let mut lab = Lab::new(3, Some(LEASE), &["--replication", "semi-sync", "--sync-timeout", "500ms"]);
+            course(&mut lab, Who::Coordinator, &schedule(rounds(0) / 2));
+        });
+    }
+}
