@@ -128,6 +128,7 @@
 //!                  ├─► peer          frames between nodes, of the messages of replication
 //!                  ├─► replication   the protocol: pure, deterministic, no I/O, no clock
 //!                  ├─► log           records, segments, recovery, verify: files behind a small Vfs trait
+//!                  ├─► coordinator   the record of a cluster in etcd, by client and http
 //!                  ├─► service       the Service trait; documents (in memory); the protocol of services outside
 //!                  └─► http          sans-IO connection: bytes in, requests out; responses in, bytes out
 //!  net                                   sockets, plain or by TLS, for node, client and cli
@@ -143,6 +144,8 @@
 pub mod cli;
 #[doc(hidden)]
 pub mod client;
+#[doc(hidden)]
+pub mod coordinator;
 mod embed;
 pub mod error;
 #[doc(hidden)]

@@ -188,7 +188,7 @@ fn write(
     each: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let since = since.map(Since::version);
-    match context.node.as_deref().map(NodeName::parse).transpose()? {
+    match context.node.as_deref().map(|node| NodeName::of(node, context)).transpose()? {
         Some(NodeName::Url(url)) => return from_node(Client::new(url, target::options(context)), since, context, each),
         Some(NodeName::Name(_)) | None => {}
     }

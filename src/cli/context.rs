@@ -27,7 +27,7 @@ pub struct Global {
     /// Data directory [env: RIG_DATA_DIR] [default: the user's data directory + rig/default]
     #[arg(short = 'D', long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
-    /// Node to talk to, by name or URL [env: RIG_NODE]
+    /// Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]
     #[arg(short = 'N', long, global = true, value_name = "NAME|URL")]
     pub node: Option<String>,
     /// File with the token [env: RIG_TOKEN_FILE, or the token itself in RIG_TOKEN]
@@ -93,6 +93,8 @@ pub struct Context {
     pub tls_ca: Option<PathBuf>,
     /// The same, read.
     pub trust: Option<Trust>,
+    /// File with the password of a coordinator's user, if any.
+    pub coordinator_password: Option<PathBuf>,
     /// How long to try, if it was said.
     pub timeout: Option<Duration>,
     /// Whether requests are shown as curl lines.
@@ -159,6 +161,7 @@ impl Context {
             token: token_file.as_deref().map(read_token).transpose()?.or(token_itself),
             trust: tls_ca.as_deref().map(Trust::load).transpose()?,
             tls_ca,
+            coordinator_password: env("RIG_COORDINATOR_PASSWORD_FILE").map(PathBuf::from),
             timeout,
             verbose: global.verbose,
             no_input: global.no_input,
@@ -264,6 +267,7 @@ pub(crate) mod tests {
             node: None,
             token: None,
             tls_ca: None,
+            coordinator_password: None,
             trust: None,
             timeout: None,
             verbose: false,

@@ -35,6 +35,7 @@ mod batch;
 mod bench;
 mod completions;
 mod config;
+mod coordinator;
 mod demo;
 mod doctor;
 mod events;
@@ -108,6 +109,7 @@ enum Command {
     Demote(promote::DemoteArgs),
     Resolve(resolve::Args),
     Member(member::Args),
+    Coordinator(coordinator::Args),
     Config(config::Args),
     Rescue(rescue::Args),
     Snapshot(snapshot::Args),
@@ -126,7 +128,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Write and read", &["apply", "get", "ls", "schema"]),
     ("Audit", &["log"]),
     ("Operate", &["status", "wait", "events", "doctor", "node", "snapshot", "backup", "restore"]),
-    ("Replicate", &["promote", "demote", "resolve", "member", "config", "rescue"]),
+    ("Replicate", &["promote", "demote", "resolve", "member", "coordinator", "config", "rescue"]),
     ("Tooling", &["service", "bench", "completions", "man", "help"]),
 ];
 
@@ -150,6 +152,7 @@ impl Command {
             Self::Demote(args) => promote::demote(args, context),
             Self::Resolve(args) => resolve::run(args, context),
             Self::Member(args) => member::run(args, context),
+            Self::Coordinator(args) => coordinator::run(args, context),
             Self::Config(args) => config::run(args, context),
             Self::Rescue(args) => rescue::run(args, context),
             Self::Snapshot(args) => snapshot::run(args, context),

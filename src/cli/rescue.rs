@@ -105,7 +105,7 @@ enum Source {
 
 impl Source {
     fn of(context: &Context) -> Result<Self, Failure> {
-        match context.node.as_deref().map(NodeName::parse).transpose()? {
+        match context.node.as_deref().map(|node| NodeName::of(node, context)).transpose()? {
             Some(NodeName::Url(url)) => Ok(Self::Node(Box::new(client(url, context)))),
             _ => Ok(Self::Directory(target::data_dir(context)?)),
         }

@@ -1,5 +1,6 @@
 //! `rig serve`: runs a node in the foreground. Here are its arguments and what it prints; the node is `node`.
 
+pub(crate) mod coordinator;
 pub(crate) mod settings;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,11 +14,12 @@ use super::output::Look;
 use super::settings::File;
 use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
+use crate::coordinator::Address;
 use crate::error::Exit;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL, SNAPSHOT_INTERVAL};
 use crate::net;
 use crate::node::dir::DataDir;
-use crate::node::{self, Node, NodeError, Source};
+use crate::node::{self, CoordinatorConfig, Node, NodeError, Source};
 use crate::replication::Asked;
 use crate::types::{AckLevel, Mode, NodeState, Role, Version};
 
@@ -137,6 +139,18 @@ pub struct Args {
     /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
     #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
     on_event: Option<String>,
+    /// Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT…]/PREFIX, or etcds:// by TLS
+    #[arg(long, value_name = "URL", value_parser = coordinator::address)]
+    coordinator: Option<Address>,
+    /// How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]
+    #[arg(long, value_name = "DURATION", value_parser = coordinator::lease)]
+    coordinator_lease: Option<Duration>,
+    /// File with the password of the user that --coordinator names
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    coordinator_password: Option<PathBuf>,
+    /// Certificate of the CA that the coordinator's certificates are of
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    coordinator_ca: Option<PathBuf>,
     /// How the node's messages on stderr look [default: text]
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     log_format: Option<String>,
@@ -205,6 +219,8 @@ pub struct Plan {
     pub compact_age: Option<Duration>,
     /// Run for each event.
     pub on_event: Option<String>,
+    /// What decides who leads when nodes are away.
+    pub coordinator: Option<CoordinatorConfig>,
     /// Whether messages are JSON.
     pub logs_json: bool,
     /// For requests under way at the end.
@@ -257,6 +273,7 @@ fn check(args: &Args) -> Result<(Source, Option<String>, SocketAddr), Failure> {
     }
     let listen = check_exposure(args)?;
     tls(args)?;
+    coordinator::config(args)?;
     Ok((service, proxy, listen))
 }
 
@@ -314,7 +331,7 @@ impl Plan {
     fn of(typed: Args, file: &File<Args>, dir: DataDir) -> Result<Self, Failure> {
         let settings = settings::settings(&typed, file);
         let args = typed.or(file.args.clone());
-        let ((service, proxy, listen), tls) = (check(&args)?, tls(&args)?);
+        let ((service, proxy, listen), tls, coordinator) = (check(&args)?, tls(&args)?, coordinator::config(&args)?);
         if let Some(tokens) = &args.tokens {
             std::fs::File::open(tokens)
                 .map_err(|error| Failure { exit: Exit::Usage, ..Failure::io("read", tokens, &error) })?;
@@ -341,6 +358,7 @@ impl Plan {
             compact_keep: args.compact_keep,
             compact_age: args.compact_age,
             on_event: args.on_event,
+            coordinator,
             logs_json: args.log_format.is_some_and(|format| format == "json"),
             drain: args.drain.unwrap_or(DRAIN_DEFAULT),
             settings,
@@ -410,6 +428,7 @@ fn config(plan: Plan) -> node::Config {
         compact_keep: plan.compact_keep,
         compact_age: plan.compact_age,
         on_event: plan.on_event,
+        coordinator: plan.coordinator,
         settings: plan.settings,
         live: plan.live,
         ..node::Config::new(plan.dir.path())

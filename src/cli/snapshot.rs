@@ -131,7 +131,7 @@ fn size(snapshot: &Value) -> String {
 }
 
 fn ls(context: &Context) -> Outcome {
-    let found = match context.node.as_deref().map(NodeName::parse).transpose()? {
+    let found = match context.node.as_deref().map(|node| NodeName::of(node, context)).transpose()? {
         Some(NodeName::Url(_)) => question(&mut apply::client_for(context)?, "/snapshots", context)?,
         _ => serde_json::to_value(node::snapshots(&target::data_dir(context)?).map_err(failed)?)
             .expect("what Rig lists becomes JSON"),

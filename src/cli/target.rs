@@ -1,7 +1,7 @@
 //! Which node, which directory: the rules of the contract, in one place.
 //!
 //! ```text
-//!  --node NAME|URL           that node                      (a name: by the registry)
+//!  --node NAME|URL           that node                      (a name: by the registry; etcd://: who leads by the record)
 //!  -D DIR, RIG_DATA_DIR      that directory's node, no other
 //!  the default directory     its node, when it runs
 //!  the registry              the only running primary       (none: exit 4, several: exit 2)
@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::registry::{Entry, Registry};
-use super::{Context, Failure};
+use super::{Context, Failure, coordinator};
 use crate::client::{Options, Url};
 use crate::error::Exit;
 use crate::node::dir::{DataDir, Endpoint};
@@ -35,6 +35,15 @@ pub enum NodeName {
 }
 
 impl NodeName {
+    /// Whom it means now: where it is the URL of a coordinator, the node that leads by the record there.
+    pub fn of(text: &str, context: &Context) -> Result<Self, Failure> {
+        if coordinator::is_coordinator(text) {
+            coordinator::primary(text, context).map(Self::Url)
+        } else {
+            Self::parse(text)
+        }
+    }
+
     /// Reads it: what holds a colon is a URL, names never do.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if text.contains([':', '/']) {
@@ -68,7 +77,7 @@ pub fn flag_for(context: &Context, dir: &Path) -> String {
 /// An initialised local directory: of `--node NAME`, given, the default one, or of the only running primary.
 pub fn data_dir(context: &Context) -> Result<DataDir, Failure> {
     if let Some(node) = &context.node {
-        return match NodeName::parse(node)? {
+        return match NodeName::of(node, context)? {
             NodeName::Name(name) => Ok(local(context, &name)?),
             NodeName::Url(_) => Err(Failure::usage("this command reads a data directory, not a URL")
                 .hint("name the directory with -D, or a local node with -N NAME")),
@@ -101,7 +110,7 @@ pub fn node(context: &Context) -> Result<Target, Failure> {
 
 /// The node with this name or URL.
 pub fn named(context: &Context, node: &str) -> Result<Target, Failure> {
-    match NodeName::parse(node)? {
+    match NodeName::of(node, context)? {
         NodeName::Url(url) => Ok(Target { url, dir: None }),
         NodeName::Name(name) => running(context, local(context, &name)?),
     }

@@ -15,6 +15,7 @@ mod backing_up;
 mod batches;
 pub(super) mod compacting;
 mod connections;
+pub(super) mod coordinating;
 mod effects;
 mod feeding;
 mod healing;
@@ -132,6 +133,8 @@ pub(super) enum Operator {
         id: NodeId,
         force: bool,
     },
+    /// Build on what the coordinator has, whatever it had before.
+    Accept,
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
     /// Send an archive of what is committed, or of what came after a version.
@@ -234,6 +237,8 @@ pub struct Node {
     outside: Option<outside::Outside>,
     /// Whether the service has been away since it was well last.
     has_stalled: bool,
+    /// What decides who leads when nodes are away, if there is something.
+    coordinating: Option<coordinating::Coordinating>,
     reader: Reader,
     log_thread: LogThread,
     standing_file: Arc<Mutex<StandingFile>>,
@@ -382,6 +387,7 @@ impl Node {
         let outside = way.map(|way| way.open(&dir, &reader, floor, &waker)).transpose()?;
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
+        let coordinating = coordinating::Coordinating::start(&config, &dir, &waker)?;
         let panicked = || PoolDone::Panicked;
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;
@@ -409,6 +415,7 @@ impl Node {
             engine: started.engine,
             outside,
             has_stalled: false,
+            coordinating,
             reader,
             log_thread,
             standing_file: Arc::new(Mutex::new(started.standing_file)),
@@ -548,32 +555,13 @@ impl Node {
         Self::start_with(Config { listen, ..config }, Some(shared)).map(Some)
     }
 
-    /// Whether clients have something from this node: without other members only when its epoch is open.
-    fn can_answer(&self) -> bool {
-        let core = self.engine.core();
-        let has_others = core.config().is_some_and(|config| config.members.len() > 1);
-        self.repair.is_some()
-            || (self.engine.is_open() && self.knows_service())
-            || core.role() == Role::Replica
-            || has_others
-            || !self.config.peers.is_empty()
-    }
-
-    /// Whether a service outside has shown itself: it is away, or it has everything.
-    fn knows_service(&self) -> bool {
-        match self.engine.condition() {
-            None | Some(Condition::Stalled { .. }) => true,
-            Some(Condition::Starting { .. }) => false,
-            Some(Condition::Serving) => self.engine.backlog() == 0,
-        }
-    }
-
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
         match self.wait(events) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(NodeError::Io { op: "poll for", path: self.dir.path().to_owned(), source }),
         }
+        self.count_sleep();
         let now = now();
         if self.readers_rest_until <= now.instant {
             self.touched.extend(self.postponed.drain(..));
@@ -608,6 +596,7 @@ impl Node {
             self.take_log_done(now)?;
             self.take_pool_done(now)?;
             self.take_service_done(now)?;
+            self.take_coordinator_news(now)?;
         }
         if accept {
             self.accept(now);
@@ -617,6 +606,7 @@ impl Node {
         self.serve_peers(now)?;
         self.housekeeping(now)?;
         self.perform_effects(now)?;
+        self.hold_lease();
         self.give_orders();
         self.dispatch(now)?;
         self.deliver_peers(now)?;
@@ -669,6 +659,7 @@ impl Node {
         while Instant::now() < until && (self.deliver(now()).is_ok() && self.has_unsent()) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.leave_coordinator();
         if outcome.is_ok() {
             self.last_snapshot();
         }

@@ -25,6 +25,7 @@ mod belongs;
 mod busy_poll;
 mod chronicle;
 mod connection;
+mod coordination;
 mod deep;
 pub mod dir;
 mod engine;
@@ -60,6 +61,7 @@ mod streams;
 mod writer;
 
 pub use base::Base;
+pub use coordination::CoordinatorConfig;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
@@ -120,6 +122,8 @@ pub struct Config {
     pub compact_age: Option<Duration>,
     /// A command for the shell that is run for each event.
     pub on_event: Option<String>,
+    /// What decides who leads when nodes are away; nothing: the nodes and the operator.
+    pub coordinator: Option<CoordinatorConfig>,
     /// What all this was said with, to be shown.
     pub settings: Vec<Setting>,
     /// Where some of it is read again when that changes.
@@ -150,6 +154,7 @@ impl Config {
             compact_keep: None,
             compact_age: None,
             on_event: None,
+            coordinator: None,
             settings: Vec::new(),
             live: None,
         }

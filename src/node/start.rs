@@ -98,7 +98,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         history,
         configs,
         standing: standing_file.last().cloned(),
-        coordinated: false,
+        coordinated: config.coordinator.is_some(),
     };
     let mut outputs = Vec::new();
     let core = Replication::start(found, role, config.asked, !config.peers.is_empty(), 0, &mut outputs);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::alone;
+use super::coordination::View;
 use super::dir::DataDir;
 use super::engine::{Condition, Counters, Engine, Method};
 use super::hook::Hook;
@@ -43,6 +44,8 @@ pub(super) struct Facts<'a> {
     pub(super) hook: Option<&'a Hook>,
     /// What it was started with, and what is wrong with its files.
     pub(super) watch: &'a Watch,
+    /// What decides who leads when nodes are away, if there is something.
+    pub(super) coordinator: Option<View<'a>>,
 }
 
 /// The object of a running node.
@@ -106,6 +109,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
         "refused_peers": facts.refused_peers,
         "disk_full": engine.is_disk_full(),
         "draining": facts.draining,
+        "coordinator": facts.coordinator.as_ref().map(View::status),
         "config": facts.watch.status(),
         "rig": env!("CARGO_PKG_VERSION"),
     })
@@ -305,6 +309,9 @@ pub(super) fn metrics(engine: &Engine, facts: &Facts<'_>, metrics: &Metrics) -> 
         let runs = [("ended", of(&runs.ended)), ("failed", of(&runs.failed)), ("missed", of(&runs.missed))];
         let help = "Runs of the command for events; the failed ones have ended too.";
         page.labelled("rig_hook_runs_total", "counter", help, "outcome", &runs);
+    }
+    if let Some(coordinator) = &facts.coordinator {
+        coordinator.metrics(&mut page);
     }
     page.gauge("rig_http_connections", "Connections.", metrics.connections as f64);
     page.counter("rig_http_connections_total", "Connections accepted.", metrics.accepted);

@@ -21,6 +21,7 @@ mod cluster_roles;
 mod cluster_split;
 mod cluster_use;
 mod compaction;
+mod coordinator_client;
 mod coverage;
 mod crash;
 mod demo;

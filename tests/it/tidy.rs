@@ -16,9 +16,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Its messages are the protocol's; it knows nothing else of it.
     ("peer", &["replication", "types", "limits", "error"]),
     ("client", &["http", "net", "types", "limits", "error"]),
-    ("node", &["peer", "replication", "log", "service", "http", "net", "types", "limits", "error"]),
+    ("coordinator", &["client", "replication", "http", "net", "types", "limits", "error"]),
+    ("node", &["coordinator", "peer", "replication", "log", "service", "http", "net", "types", "limits", "error"]),
     ("embed", &["client", "node", "service", "types", "limits", "error"]),
-    ("cli", &["client", "node", "replication", "log", "service", "http", "net", "types", "limits", "error"]),
+    (
+        "cli",
+        &["client", "coordinator", "node", "replication", "log", "service", "http", "net", "types", "limits", "error"],
+    ),
 ];
 
 /// Lines of a file. A file that grows over this wants to become a folder.

@@ -23,7 +23,7 @@ fn openssl(home: &Home, line: &str) {
 }
 
 /// `NAME.pem` and `NAME.key` of a new CA.
-fn make_ca(home: &Home, name: &str) {
+pub(crate) fn make_ca(home: &Home, name: &str) {
     openssl(
         home,
         &format!(
@@ -33,7 +33,7 @@ fn make_ca(home: &Home, name: &str) {
 }
 
 /// `NAME.pem` and `NAME.key`, signed by a CA, for these names and so many days.
-fn make(home: &Home, name: &str, ca: &str, names: &str, days: i32) {
+pub(crate) fn make(home: &Home, name: &str, ca: &str, names: &str, days: i32) {
     openssl(
         home,
         &format!(

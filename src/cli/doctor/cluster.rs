@@ -26,6 +26,9 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
     take(state(&own.status))?;
     take(clock("clock", "this command", &own))?;
     take(version("version", env!("CARGO_PKG_VERSION"), &own.status))?;
+    if let Some(check) = coordinator(&own.status) {
+        take(check)?;
+    }
     for peer in own.status["peers"].as_array().into_iter().flatten() {
         let name = format!("peer {}", word(&peer["name"]));
         let asked = Url::parse(&word(&peer["url"])).map_err(|error| error.to_string());
@@ -63,6 +66,36 @@ fn state(status: &Value) -> Check {
         Exit::Corrupt => Check::fail("node", message, "see `rig status` and `rig log verify`"),
         _ => Check::warn("node", message, "see `rig status`"),
     }
+}
+
+/// Whether the record outside says what the node says.
+fn coordinator(status: &Value) -> Option<Check> {
+    let (own, name) = (&status["coordinator"], "coordinator");
+    let (url, record) = (own["url"].as_str()?, &own["record"]);
+    if let Some(why) = own["why"].as_str() {
+        let fix = "mend it: until then nobody takes over, and a member that fails stops writes";
+        return Some(Check::fail(name, format!("{url}: {why}"), fix));
+    }
+    let (leads, is_open) = (word(&record["primary"]["name"]), record["phase"] == "open");
+    if record.is_null() {
+        return Some(Check::warn(name, format!("{url}: there is no record"), "see `rig coordinator show`"));
+    }
+    let leads_here = status["role"] == "primary" && record["epoch"]["owner"] == status["node_id"];
+    let follows = status["role"] == "replica" && status["primary"] == record["primary"]["name"];
+    let message = format!("{leads} leads epoch {} by the record at {url}", record["epoch"]["number"]);
+    if !is_open || !(leads_here || follows) {
+        return Some(Check::warn(
+            name,
+            format!("{message}, and this node does not go by it yet"),
+            "see `rig status --all`",
+        ));
+    }
+    let nobody = record["in_sync"].as_array().is_some_and(Vec::is_empty);
+    Some(match (own["leased"] == true, nobody) {
+        (false, _) => Check::warn(name, format!("{message}, without a lease"), "look at the coordinator's own health"),
+        (true, true) => Check::warn(name, format!("{message}; nobody could take over"), "bring the replicas back"),
+        (true, false) => Check::ok(name, message),
+    })
 }
 
 fn state_of_peer(name: &str, peer: &Value) -> Check {

@@ -84,7 +84,7 @@ struct Summary {
 
 pub(crate) fn run(_: Args, context: &Context) -> Outcome {
     let mut report = Report { context, verdicts: Vec::new() };
-    let remote = match context.node.as_deref().map(NodeName::parse).transpose()? {
+    let remote = match context.node.as_deref().map(|node| NodeName::of(node, context)).transpose()? {
         Some(NodeName::Url(url)) => Some(url),
         _ => None,
     };

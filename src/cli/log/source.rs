@@ -16,7 +16,7 @@ pub(super) enum Source {
 /// A URL, or a name given with --node, is asked over the network; everything else is read from its directory.
 pub(super) fn source(context: &Context) -> Result<Source, Failure> {
     match &context.node {
-        Some(node) => Ok(Source::Node(Box::new(node_of(&NodeName::parse(node)?, context)?))),
+        Some(node) => Ok(Source::Node(Box::new(node_of(&NodeName::of(node, context)?, context)?))),
         None => Ok(Source::Directory(target::data_dir(context)?)),
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::coordinator::LEASE_DEFAULT;
 use super::{Args, DRAIN_DEFAULT, LISTEN_DEFAULT, Plan, REQUEST_TIMEOUT_DEFAULT, SERVICE_DEFAULT};
 use crate::cli::Failure;
 use crate::cli::settings::{self, File, duration};
@@ -22,6 +23,11 @@ pub(super) fn read(dir: &Path) -> Result<File<Args>, Failure> {
 /// Where the file of a directory says that the node listens.
 pub(crate) fn listens(dir: &Path) -> Result<bool, Failure> {
     read(dir).map(|file| file.args.listen.is_some())
+}
+
+/// The coordinator that the file of a directory names.
+pub(crate) fn coordinator(dir: &Path) -> Option<String> {
+    read(dir).ok()?.args.coordinator.map(|address| address.to_string())
 }
 
 impl Args {
@@ -50,13 +56,17 @@ impl Args {
             compact_keep: self.compact_keep.or(file.compact_keep),
             compact_age: self.compact_age.or(file.compact_age),
             on_event: self.on_event.or(file.on_event),
+            coordinator: self.coordinator.or(file.coordinator),
+            coordinator_lease: self.coordinator_lease.or(file.coordinator_lease),
+            coordinator_password: self.coordinator_password.or(file.coordinator_password),
+            coordinator_ca: self.coordinator_ca.or(file.coordinator_ca),
             log_format: self.log_format.or(file.log_format),
             drain: self.drain.or(file.drain),
         }
     }
 
     /// Every key with what these say of it.
-    fn rows(&self) -> [(&'static str, Option<String>); 23] {
+    fn rows(&self) -> [(&'static str, Option<String>); 27] {
         let peers: Vec<_> = self.peer.iter().map(ToString::to_string).collect();
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let proxy = |url: &Option<String>| url.clone().unwrap_or_else(|| "true".to_owned());
@@ -82,6 +92,10 @@ impl Args {
             ("compact_keep", self.compact_keep.map(|number| number.to_string())),
             ("compact_age", self.compact_age.map(duration)),
             ("on_event", self.on_event.clone()),
+            ("coordinator", self.coordinator.as_ref().map(ToString::to_string)),
+            ("coordinator_lease", self.coordinator_lease.map(duration)),
+            ("coordinator_password", file(&self.coordinator_password)),
+            ("coordinator_ca", file(&self.coordinator_ca)),
             ("log_format", self.log_format.clone()),
             ("drain", self.drain.map(duration)),
         ]
@@ -103,6 +117,7 @@ fn default_of(key: &str) -> Option<String> {
         "memory_max" => Some(node::default_memory_max().to_string()),
         "scrub_interval" => Some(duration(SCRUB_INTERVAL)),
         "snapshot_interval" => Some(duration(SNAPSHOT_INTERVAL)),
+        "coordinator_lease" => Some(duration(LEASE_DEFAULT)),
         "log_format" => Some("text".to_owned()),
         "drain" => Some(duration(DRAIN_DEFAULT)),
         _ => None,

@@ -95,7 +95,7 @@ fn subjects(args: &Args, context: &Context) -> Result<Vec<Subject>, Failure> {
 }
 
 fn subject(node: &str, context: &Context) -> Result<Subject, Failure> {
-    match NodeName::parse(node)? {
+    match NodeName::of(node, context)? {
         NodeName::Name(name) => Ok(Subject::Local(target::local(context, &name)?)),
         NodeName::Url(url) => Ok(Subject::Remote(url)),
     }

@@ -105,6 +105,7 @@ fn replication(status: &Value) -> Lines {
         let in_sync = words(&replication["in_sync"], " ");
         lines.push(("mode", format!("{}  in sync: {in_sync}", word(&replication["mode"]))));
     }
+    lines.extend(coordinator(&status["coordinator"]).map(|text| ("coordinator", text)));
     for (name, label) in [("degraded_since", "degraded"), ("blocked_since", "blocked")] {
         if !replication[name].is_null() {
             lines.push((label, format!("since {}", second(&word(&replication[name])))));
@@ -157,6 +158,27 @@ fn replication(status: &Value) -> Lines {
         lines.push(("can promote", if status["can_promote"] == true { "yes".into() } else { "no".into() }));
     }
     lines
+}
+
+/// Who leads by the record outside, or why nobody can say.
+fn coordinator(of_status: &Value) -> Option<String> {
+    let (url, record) = (of_status["url"].as_str()?, &of_status["record"]);
+    if let Some(why) = of_status["why"].as_str() {
+        let since = second(&word(&of_status["since"]));
+        return Some(format!(
+            "{url}  of no use since {since}: {why}; until then nobody takes over and nobody is left out"
+        ));
+    }
+    let leads = if record["phase"] == "open" { "leads" } else { "is about to lead" };
+    let lease = if of_status["leased"] == true { "its lease holds" } else { "without a lease" };
+    match record.is_null() {
+        true => Some(format!("{url}  no record yet")),
+        false => Some(format!(
+            "{url}  {} {leads} epoch {}, {lease}",
+            word(&record["primary"]["name"]),
+            record["epoch"]["number"]
+        )),
+    }
 }
 
 fn rest(status: &Value) -> Lines {

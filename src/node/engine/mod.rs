@@ -52,7 +52,7 @@ use super::marks::Marks;
 use crate::error::{Code, Problem};
 use crate::limits::{DATA_BYTES_MAX, LOCK_TIMEOUT};
 use crate::log::{Batch, Sealer};
-use crate::replication::{Control, Input, Output, Outputs, Refusal, Replication, Slot};
+use crate::replication::{Control, Input, Member, Output, Outputs, Refusal, Replication, Slot};
 use crate::service::{Context, Resources, Service, ServiceError};
 use crate::types::{Durable, Epoch, Hash, Kind, Micros, Operation, Position, Record, Role, Version};
 
@@ -109,8 +109,12 @@ pub(super) struct Engine {
     chronicle: Chronicle,
     /// The core's time, in microseconds since here.
     begin: Instant,
+    /// What the machine has slept since then, where that counts.
+    slept: u64,
     core_time: u64,
     opened: bool,
+    /// Who leads, as the coordinator has it.
+    recorded_primary: Option<Member>,
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
     effects: Vec<Effect>,
@@ -196,7 +200,9 @@ impl Engine {
             applied: parts.applied,
             chronicle: parts.chronicle,
             begin: parts.begin,
+            slept: 0,
             core_time: 0,
+            recorded_primary: None,
             opened: false,
             full_since: None,
             next_probe: None,
@@ -552,12 +558,12 @@ impl Engine {
     }
 
     fn core_time_at(&self, now: Now) -> u64 {
-        u64::try_from(now.instant.duration_since(self.begin).as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(now.instant.duration_since(self.begin).as_micros()).unwrap_or(u64::MAX / 2) + self.slept
     }
 
     /// When the core wants to look at the clock.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        self.core.wake_at().map(|at| self.begin + Duration::from_micros(at))
+        self.core.wake_at().map(|at| self.begin + Duration::from_micros(at.saturating_sub(self.slept)))
     }
 
     /// Whether the core wants to look at the clock.

@@ -16,7 +16,8 @@ use crate::node::chronicle::{self, Chronicle};
 use crate::node::keys::Keys;
 use crate::node::marks::Marks;
 use crate::replication::{
-    Append, Chunk, Closing, Event, Input, Landmark, Link, Message, NotPromoted, Output, Refusal, Standing,
+    Append, Chunk, Closing, Event, Input, Landmark, Link, Member, Message, NotPromoted, Output, Refusal, Register,
+    Standing,
 };
 use crate::service::{Service, ServiceError};
 use crate::types::{Epoch, NodeState, Position, Record, Version};
@@ -57,6 +58,10 @@ pub(in crate::node) enum Effect {
     Event(Event),
     /// Write the batch that found no room again, later.
     TryAgain,
+    /// Put this value at the coordinator.
+    Swap { expect: u64, register: Register },
+    /// Not any more.
+    ForgetSwap,
 }
 
 impl From<Output> for Effect {
@@ -74,7 +79,8 @@ impl From<Output> for Effect {
             Output::Answer { request, result } => Self::Answered { request, result },
             Output::Event(event) => Self::Event(event),
             Output::TryAgain => Self::TryAgain,
-            Output::Swap { .. } | Output::ForgetSwap => unreachable!("without a coordinator nothing is swapped"),
+            Output::Swap { expect, register } => Self::Swap { expect, register },
+            Output::ForgetSwap => Self::ForgetSwap,
             Output::FindSnapshot { link } => Self::FindSnapshot { link },
             Output::SendChunk { link, chunk } => Self::SendChunk { link, chunk },
             Output::TakeSnapshot { link, at, bytes } => Self::TakeSnapshot { link, at, bytes },
@@ -197,13 +203,34 @@ impl Engine {
 
     /// The core's clock.
     pub(in crate::node) fn core_now(&self) -> u64 {
-        u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.monotonic_now() + self.slept
+    }
+
+    /// The same without the time that the machine has slept.
+    pub(in crate::node) fn monotonic_now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+    }
+
+    /// How long the machine has slept, as far as that counts here.
+    pub(in crate::node) fn slept(&self) -> u64 {
+        self.slept
+    }
+
+    /// It has slept so long in all.
+    pub(in crate::node) fn has_slept(&mut self, slept: u64) {
+        self.slept = self.slept.max(slept);
+    }
+
+    /// Who leads by the coordinator's word: where clients go while this node knows nobody itself.
+    pub(in crate::node) fn set_recorded_primary(&mut self, primary: Option<Member>) {
+        self.recorded_primary = primary;
     }
 
     /// Where a write should go instead.
     pub(in crate::node) fn not_primary(&self, path: &str) -> Problem {
         let promised = self.core.epoch();
-        match self.core.primary().filter(|member| member.id != self.core.me() && !member.url.is_empty()) {
+        let known = self.core.primary().or(self.recorded_primary.as_ref());
+        match known.filter(|member| member.id != self.core.me() && !member.url.is_empty()) {
             Some(primary) => {
                 Problem::new(Code::NotPrimary, format!("{} is the primary; nothing was logged", primary.name))
                     .hint("send it there")

@@ -278,6 +278,7 @@ impl Node {
                     scrub: &self.scrub,
                     hook: self.events.hook(),
                     watch: &self.watch,
+                    coordinator: self.coordinating.as_ref().map(coordinating::Coordinating::view),
                 };
                 let mut desk = Desk {
                     engine: &mut self.engine,

@@ -78,6 +78,8 @@ impl Node {
             }
             Effect::Answered { request, result } => self.answer_operator(request, result)?,
             Effect::Event(event) => self.note_event(&event, now),
+            Effect::Swap { expect, register } => self.swap_record(expect, register, now)?,
+            Effect::ForgetSwap => self.forget_swap(),
             Effect::TryAgain => {
                 self.try_again_at = Some(now.instant + ROOM_PROBE);
             }
@@ -100,6 +102,7 @@ impl Node {
         self.cluster = Some(cluster);
         self.engine.found_cluster(sealer);
         self.tell_service_of_cluster(cluster);
+        self.tell_coordinator_of_cluster(cluster);
         self.engine.tell(Input::Tick, now)?;
         if self.in_background {
             self.prepare_spare();

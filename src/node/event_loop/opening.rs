@@ -58,6 +58,27 @@ impl Node {
         check_exposure(config)?;
         identity(config).map(drop)
     }
+
+    /// Whether clients have something from this node: without other members only when its epoch is open.
+    pub(super) fn can_answer(&self) -> bool {
+        let core = self.engine.core();
+        let has_others = core.config().is_some_and(|config| config.members.len() > 1);
+        self.repair.is_some()
+            || (self.engine.is_open() && self.knows_service())
+            || core.role() == Role::Replica
+            || has_others
+            || !self.config.peers.is_empty()
+            || self.coordinating.as_ref().is_some_and(coordinating::Coordinating::is_away)
+    }
+
+    /// Whether a service outside has shown itself: it is away, or it has everything.
+    fn knows_service(&self) -> bool {
+        match self.engine.condition() {
+            None | Some(Condition::Stalled { .. }) => true,
+            Some(Condition::Starting { .. }) => false,
+            Some(Condition::Serving) => self.engine.backlog() == 0,
+        }
+    }
 }
 
 /// What the node shows to those who connect.

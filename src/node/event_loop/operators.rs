@@ -48,6 +48,10 @@ impl Node {
                     self.begin_backup(to, since)?;
                     continue;
                 }
+                Operator::Accept => {
+                    self.accept_record(to)?;
+                    continue;
+                }
                 Operator::Snapshot => {
                     self.snapshotting.ask(to, now.instant);
                     continue;

@@ -39,6 +39,7 @@ pub(super) fn change(
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
         ("POST", ["log", "compact"]) => admin(caller).and_then(|()| compact(desk, request, to, exchange)),
+        ("POST", ["coordinator", "accept"]) => admin(caller).and_then(|()| accept(desk, to, exchange)),
         ("POST", ["snapshots"]) => admin(caller).map(|()| {
             desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
             Handled::Slot(Slot::Elsewhere(exchange))
@@ -299,6 +300,19 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
         return Ok(Handled::Body(role_body(desk.engine)));
     }
     desk.tasks.push((to, Task::Operator(Operator::Promote { force: true })));
+    Ok(Handled::Slot(Slot::Elsewhere(exchange)))
+}
+
+/// `POST /coordinator/accept`: to the node that leads, which then writes the record anew.
+fn accept(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let core = desk.engine.core();
+    if desk.facts.coordinator.is_none() {
+        return Err(Problem::new(Code::NotFound, "this node has no coordinator").into());
+    }
+    if core.role() == Role::Replica || !core.is_open() {
+        return Err(desk.engine.not_primary("/coordinator/accept").into());
+    }
+    desk.tasks.push((to, Task::Operator(Operator::Accept)));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 

@@ -32,6 +32,7 @@ pub(super) const PATHS: &[(&str, &str, &str)] = &[
     ("/members", "GET, HEAD", "the nodes that the log names"),
     ("/members/{name}", "DELETE", "remove a member"),
     ("/resolve", "POST", "end a split brain: this node is the winner"),
+    ("/coordinator/accept", "POST", "the primary writes the coordinator's record anew, after it was lost"),
     ("/rescue", "GET, HEAD", "records that were set aside"),
     ("/rescue/{file}", "GET, HEAD", "the records of one rescue file as NDJSON"),
     ("/rescue/{file}/replayed", "POST", "note that they were sent to the primary again"),

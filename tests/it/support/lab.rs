@@ -57,7 +57,7 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
         return;
     }
     let probe =
-        "ip link add a type veth peer name b && ip rule add iif a to 10.7.1.1 blackhole && mount -t tmpfs x /run";
+        "ip link add n1 type veth peer name p1 && ip rule add iif n1 to 10.7.1.1 blackhole && mount -t tmpfs x /run";
     let mut command = unshared();
     command.args(["sh", "-c", probe]);
     let probed = run(command, b"");
@@ -174,7 +174,7 @@ impl Lab {
             let members = [1, 2, 3].map(|member| format!("{}:2379", Host::Etcd(member).ip())).join(",");
             lab.always =
                 ["--coordinator", &format!("etcd://{members}/rig"), "--coordinator-lease"].map(Into::into).into();
-            lab.always.push(seconds.to_string());
+            lab.always.push(format!("{seconds}s"));
         }
         lab.nodes.resize_with(count, || None);
         for number in 1..=count {

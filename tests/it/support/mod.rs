@@ -1,6 +1,7 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+mod etcd;
 pub(crate) mod histories;
 pub(crate) mod judge;
 mod lab;
@@ -11,6 +12,7 @@ mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use etcd::Etcd;
 pub(crate) use lab::{AUTHORIZED, Host, Lab, inside};
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;

@@ -1,0 +1,261 @@
+//! What needs no etcd: addresses, the text of a record, base64, and what a connection must not tell.
+
+use super::*;
+use crate::replication::Register;
+use crate::types::{ClusterId, Epoch, Mode};
+
+fn node(number: u8) -> Node {
+    Node { id: NodeId([number; 16]), name: format!("n{number}"), url: format!("http://n{number}:7440") }
+}
+
+fn record() -> Record {
+    let epoch = |number, owner| Epoch { number, owner: NodeId([owner; 16]), start: 0 };
+    Record {
+        cluster: ClusterId([7; 16]),
+        write: "0192".to_owned(),
+        mode: Mode::SemiSync,
+        primary: node(1),
+        in_sync: vec![node(2), node(3)],
+        register: Register {
+            epoch: epoch(3, 1),
+            set: vec![node(2).id, node(3).id],
+            open: false,
+            end: (epoch(2, 2), 17),
+        },
+    }
+}
+
+#[test]
+fn an_address_is_read_with_user_several_hosts_and_the_port_of_etcd() {
+    for (text, endpoints, prefix, user) in [
+        ("etcd://a/rig", "http://a:2379", "/rig", None),
+        (
+            "etcd://a:1,b,[::1],[::1]:2/rig/one/",
+            "http://a:1 http://b:2379 http://[::1]:2379 http://[::1]:2",
+            "/rig/one",
+            None,
+        ),
+        ("etcds://me@a/x", "https://a:2379", "/x", Some("me")),
+    ] {
+        let address = Address::parse(text).unwrap();
+        let urls: Vec<String> = address.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!((&*urls.join(" "), address.prefix(), address.user()), (endpoints, prefix, user), "{text}");
+        assert_eq!((address.to_string(), address.is_secure()), (text.to_owned(), text.starts_with("etcds")));
+    }
+}
+
+#[test]
+fn what_is_no_address_is_refused_and_a_password_is_not_repeated() {
+    for (text, why) in [
+        ("http://a/rig", BadAddress::Scheme),
+        ("a:2379/rig", BadAddress::Scheme),
+        ("etcd://me:secret@a/rig", BadAddress::Password),
+        ("etcd://me:sec/r@t@a/rig", BadAddress::Password),
+        ("etcd://@a/rig", BadAddress::User),
+        ("etcd://m e@a/rig", BadAddress::User),
+        ("etcd:///rig", BadAddress::Endpoint),
+        ("etcd://a,/rig", BadAddress::Endpoint),
+        ("etcd://a:/rig", BadAddress::Endpoint),
+        ("etcd://[::1]:/rig", BadAddress::Endpoint),
+        ("etcd://a:0/rig", BadAddress::Endpoint),
+        ("etcd://a,http://b/rig", BadAddress::Endpoint),
+        ("etcd://a", BadAddress::NoPrefix),
+        ("etcd://a/", BadAddress::NoPrefix),
+        ("etcd://a//rig", BadAddress::Prefix),
+        ("etcd://a/rig//one", BadAddress::Prefix),
+        ("etcd://a/rig?x", BadAddress::Prefix),
+    ] {
+        assert_eq!(Address::parse(text), Err(why), "{text}");
+        assert!(!why.to_string().contains("sec"), "{why}");
+    }
+    assert_eq!(Address::parse(&format!("etcd://a/{}", "x".repeat(513))), Err(BadAddress::Prefix));
+    assert!(BadAddress::Password.to_string().contains("--coordinator-password-file"));
+}
+
+#[test]
+fn a_record_is_read_back_from_its_text_which_stays_as_it_is() {
+    let text = record().to_json();
+    assert_eq!(Record::from_json(text.as_bytes()), Ok(record()));
+    let open = Record { register: Register { open: true, ..record().register }, ..record() };
+    assert_eq!(Record::from_json(open.to_json().as_bytes()), Ok(open));
+    let id = |number: &str| number.repeat(16);
+    let line: String = text.lines().map(str::trim).collect();
+    assert_eq!(
+        line,
+        format!(
+            concat!(
+                r#"{{"format": 1,"cluster_id": "{}","epoch": {{"number": 3,"owner": "{one}","start": 0}},"#,
+                r#""primary": {{"id": "{one}","name": "n1","url": "http://n1:7440"}},"#,
+                r#""in_sync": [{{"id": "{two}","name": "n2","url": "http://n2:7440"}},"#,
+                r#"{{"id": "{}","name": "n3","url": "http://n3:7440"}}],"mode": "semi-sync","phase": "electing","#,
+                r#""previous_end": {{"epoch": {{"number": 2,"owner": "{two}","start": 0}},"version": 17}},"write": "0192"}}"#,
+            ),
+            id("07"),
+            id("03"),
+            one = id("01"),
+            two = id("02"),
+        )
+    );
+}
+
+#[test]
+fn what_is_no_record_is_refused_with_its_reason() {
+    let text = record().to_json();
+    let one = node(1).id.to_string();
+    let changed = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        Record::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err()
+    };
+    assert_eq!(changed("\"format\": 1", "\"format\": 2"), BadRecord::Format(2));
+    assert!(changed("\"format\": 1", "\"format\": 2").hint().contains("release"));
+    let later = br#"{"format":9,"whatever":[]}"#;
+    assert_eq!(Record::from_json(later), Err(BadRecord::Format(9)), "whatever else is in it");
+    for (from, to) in [
+        ("\"format\": 1,", ""),
+        ("\"mode\"", "\"modus\""),
+        ("\"mode\"", "\"more\": 1, \"mode\""),
+        ("electing", "closed"),
+        ("semi-sync", "some"),
+        ("\"version\": 17", "\"version\": -1"),
+        (&one[..2], "zz"),
+        ("}", ""),
+    ] {
+        assert!(matches!(changed(from, to), BadRecord::Json(_)), "{from} to {to}");
+    }
+    let two = node(2).id.to_string();
+    for (from, to) in [
+        (&*format!("\"owner\": \"{one}\""), &*format!("\"owner\": \"{two}\"")),
+        (&format!("\"id\": \"{}\"", node(3).id), &format!("\"id\": \"{two}\"")),
+        (&format!("\"id\": \"{}\"", node(3).id), &format!("\"id\": \"{one}\"")),
+        ("\"number\": 2", "\"number\": 4"),
+        ("\"0192\"", "\"\""),
+        ("\"n1\"", "\"n\\n1\""),
+    ] {
+        assert!(matches!(changed(from, to), BadRecord::Contradiction(_)), "{from} to {to}");
+    }
+    let long = changed("\"n1\"", &format!("\"{}\"", "n".repeat(1025)));
+    assert!(matches!(long, BadRecord::Contradiction(_)));
+    assert!(Record::from_json(b"\xff").is_err() && Record::from_json(b"").is_err());
+}
+
+#[test]
+#[should_panic(expected = "contradicts itself")]
+fn a_record_whose_set_is_another_than_its_nodes_is_not_written() {
+    let mut record = record();
+    record.register.set.pop();
+    record.to_json();
+}
+
+#[test]
+fn base64_is_that_of_the_standard() {
+    for (bytes, text) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foob", "Zm9vYg=="),
+        ("fooba", "Zm9vYmE="),
+        ("foobar", "Zm9vYmFy"),
+    ] {
+        assert_eq!(base64(bytes.as_bytes()), text);
+        assert_eq!(unbase64(text).as_deref(), Some(bytes.as_bytes()));
+    }
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(unbase64(&base64(&all)), Some(all));
+    for text in ["Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zh==", "Zm9=", "Zm-v", "Zm9v\n", "Z=9v", "ü==="] {
+        assert_eq!(unbase64(text), None, "{text}");
+    }
+}
+
+#[test]
+fn no_password_is_shown() {
+    let options = Options { password: Some("secret".to_owned()), trust: None, timeout: Duration::from_secs(1) };
+    let address = Address::parse("etcd://me@a/rig").unwrap();
+    let shown = format!("{options:?} {:?}", Coordinator::new(address, options.clone()));
+    assert!(!shown.contains("secret") && shown.contains("http://a:2379"), "{shown}");
+}
+
+mod served {
+    //! Against a server that plays etcd where a real one does so too seldom.
+
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use super::*;
+
+    /// One connection: each request is answered with the next of these bodies. The requests' heads and bodies come back.
+    fn played(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let requests = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let answer = |body: &str| {
+                let mut piece = [0; 16 << 10];
+                let mut request = String::new();
+                while !request.ends_with('}') {
+                    let n = stream.read(&mut piece).unwrap();
+                    assert!(n > 0, "{request}");
+                    request.push_str(std::str::from_utf8(&piece[..n]).unwrap());
+                }
+                let status = if body.contains("\"code\"") { "401 No" } else { "200 OK" };
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+                request
+            };
+            answers.into_iter().map(answer).collect()
+        });
+        (address, requests)
+    }
+
+    fn client(address: &str) -> Coordinator {
+        let address = Address::parse(&format!("etcd://{address}/rig")).unwrap();
+        let options = Options { password: Some("secret".to_owned()), trust: None, timeout: Duration::from_secs(10) };
+        Coordinator::new(address, options)
+    }
+
+    #[test]
+    fn a_node_s_key_is_written_only_over_what_is_older_than_its_lease() {
+        let granted = r#"{"header":{"cluster_id":"5","revision":"40"},"ID":"7","TTL":"3"}"#;
+        let newer = r#"{"header":{"cluster_id":"5","revision":"45"},"responses":[{"response_range":{"kvs":[{"key":"YQ==","lease":"6"}]}}]}"#;
+        let own = r#"{"header":{"cluster_id":"5","revision":"46"},"responses":[{"response_range":{"kvs":[{"key":"YQ==","lease":"7"}]}}]}"#;
+        let (address, requests) = played(vec![granted, newer, own]);
+        let lease = client(&address).grant(node(1).id, Duration::from_millis(2001)).unwrap();
+        assert_eq!(lease, Lease { id: 7, ttl: Duration::from_secs(3) });
+        let requests = requests.join().unwrap();
+        assert!(requests[0].starts_with("POST /v3/lease/grant") && requests[0].contains(r#""TTL":"3""#));
+        for (request, older) in [(&requests[1], "41"), (&requests[2], "46")] {
+            assert!(request.contains(r#""result":"LESS""#), "{request}");
+            assert!(request.contains(&format!(r#""mod_revision":"{older}""#)), "{request}");
+            assert!(request.contains(r#""lease":"7""#), "{request}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_taken_is_renewed_once() {
+        let token = r#"{"header":{"cluster_id":"5"},"token":"one.1"}"#;
+        let other = r#"{"header":{"cluster_id":"5"},"token":"two.2"}"#;
+        let read = r#"{"header":{"cluster_id":"5","revision":"1"}}"#;
+        let no = r#"{"error":"etcdserver: invalid auth token","code":16,"message":"etcdserver: invalid auth token"}"#;
+        let (address, requests) = played(vec![token, read, no, other, no]);
+        let mut one = client(&format!("me@{address}"));
+        one.read().unwrap();
+        let error = one.read().unwrap_err();
+        assert!(matches!(error.kind(), Kind::Refused { .. }), "{error:?}");
+        let requests = requests.join().unwrap();
+        assert!(requests[0].contains(r#"{"name":"me","password":"secret"}"#) && !requests[0].contains("Authorization"));
+        let token_of =
+            |request: &String| request.lines().find_map(|line| line.strip_prefix("Authorization: ").map(str::to_owned));
+        let tokens: Vec<_> = requests.iter().map(token_of).collect();
+        let [one, two] = ["one.1", "two.2"].map(|token| Some(token.to_owned()));
+        assert_eq!(tokens, [None, one.clone(), one, None, two]);
+    }
+
+    #[test]
+    fn a_token_that_would_be_more_than_one_line_is_none() {
+        let token = r#"{"header":{"cluster_id":"5"},"token":"one\r\nX-Other: 1"}"#;
+        let (address, requests) = played(vec![token]);
+        let error = client(&format!("me@{address}")).read().unwrap_err();
+        assert!(matches!(error.kind(), Kind::Malformed { .. }), "{error:?}");
+        assert_eq!(requests.join().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! This node and the coordinator: one thread that speaks with it, so that nothing else ever waits for it.
+//!
+//! ```text
+//!   event loop ── swap, forget, want the lease ──► thread ◄──► etcd
+//!              ◄── taken or lost, what is there, until when the lease holds ──
+//! ```
+//!
+//! # Invariants
+//! 1. What is reported was there at some moment after everything that was reported before.
+//! 2. A swap is tried until it is known to be taken or lost; it is told apart from others by its own mark, so that one
+//!    whose answer was lost is found by reading.
+//! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back to an
+//!    older epoch, is a fault that an operator mends (`rig coordinator repair`): nothing is built on it.
+//! 4. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
+//!    earlier here than there.
+//!
+//! # Not here
+//! What the values mean (`replication::register`), how they are written and read (`coordinator`).
+
+mod thread;
+mod view;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::Waker;
+
+pub(super) use view::View;
+
+use crate::coordinator::{Address, Coordinator, Options, Record};
+use crate::net::Trust;
+use crate::replication::Seen;
+use crate::types::{ClusterId, NodeId};
+
+/// The coordinator of a node.
+#[derive(Debug, Clone)]
+pub struct CoordinatorConfig {
+    /// Where it is.
+    pub address: Address,
+    /// File with the password of the user that the address names.
+    pub password: Option<PathBuf>,
+    /// Certificate of the CA of its certificates.
+    pub ca: Option<PathBuf>,
+    /// How long a primary that is not heard of any more is believed to be there.
+    pub lease: Duration,
+}
+
+impl CoordinatorConfig {
+    /// Reads the files, and makes what speaks with it.
+    ///
+    /// # Errors
+    /// In words: a file that cannot be read, or is not what it should be.
+    pub fn open(&self) -> Result<Coordinator, String> {
+        let trust = self.ca.as_deref().map(Trust::load).transpose().map_err(|fault| fault.to_string())?;
+        let password = self.password.as_deref().map(Self::password).transpose()?;
+        let timeout = (self.lease / 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
+        Ok(Coordinator::new(self.address.clone(), Options { password, trust, timeout }))
+    }
+
+    /// The first line of a file.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn password(path: &Path) -> Result<String, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        match text.lines().next() {
+            Some(line) if !line.is_empty() => Ok(line.to_owned()),
+            _ => Err(format!("{}: the password is the first line of this file, and there is none", path.display())),
+        }
+    }
+}
+
+/// How long one member of the store may take for one answer.
+const TIMEOUT_MIN: Duration = Duration::from_millis(300);
+const TIMEOUT_MAX: Duration = Duration::from_secs(2);
+
+/// What the event loop wants.
+#[derive(Debug)]
+enum Order {
+    /// Put this record in the place of that revision.
+    Swap { serial: u64, expect: u64, record: Box<Record> },
+    /// Say no more of the swap.
+    Forget,
+    /// Whether the lease should be held.
+    Lease(bool),
+    /// An operator wants what is there to be built on.
+    Accept,
+    /// This node is of this cluster.
+    Cluster(ClusterId),
+    /// Give the lease back, and end.
+    Stop,
+}
+
+/// What there is to be told.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It was read.
+    Read { seen: Seen, record: Option<Box<Record>> },
+    /// The swap of this number has come to its end.
+    Swapped { serial: u64, taken: bool, seen: Seen, record: Option<Box<Record>> },
+    /// Whether it answers, and says what can be used; why not.
+    Reachable(Result<(), String>),
+    /// The lease holds until then, by [`boot_micros`].
+    Leased { until: u64 },
+    /// The record is of another cluster.
+    Foreign(ClusterId),
+}
+
+/// What the thread has counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) swaps_taken: u64,
+    pub(super) swaps_lost: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    news: Mutex<(Vec<News>, Counts)>,
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub(super) struct Coordination {
+    orders: Sender<Order>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// Of the newest swap.
+    serial: u64,
+    wants_lease: bool,
+}
+
+impl Coordination {
+    /// Starts the thread.
+    pub(super) fn start(
+        config: &CoordinatorConfig,
+        client: Coordinator,
+        me: NodeId,
+        cluster: Option<ClusterId>,
+        waker: &Arc<Waker>,
+    ) -> io::Result<Self> {
+        let (orders, inbox) = channel();
+        let shared = Arc::<Shared>::default();
+        let worker = thread::Worker::new(client, me, cluster, config.lease, Arc::clone(&shared), Arc::clone(waker));
+        let thread = std::thread::Builder::new().name("rig-coordinator".into()).spawn(move || worker.run(&inbox))?;
+        Ok(Self { orders, shared, thread: Some(thread), serial: 0, wants_lease: false })
+    }
+
+    /// What has come since this was asked last.
+    pub(super) fn take_news(&self) -> Vec<News> {
+        std::mem::take(&mut self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// What the thread has counted.
+    pub(super) fn counts(&self) -> Counts {
+        self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Whether the thread has ended by itself: a bug.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Begins a swap, in the place of one that was forgotten.
+    pub(super) fn swap(&mut self, expect: u64, record: Record) {
+        self.serial += 1;
+        self.give(Order::Swap { serial: self.serial, expect, record: Box::new(record) });
+    }
+
+    /// Nobody waits for the swap any more.
+    pub(super) fn forget(&mut self) {
+        self.serial += 1;
+        self.give(Order::Forget);
+    }
+
+    /// Whether this is the swap that somebody waits for.
+    pub(super) fn is_current(&self, serial: u64) -> bool {
+        serial == self.serial
+    }
+
+    /// Says it if it is new.
+    pub(super) fn want_lease(&mut self, wants: bool) {
+        if std::mem::replace(&mut self.wants_lease, wants) != wants {
+            self.give(Order::Lease(wants));
+        }
+    }
+
+    /// What is there is built on, whatever was there before.
+    pub(super) fn accept(&self) {
+        self.give(Order::Accept);
+    }
+
+    /// This node is of this cluster.
+    pub(super) fn found_cluster(&mut self, cluster: ClusterId) {
+        self.give(Order::Cluster(cluster));
+    }
+
+    /// Gives the lease back, and waits for the end of what is being said.
+    pub(super) fn stop(&mut self) {
+        self.give(Order::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            ::log::error!("the thread that speaks with the coordinator has panicked: this is a bug");
+        }
+    }
+
+    fn give(&self, order: Order) {
+        // A thread that has ended is found by the event loop.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// Microseconds of a clock that never goes back and counts the time that the machine sleeps.
+pub(super) fn boot_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}

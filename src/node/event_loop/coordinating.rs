@@ -1,0 +1,255 @@
+//! The coordinator's word on its way to the core, and the core's on its way to the coordinator.
+//!
+//! # Invariants
+//! 1. The cluster has its identity, durably, before the coordinator hears of it.
+//! 2. The core's clock counts the time that the machine sleeps: a lease ends then too.
+
+use super::*;
+use crate::coordinator::{self, Record as Outside};
+use crate::node::coordination::{Coordination, News, View, boot_micros};
+use crate::node::routes::{self, Handled};
+use crate::replication::{self, Member, Register};
+use crate::types::{Micros, NodeState};
+
+/// A difference between two clocks that is not a pause between two readings.
+const ASLEEP_MICROS: u64 = 1_000;
+
+/// What the event loop knows of the coordinator.
+pub(in crate::node) struct Coordinating {
+    way: Coordination,
+    address: String,
+    /// [`boot_micros`] at the zero of the core's clock.
+    boot: u64,
+    record: Option<Box<Outside>>,
+    seen: replication::Seen,
+    /// `None`: nothing has come of the first try yet.
+    reachable: Option<Result<(), String>>,
+    since: Micros,
+    leased_until: u64,
+}
+
+impl Coordinating {
+    /// Starts what speaks with it, where the node has one.
+    pub(super) fn start(config: &Config, dir: &DataDir, waker: &Arc<Waker>) -> Result<Option<Self>, NodeError> {
+        let Some(asked) = &config.coordinator else { return Ok(None) };
+        let client = asked.open().map_err(|reason| NodeError::Setting { name: "coordinator", reason })?;
+        let (me, cluster) = (dir.meta().node_id, dir.meta().cluster_id);
+        let way = Coordination::start(asked, client, me, cluster, waker).map_err(|source| NodeError::Io {
+            op: "start the thread for the coordinator of",
+            path: dir.path().to_owned(),
+            source,
+        })?;
+        Ok(Some(Self {
+            way,
+            address: asked.address.to_string(),
+            boot: 0,
+            record: None,
+            seen: replication::Seen::default(),
+            reachable: None,
+            since: start::wall_clock(),
+            leased_until: 0,
+        }))
+    }
+
+    /// What people and programs are told.
+    pub(super) fn view(&self) -> View<'_> {
+        let fault = self.reachable.as_ref().and_then(|state| state.as_ref().err()).map(String::as_str);
+        View {
+            address: &self.address,
+            record: self.record.as_deref(),
+            revision: self.seen.revision,
+            leased: self.seen.leased,
+            fault,
+            is_known: self.reachable.is_some(),
+            since: self.since,
+            lease_left: Duration::from_micros(self.leased_until.saturating_sub(boot_micros())),
+            counts: self.way.counts(),
+        }
+    }
+
+    /// Whether there is nothing to be waited for: it does not answer.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.reachable, Some(Err(_)))
+    }
+}
+
+impl Node {
+    /// The core's clock goes on while the machine sleeps.
+    pub(super) fn count_sleep(&mut self) {
+        let Some(outside) = &mut self.coordinating else { return };
+        let (boot, mono) = (boot_micros(), self.engine.monotonic_now());
+        if outside.boot == 0 {
+            outside.boot = boot - mono;
+        }
+        let slept = (boot - outside.boot).saturating_sub(mono);
+        if slept > self.engine.slept() + ASLEEP_MICROS {
+            self.engine.has_slept(slept);
+        }
+    }
+
+    /// Lets the core hear what the coordinator has said.
+    pub(super) fn take_coordinator_news(&mut self, now: Now) -> Result<(), NodeError> {
+        let Some(outside) = &self.coordinating else { return Ok(()) };
+        if outside.way.has_panicked() {
+            return Err(NodeError::Panicked("coordinator"));
+        }
+        for news in outside.way.take_news() {
+            self.take_word(news, now)?;
+            self.perform_effects(now)?;
+        }
+        Ok(())
+    }
+
+    fn take_word(&mut self, news: News, now: Now) -> Result<(), NodeError> {
+        let Some(outside) = &mut self.coordinating else { return Ok(()) };
+        let input = match news {
+            News::Read { seen, record } => {
+                self.note_record(&seen, record)?;
+                Input::Registered(seen)
+            }
+            News::Swapped { serial, taken, seen, record } => {
+                let is_awaited = outside.way.is_current(serial);
+                self.note_record(&seen, record)?;
+                match (is_awaited, taken) {
+                    (true, true) => Input::Swapped(seen),
+                    (true, false) => Input::SwapLost(seen),
+                    (false, _) => Input::Registered(seen),
+                }
+            }
+            News::Reachable(state) => {
+                let was = outside.reachable.replace(state.clone());
+                outside.since = now.micros;
+                self.tell_of_coordinator(was.as_ref(), &state, now);
+                Input::Reachable(state.is_ok())
+            }
+            News::Leased { until } => {
+                outside.leased_until = until;
+                Input::Leased { until: until.saturating_sub(outside.boot) }
+            }
+            News::Foreign(cluster) => return self.refuse_foreign(cluster),
+        };
+        Ok(self.engine.tell(input, now)?)
+    }
+
+    fn tell_of_coordinator(&mut self, was: Option<&Result<(), String>>, state: &Result<(), String>, now: Now) {
+        match (was, state) {
+            (_, Err(why)) => {
+                ::log::warn!("the coordinator is of no use now: {why}");
+                let facts = [("why".to_owned(), why.clone().into())].into_iter().collect();
+                self.tell_people("coordinator-away", facts, now);
+            }
+            (Some(Err(_)), Ok(())) => self.tell_people("coordinator-back", serde_json::Map::new(), now),
+            _ => {}
+        }
+    }
+
+    fn note_record(&mut self, seen: &replication::Seen, record: Option<Box<Outside>>) -> Result<(), NodeError> {
+        let me = self.dir.meta().node_id;
+        if let (None, Some(record)) = (self.cluster, &record)
+            && !record.register.names(me)
+            && self.engine.core().role() == Role::Primary
+            && self.config.peers.is_empty()
+        {
+            return self.refuse_foreign(record.cluster);
+        }
+        let open = record.as_ref().filter(|record| record.register.open && record.primary.id != me);
+        self.engine.set_recorded_primary(open.map(|record| Member {
+            id: record.primary.id,
+            name: record.primary.name.clone(),
+            url: record.primary.url.clone(),
+        }));
+        if let Some(outside) = &mut self.coordinating {
+            (outside.seen, outside.record) = (seen.clone(), record);
+        }
+        Ok(())
+    }
+
+    /// A node that is of no cluster yet, or of another one, and would found one of its own there.
+    fn refuse_foreign(&self, cluster: ClusterId) -> Result<(), NodeError> {
+        let has_begun = self.coordinating.as_ref().is_some_and(|outside| outside.record.is_some());
+        if has_begun {
+            // It runs, and the record is not what it was: it goes on without, and says so.
+            return Ok(());
+        }
+        let reason = format!(
+            "the record there is of cluster {cluster}, and this node is not of it: join it with --role replica --peer URL, \
+             or give another prefix"
+        );
+        Err(NodeError::Setting { name: "coordinator", reason })
+    }
+
+    /// The core wants this value to be there.
+    pub(super) fn swap_record(&mut self, expect: u64, register: Register, now: Now) -> Result<(), NodeError> {
+        if self.cluster.is_none() {
+            self.found_cluster(ClusterId(*uuid::Uuid::now_v7().as_bytes()), now)?;
+            self.close_peers(now)?;
+        }
+        let record = self.record_of(register);
+        let outside = self.coordinating.as_mut().expect("the core swaps only where there is a coordinator");
+        outside.way.swap(expect, record);
+        Ok(())
+    }
+
+    pub(super) fn forget_swap(&mut self) {
+        let outside = self.coordinating.as_mut().expect("the core swaps only where there is a coordinator");
+        outside.way.forget();
+    }
+
+    /// The value with what people and clients need beside it.
+    fn record_of(&self, register: Register) -> Outside {
+        let core = self.engine.core();
+        let (me, peers) = (self.dir.meta().node_id, core.peers());
+        let known = self.coordinating.as_ref().and_then(|outside| outside.record.as_deref());
+        let node = |id: NodeId| {
+            let peer = peers.iter().find(|peer| peer.member.id == id);
+            let there = || known.into_iter().flat_map(|record| record.in_sync.iter().chain([&record.primary]));
+            match (id == me, peer, there().find(|node| node.id == id)) {
+                (true, ..) => coordinator::Node { id, name: self.dir.meta().name.clone(), url: self.url.clone() },
+                (_, Some(peer), _) => {
+                    coordinator::Node { id, name: peer.member.name.clone(), url: peer.member.url.clone() }
+                }
+                (_, None, Some(node)) => node.clone(),
+                (_, None, None) => coordinator::Node { id, name: id.to_string(), url: String::new() },
+            }
+        };
+        Outside {
+            cluster: self.cluster.expect("it was founded before"),
+            write: uuid::Uuid::now_v7().to_string(),
+            mode: core.config().map_or(Mode::SemiSync, |config| config.replication),
+            primary: node(register.epoch.owner),
+            in_sync: register.set.iter().map(|id| node(*id)).collect(),
+            register,
+        }
+    }
+
+    /// Holds the lease as long as the core wants it, and gives it back when this node stops.
+    pub(super) fn hold_lease(&mut self) {
+        let core = self.engine.core();
+        let wants = core.wants_lease() && !matches!(core.state(), NodeState::Failed);
+        if let Some(outside) = &mut self.coordinating {
+            outside.way.want_lease(wants);
+        }
+    }
+
+    /// This node says no more: whoever may lead next need not wait.
+    pub(super) fn leave_coordinator(&mut self) {
+        if let Some(outside) = &mut self.coordinating {
+            outside.way.stop();
+        }
+    }
+
+    /// An operator says that the record that is there, or that none is there, is to be built on.
+    pub(super) fn accept_record(&mut self, to: ReplyTo) -> Result<(), NodeError> {
+        if let Some(outside) = &self.coordinating {
+            outside.way.accept();
+        }
+        let body = routes::role_body(&self.engine);
+        self.answer_elsewhere(to, Ok(Handled::Body(body)))
+    }
+
+    pub(super) fn tell_coordinator_of_cluster(&mut self, cluster: ClusterId) {
+        if let Some(outside) = &mut self.coordinating {
+            outside.way.found_cluster(cluster);
+        }
+    }
+}
