@@ -40,6 +40,9 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
                 take(state_of_peer(&name, peer))?;
                 take(clock(&name, "this command", &answer))?;
                 take(version(&name, &word(&own.status["rig"]), &answer.status))?;
+                if let Some(check) = same_coordinator(&name, &own.status, &answer.status) {
+                    take(check)?;
+                }
             }
         }
     }
@@ -96,6 +99,19 @@ fn coordinator(status: &Value) -> Option<Check> {
         (true, true) => Check::warn(name, format!("{message}; nobody could take over"), "bring the replicas back"),
         (true, false) => Check::ok(name, message),
     })
+}
+
+/// All nodes of a cluster go by one record, or by none.
+fn same_coordinator(name: &str, own: &Value, other: &Value) -> Option<Check> {
+    // Whoever orders the members otherwise still means the same record.
+    let (own, other) = (&own["coordinator"], &other["coordinator"]);
+    let cluster = |of: &Value| of["record"]["cluster_id"].as_str().map(str::to_owned);
+    if own.is_null() == other.is_null() && cluster(own) == cluster(other) {
+        return None;
+    }
+    let (here, there) = (word(&own["url"]), word(&other["url"]));
+    let fix = "start all nodes of the cluster with the same --coordinator";
+    Some(Check::fail(name, format!("it goes by the coordinator {there}, and the node by {here}"), fix))
 }
 
 fn state_of_peer(name: &str, peer: &Value) -> Check {
