@@ -103,8 +103,8 @@ pub(crate) struct Load {
     stop: AtomicBool,
     /// Registers are new in every round, so that no history of one is long.
     round: AtomicUsize,
-    /// For each answered operation: when the attempt was made, and when the answer came.
-    answers: Mutex<Vec<(u64, u64)>>,
+    /// For each answered operation: when the attempt was made, when the answer came, and from whom.
+    answers: Mutex<Vec<(u64, u64, String)>>,
     /// Refusals for want of room.
     full: AtomicUsize,
 }
@@ -123,17 +123,19 @@ impl Load {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// How long after this time the first operation was answered that was sent after it.
-    pub(crate) fn first_answer_after(&self, time: u64) -> Option<Duration> {
+    /// How long after this time the first operation was answered that was sent after it, by any node but one.
+    pub(crate) fn first_answer_after(&self, time: u64, but: Option<&str>) -> Option<Duration> {
         let answers = self.answers.lock().unwrap();
-        let after = answers.iter().rev().take_while(|(_, end)| *end > time).filter(|(tried, _)| *tried > time);
-        after.map(|(_, end)| Duration::from_nanos(end - time)).min()
+        let after = answers.iter().rev().take_while(|(_, end, _)| *end > time);
+        let wanted = after.filter(|(tried, _, node)| *tried > time && but != Some(node));
+        wanted.map(|(_, end, _)| Duration::from_nanos(end - time)).min()
     }
 
     /// The longest time without an answer between these two.
     pub(crate) fn longest_silence(&self, from: u64, to: u64) -> Duration {
         let answers = self.answers.lock().unwrap();
-        let mut ends: Vec<u64> = answers.iter().map(|(_, end)| *end).filter(|end| (from..to).contains(end)).collect();
+        let mut ends: Vec<u64> =
+            answers.iter().map(|(_, end, _)| *end).filter(|end| (from..to).contains(end)).collect();
         ends.extend([from, to]);
         ends.sort_unstable();
         Duration::from_nanos(ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap())
@@ -299,8 +301,8 @@ impl<'a> Client<'a> {
             Err(_) => self.go_on(None, Outcome::Refused),
         };
         let end = self.load.now();
-        if let Outcome::Answered(_) = outcome {
-            self.load.answers.lock().unwrap().push((call, end));
+        if let Outcome::Answered(answer) = &outcome {
+            self.load.answers.lock().unwrap().push((call, end, answer.node.clone()));
         }
         (call, end, outcome)
     }

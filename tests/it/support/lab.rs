@@ -95,6 +95,14 @@ fn ip(line: &str) {
     assert_eq!(ran.code, Some(0), "ip {line}: {ran:#?}");
 }
 
+fn change_rules(change: &str, rules: &[String]) {
+    let lines: String = rules.iter().map(|rule| format!("rule {change} {rule}\n")).collect();
+    let mut command = Command::new("ip");
+    command.args(["-batch", "-"]);
+    let ran = run(command, lines.as_bytes());
+    assert_eq!(ran.code, Some(0), "{lines}: {ran:#?}");
+}
+
 fn mount(kind: &str, place: &str, options: &str) {
     let mut command = Command::new("mount");
     command.args(["-t", kind, "-o", options, "rig-test", place]);
@@ -270,18 +278,13 @@ impl Lab {
         self.home.run(&[arguments, &["--token-file", "token"]].concat())
     }
 
-    /// From now on nothing comes from one machine to the other; the other way stays as it is.
-    pub(crate) fn cut(&mut self, from: Host, to: Host) {
-        let rule = format!("pref 100 iif {} to {} blackhole", from.name(), to.ip());
-        if !self.cuts.contains(&rule) {
-            ip(&format!("rule add {rule}"));
-            self.cuts.push(rule);
-        }
-    }
-
-    pub(crate) fn cut_both(&mut self, one: Host, other: Host) {
-        self.cut(one, other);
-        self.cut(other, one);
+    /// From now on nothing comes from the first machine of each pair to the second; the other way stays as it is. All of
+    /// it happens at one time, as nearly as can be.
+    pub(crate) fn cut(&mut self, ways: impl IntoIterator<Item = (Host, Host)>) {
+        let rule = |(from, to): (Host, Host)| format!("pref 100 iif {} to {} blackhole", from.name(), to.ip());
+        let rules: Vec<String> = ways.into_iter().map(rule).filter(|rule| !self.cuts.contains(rule)).collect();
+        change_rules("add", &rules);
+        self.cuts.extend(rules);
     }
 
     /// All members of etcd.
@@ -294,18 +297,9 @@ impl Lab {
         (1..=self.count()).filter(move |other| *other != number).map(Host::Node)
     }
 
-    /// Cuts a node off from all other machines, in both directions.
-    pub(crate) fn isolate(&mut self, number: usize) {
-        for host in self.others(number).chain(self.etcd()).collect::<Vec<_>>() {
-            self.cut_both(Host::Node(number), host);
-        }
-    }
-
     /// All ways are open again.
     pub(crate) fn heal(&mut self) {
-        for rule in self.cuts.drain(..) {
-            ip(&format!("rule del {rule}"));
-        }
+        change_rules("del", &std::mem::take(&mut self.cuts));
     }
 
     /// Takes all room that the disk of a node has.
