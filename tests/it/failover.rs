@@ -220,9 +220,10 @@ fn is_missed(lab: &Lab, fault: Fault, primary: usize) -> bool {
     }
 }
 
-/// Waits for what follows from a fault, and gives how long the clients had nothing.
-fn follow(lab: &mut Lab, load: &Load, fault: Fault, primary: usize, refused: usize) -> Option<Duration> {
-    let (mut begin, old) = (load.now(), format!("n{primary}"));
+/// Waits for what follows from a fault, and gives how long the clients had nothing. `before` is the time of the fault, and
+/// the refusals for want of room until then.
+fn follow(lab: &mut Lab, load: &Load, fault: Fault, primary: usize, before: (u64, usize)) -> Option<Duration> {
+    let ((mut begin, refused), old) = (before, format!("n{primary}"));
     match fault.follows() {
         Follows::Another => {
             if fault == LoseEtcdThenKill {
@@ -265,12 +266,13 @@ fn round(lab: &mut Lab, load: &Load, fault: Fault, who: Who, number: usize) -> R
     print!("round {number}: {fault:?} of n{primary}: ");
     let refused = load.refused_for_room();
     strike(lab, fault, primary);
+    let before = (load.now(), refused);
     if who == Who::Operator {
         let heir = format!("n{}", replica_of(lab, primary));
         let promoted = lab.run(&["promote", &heir, "--timeout", "10s"]);
         assert_eq!(promoted.code, Some(0), "{promoted:#?}; {}", lab.last_words());
     }
-    let took = follow(lab, load, fault, primary, refused);
+    let took = follow(lab, load, fault, primary, before);
     // Who has just begun to lead is shaken by who comes back at once, or has led for a moment.
     std::thread::sleep(Duration::from_millis(if number.is_multiple_of(2) { 0 } else { 500 }));
     mend(lab, fault, primary);

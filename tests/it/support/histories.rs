@@ -204,7 +204,7 @@ impl<'a> Client<'a> {
             let register = format!("{}-{}", self.load.round.load(Ordering::Relaxed), self.dice.below(REGISTERS));
             match self.dice.below(10) {
                 0..4 => self.create(),
-                4..7 => _ = self.put(register),
+                4..7 => self.put(register),
                 7..9 => self.read(register),
                 _ => self.look(register),
             }
