@@ -27,6 +27,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod embed;
+mod failover;
 mod first_minutes;
 mod garbage;
 mod generated;

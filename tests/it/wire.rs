@@ -60,6 +60,14 @@ impl Wire {
         Self::of(TcpStream::connect(address)?)
     }
 
+    /// To a node that may be stopped, or behind a cut: neither the connection nor an answer takes longer.
+    pub(crate) fn within(address: &str, patience: Duration) -> io::Result<Self> {
+        let address = address.parse::<SocketAddr>().map_err(io::Error::other)?;
+        let wire = Self::of(TcpStream::connect_timeout(&address, patience)?)?;
+        wire.stream.set_read_timeout(Some(patience))?;
+        Ok(wire)
+    }
+
     /// From an address of one's own: every address of loopback is this machine, and another client.
     pub(crate) fn open_from(client: [u8; 4], address: &str) -> io::Result<Self> {
         use rustix::net::{AddressFamily, SocketType, bind, connect, socket};

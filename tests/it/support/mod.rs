@@ -2,6 +2,10 @@
 
 mod cluster;
 mod etcd;
+pub(crate) mod histories;
+pub(crate) mod judge;
+mod lab;
+pub(crate) mod linear;
 mod link;
 pub(crate) mod load;
 mod power;
@@ -9,6 +13,7 @@ mod stub;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use etcd::Etcd;
+pub(crate) use lab::{AUTHORIZED, Host, Lab, inside};
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;
 pub(crate) use stub::{Stub, ok as stub_ok};
