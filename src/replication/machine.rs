@@ -73,6 +73,8 @@ pub struct Replication {
     pub(super) draining: bool,
     /// Since when the log has had no room.
     pub(super) full_since: Option<Time>,
+    /// Since when this primary has stored nothing for want of room.
+    pub(super) short_since: Option<Time>,
     pub(super) failed: bool,
     /// The log is being cut.
     pub(super) cutting: bool,
@@ -142,6 +144,7 @@ impl Replication {
             tried: !peers_expected,
             draining: false,
             full_since: None,
+            short_since: None,
             failed: false,
             cutting: false,
             diverged: None,
@@ -416,7 +419,7 @@ impl Replication {
         // Our own disk confirms only what it was given, in order.
         assert!(before <= durable && durable <= appended, "durable {before} -> {durable}, appended {appended}");
         self.log.durable = durable;
-        self.full_since = None;
+        (self.full_since, self.short_since) = (None, None);
         self.acknowledge(out);
     }
 

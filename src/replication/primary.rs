@@ -25,6 +25,8 @@ use crate::types::{Epoch, Mode, NodeId, Version, methods};
 
 /// A hand-over that takes longer is given up.
 const HAND_OVER_TIMEOUT: Time = 2_000_000;
+/// A primary that has found no room for so long lets another one lead.
+const SHORT_OF_ROOM: Time = 1_000_000;
 /// So long the operator's answer waits for members that were reached.
 const ANSWER_TIMEOUT: Time = 2_000_000;
 
@@ -177,6 +179,7 @@ impl Replication {
         self.advance_commit(out);
         self.pump(out);
         self.tell_results(out);
+        self.give_way(out);
         self.hand_over(out);
         self.answer_operator(out);
     }
@@ -381,8 +384,12 @@ impl Replication {
         let now = self.now;
         self.full_since = Some(now);
         match &mut self.part {
-            Part::Primary(primary) if primary.sent > last => out.push(Output::TryAgain),
+            Part::Primary(primary) if primary.sent > last => {
+                self.short_since.get_or_insert(now);
+                out.push(Output::TryAgain);
+            }
             Part::Primary(primary) => {
+                self.short_since.get_or_insert(now);
                 primary.change_at = now + ROOM_PROBE;
                 primary.flushed = primary.flushed.min(last);
                 primary.unacknowledged.retain(|(version, _)| *version <= last);
@@ -446,6 +453,27 @@ impl Replication {
             }
             _ => self.step_down(out),
         }
+    }
+
+    /// Without room it gives way to a member that has some, where a coordinator sees to it that one leads.
+    fn give_way(&mut self, out: &mut Outputs) {
+        let Part::Primary(primary) = &self.part else { return };
+        let is_long = self.short_since.is_some_and(|since| self.now >= since + SHORT_OF_ROOM);
+        if !is_long || primary.phase != Phase::Open || primary.split_brain || !self.has_heir_outside() {
+            return;
+        }
+        match self.is_settled() {
+            true => self.on_demote(out),
+            // What it has sent, and cannot store, is the other's to decide.
+            false => self.step_down(out),
+        }
+    }
+
+    /// Whether the coordinator answers, and names a member that follows and can store what it gets.
+    fn has_heir_outside(&self) -> bool {
+        let is_known = self.outside.as_ref().is_some_and(|outside| outside.reachable);
+        let follows = |peer: &super::links::Peer| peer.flow.is_streaming() && !peer.is_away();
+        is_known && self.peers.iter().any(|peer| follows(peer) && self.recorded.set.contains(&peer.id))
     }
 
     /// The term ends and nobody follows. Those that were led must not take this node for a primary any longer.

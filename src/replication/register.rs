@@ -26,7 +26,7 @@ use super::machine::{Part, Replication};
 use super::replica::Stage;
 use super::rules::Rule;
 use super::{Follow, NotPromoted, Output, Outputs, Standing, Time};
-use crate::types::{AckLevel, Epoch, NodeId, Version};
+use crate::types::{AckLevel, Epoch, NodeId, Role, Version};
 
 /// Who comes later in the set waits for so long for those before.
 const TURN: Time = 150_000;
@@ -279,8 +279,13 @@ impl Replication {
         let is_free = replica.wish.is_none() && replica.is_idle_or_follows() && !self.draining;
         let Some(seen) = self.seen() else { return };
         let leads = seen.register.as_ref().map(|value| value.epoch.owner).unwrap_or_default();
+        let open = seen.register.as_ref().filter(|value| value.open).map(|value| value.epoch);
         let is_heard = leads != me
-            && self.peer(leads).is_some_and(|peer| peer.link.is_some() && !peer.gone && now < peer.heard + QUIET);
+            && self.peer(leads).is_some_and(|peer| {
+                // It says itself that it leads its term no more.
+                let has_resigned = peer.role == Role::Replica && open.is_some_and(|epoch| peer.promised >= epoch);
+                peer.link.is_some() && !peer.gone && now < peer.heard + QUIET && !has_resigned
+            });
         let before = seen.register.as_ref().map_or(0, |value| value.set.iter().filter(|id| **id < me).count());
         // Who has just given its term away is the last to want it back.
         let wait = if leads == me { GAVE_AWAY } else { TURN * before as Time };

@@ -102,8 +102,8 @@ enum Follows {
 impl Fault {
     fn follows(self) -> Follows {
         match self {
-            Kill | Pause | Stop | Isolate | LoseEtcdThenKill => Follows::Another,
-            Mute | Deafen | DiskFull => Follows::Either,
+            Kill | Pause | Stop | Isolate | LoseEtcdThenKill | DiskFull => Follows::Another,
+            Mute | Deafen => Follows::Either,
             _ => Follows::TheSame,
         }
     }
@@ -224,6 +224,12 @@ fn is_missed(lab: &Lab, fault: Fault, primary: usize) -> bool {
 /// the refusals for want of room until then.
 fn follow(lab: &mut Lab, load: &Load, fault: Fault, primary: usize, before: (u64, usize)) -> Option<Duration> {
     let ((mut begin, refused), old) = (before, format!("n{primary}"));
+    let deadline = Instant::now() + BEYOND_LEASE;
+    while fault == DiskFull && load.refused_for_room() == refused {
+        assert!(Instant::now() < deadline, "the disk is not full; {}", lab.last_words());
+        std::thread::sleep(Duration::from_millis(1));
+        begin = load.now();
+    }
     match fault.follows() {
         Follows::Another => {
             if fault == LoseEtcdThenKill {
@@ -245,12 +251,6 @@ fn follow(lab: &mut Lab, load: &Load, fault: Fault, primary: usize, before: (u64
             Some(silence)
         }
         Follows::Either => {
-            let deadline = Instant::now() + BEYOND_LEASE;
-            while fault == DiskFull && load.refused_for_room() == refused {
-                assert!(Instant::now() < deadline, "the disk is not full; {}", lab.last_words());
-                std::thread::sleep(Duration::from_millis(1));
-                begin = load.now();
-            }
             std::thread::sleep(BEYOND_LEASE);
             first_answer(load, begin, None, BEYOND_LEASE)
         }
