@@ -100,7 +100,7 @@ fn writes_through_haproxy_follow_the_primary_when_it_is_killed_and_when_it_stops
     // It has looked at both by now: from here on each write must find the primary at once.
     std::thread::sleep(Duration::from_millis(1200));
     for n in 0..10 {
-        assert_eq!(put(&writes, &format!("steady-{n}")).0, [], "it knows who leads");
+        assert!(put(&writes, &format!("steady-{n}")).0.is_empty(), "it knows who leads");
     }
 
     one.kill();
