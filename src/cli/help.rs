@@ -5,14 +5,14 @@ use std::fmt::Write;
 use super::{Context, Failure, GROUPS, Outcome};
 use crate::error::Exit;
 
-/// Help on a command, or on exit-codes, environment, replication, alerts or systemd
+/// Help on a command, or on exit-codes, environment, replication, alerts, systemd or haproxy
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = examples(&["rig help apply", "rig help exit-codes", "rig help alerts"]),
     after_long_help = exits(&[Exit::Ok, Exit::Usage])
 )]
 pub(crate) struct Args {
-    /// A command (as `log dump`), or exit-codes, environment, replication, alerts, systemd
+    /// A command (as `log dump`), or exit-codes, environment, replication, alerts, systemd, haproxy
     #[arg(value_name = "COMMAND|TOPIC")]
     topic: Vec<String>,
 }
@@ -26,6 +26,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         // Files as they are used, so that the program is all that has to be there.
         ["alerts"] => include_str!("help/alerts.yml").to_owned(),
         ["systemd"] => include_str!("help/rig@.service").to_owned(),
+        ["haproxy"] => include_str!("help/haproxy.cfg").to_owned(),
         _ => {
             let mut command = find(&words)?;
             let help = command.render_long_help();
@@ -47,7 +48,7 @@ pub(crate) fn find(words: &[&str]) -> Result<clap::Command, Failure> {
             let hint = match known.is_empty() {
                 true => format!("`{}` has no commands of its own", command.get_name()),
                 false => format!(
-                    "commands: {}; topics: exit-codes, environment, replication, alerts, systemd",
+                    "commands: {}; topics: exit-codes, environment, replication, alerts, systemd, haproxy",
                     known.join(", ")
                 ),
             };
@@ -137,6 +138,8 @@ Environment of rig. A flag beats the environment, the environment beats the user
   RIG_TOKEN       the token itself; others on this machine may see it, a file is better
   RIG_TLS_CA      the certificate of the CA that https:// nodes are known by, as --tls-ca; `rig serve` takes the flag alone
   RIG_TIMEOUT     how long to try, as --timeout
+  RIG_COORDINATOR_PASSWORD_FILE
+                  a file with the password of the user in etcd://USER@HOST…, for -N and `rig coordinator`
   NO_COLOR        no colours, whatever its value
   CLICOLOR_FORCE  colours even into a pipe
   XDG_DATA_HOME   the default data directory is rig/default below it (else ~/.local/share)
@@ -176,6 +179,9 @@ When the primary lives, `rig promote NODE` makes it hand over. When it is gone, 
 that nothing answered is missing from its log: in sync, when enough members promise. Else it refuses (exit 6) and says
 what it knows; --accept-data-loss goes on all the same. A node that comes back follows the newer epoch, and sets aside
 what only it has: `rig rescue ls`, `show`, `replay`. A node that may not do its work says why: `rig status`.
+
+With --coordinator etcd://HOST[,HOST…]/PREFIX the nodes keep the epoch and the in-sync set in etcd, and one that is in
+the set takes over by itself when the primary is gone: `rig coordinator show`, `rig -N etcd://…`.
 
 What is answered 200 is in the log. What is refused with 4xx or 503 is not, and never will be. Only 504, or a lost
 connection, leaves it open: ask again with the same key.

@@ -1,6 +1,8 @@
-//! The page `rig-protocol(7)` against the program: the frame of its example, its kinds, bounds and numbered rules.
+//! The page `rig-protocol(7)` against the program: the frame and the record of its examples, its kinds, bounds and
+//! numbered rules.
 
 use crate::support::root;
+use rig::coordinator::Record;
 use rig::limits::{
     EPOCHS_MAX, MARKS_KEPT, MARKS_PER_MESSAGE, NAME_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
 };
@@ -12,10 +14,35 @@ fn page() -> String {
     std::fs::read_to_string(root().join("man/rig-protocol.7")).unwrap()
 }
 
+/// What stands between two comments of the page.
+fn between<'a>(page: &'a str, name: &str) -> &'a str {
+    let begins = page.split(&format!(".\\\" {name} begins\n")).nth(1).unwrap();
+    begins.split(&format!(".\\\" {name} ends")).next().unwrap()
+}
+
+#[test]
+fn the_record_of_the_page_is_one_that_is_read_and_written_byte_by_byte() {
+    let page = page();
+    let lines = between(&page, "record").lines().filter(|line| !line.starts_with('.'));
+    let text = lines.collect::<Vec<_>>().join("\n").replace("\\-", "-");
+    let record = Record::from_json(text.as_bytes()).unwrap();
+    assert_eq!(record.to_json(), text);
+    // Every member has its row, in the order in which it is written.
+    let members: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();
+    let section = page.split(".SS The record\n").nth(1).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_suffix("\tT{")?.split('\t').next());
+    let rows: Vec<&str> = rows.filter(|name| members.contains(name)).collect();
+    assert_eq!((rows, members.len()), (members.clone(), 9));
+    for (from, to) in [("\"format\": 1", "\"format\": 2"), ("\"open\",", "\"open\", \"more\": 1,")] {
+        assert!(text.contains(from));
+        Record::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+    }
+}
+
 #[test]
 fn the_example_of_the_page_is_what_is_sent() {
     let page = page();
-    let example = page.split(".\\\" example begins").nth(1).unwrap().split(".\\\" example ends").next().unwrap();
+    let example = between(&page, "example");
     let mut bytes = Vec::new();
     for line in example.lines() {
         let Some((offset, digits)) = line.split_once("  ") else { continue };
@@ -48,7 +75,7 @@ fn the_page_names_every_kind_with_its_number_and_every_bound() {
 #[test]
 fn the_rules_are_numbered_without_gaps() {
     let page = page();
-    for letter in ["P", "I"] {
+    for letter in ["P", "I", "C"] {
         let numbers = page.lines().filter_map(|line| line.strip_prefix(".B ")?.strip_prefix(letter)?.parse().ok());
         let numbers: Vec<usize> = numbers.collect();
         assert!(numbers.len() >= 5, "{letter}: {numbers:?}");

@@ -2,9 +2,11 @@
 //!
 //! A line ends with 0, or with what the comment behind it says (`# exit 6`). `rig serve` goes to the background, as
 //! the text asks for; it gets a free port, so that the test does not depend on 7440, and the lines that name that
-//! port are changed alike.
+//! port are changed alike. The three machines are three addresses of loopback; the test takes three of its own, so that
+//! their ports may be those of the text.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -38,18 +40,26 @@ fn expected(line: &str) -> i32 {
     line.rsplit_once("# exit ").map_or(0, |(_, code)| code.trim().parse().unwrap())
 }
 
+/// The section whose commands need an etcd.
+const MACHINES: &str = "## Three machines: fail-over by itself";
+const MACHINE: &str = "127.0.1.";
+
 struct Shell<'a> {
     home: &'a Home,
     path: String,
     served: Vec<Child>,
     address: Option<String>,
+    /// What the addresses of the three machines begin with.
+    machine: String,
 }
 
 impl<'a> Shell<'a> {
     fn new(home: &'a Home) -> Self {
         let ours = Path::new(env!("CARGO_BIN_EXE_rig")).parent().unwrap().display().to_string();
         let path = format!("{ours}:{}", std::env::var("PATH").unwrap());
-        Self { home, path, served: Vec::new(), address: None }
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let machine = format!("127.{}.{low}.", (high | 1) ^ 0x40);
+        Self { home, path, served: Vec::new(), address: None, machine }
     }
 
     fn command(&self, line: &str) -> Command {
@@ -77,12 +87,23 @@ impl<'a> Shell<'a> {
         panic!("`{line}` is not ready");
     }
 
+    /// A line that starts several servers and waits for them, in a group of its own.
+    fn background(&mut self, line: &str) {
+        let mut command = self.command(line);
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.served.push(command.spawn().unwrap());
+    }
+
     fn run(&mut self, line: &str) {
         if line.starts_with("rig serve") {
             return self.serve(line);
         }
         let here = self.address.as_deref().unwrap_or("127.0.0.1:7440");
-        let ran = run(self.command(&line.replace("127.0.0.1:7440", here)), b"");
+        let typed = line.replace("127.0.0.1:7440", here).replace(MACHINE, &self.machine);
+        if line.ends_with("; wait") {
+            return self.background(&typed);
+        }
+        let ran = run(self.command(&typed), b"");
         assert_eq!(ran.code, Some(expected(line)), "`{line}`: {ran:#?}");
         if line.starts_with("curl") {
             assert!(ran.stdout.contains("\"data\""), "`{line}`: {ran:#?}");
@@ -93,10 +114,12 @@ impl<'a> Shell<'a> {
 impl Drop for Shell<'_> {
     fn drop(&mut self) {
         // Started in the background by a line of the README; stopped by a later one, unless the test failed.
-        for name in ["n2", "shop"] {
+        for name in ["n2", "m1", "m2", "shop"] {
             let _ = self.home.rig(&["node", "stop", name, "--now", "-q"]).output();
         }
         for child in &mut self.served {
+            // One of a group is followed by the others; of another one there is no such group.
+            let _ = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).stderr(Stdio::null()).status();
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -114,8 +137,13 @@ fn every_command_line_of_the_readme_works_in_its_order() {
     let home = Home::new();
     std::os::unix::fs::symlink(root().join("tests"), home.path("tests")).unwrap();
     let mut shell = Shell::new(&home);
-    let lines = command_lines(&readme());
-    let ours: Vec<_> = lines.iter().filter(|line| !line.starts_with("cargo ")).collect();
+    let text = readme();
+    let machines = command_lines(text.split_once(MACHINES).unwrap().1.split_once("\n## ").unwrap().0);
+    assert!(machines.len() > 15 && machines.iter().all(|line| !line.contains("127.0.0.1")), "{machines:#?}");
+    let has_etcd = has("etcd", &format!("{} commands of the README, from `{}`", machines.len(), machines[0]));
+    let lines = command_lines(&text);
+    let is_ours = |line: &&String| !line.starts_with("cargo ") && (has_etcd || !machines.contains(line));
+    let ours: Vec<_> = lines.iter().filter(is_ours).collect();
     assert!(ours.len() > 20, "{ours:#?}");
     for line in ours {
         shell.run(line);
