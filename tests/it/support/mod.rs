@@ -1,6 +1,7 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+mod coordinated;
 mod etcd;
 mod link;
 pub(crate) mod load;
@@ -8,6 +9,7 @@ mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use coordinated::{Coordinated, in_sync};
 pub(crate) use etcd::Etcd;
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;
