@@ -66,9 +66,10 @@ fn a_replaced_primary_and_its_heir_tell_each_step_once_in_order() {
     // The same by the command.
     let lines = pair.cluster.ok(2, &["events", "--json", "--after", &after[1].to_string()]).lines();
     let told: Vec<_> = lines.iter().filter(|line| line["type"] == "event").collect();
+    assert_eq!((&told[0]["member"], &told[2]["member"]), (&json!("n1"), &json!("n1")));
+    let promoted = told[1];
     assert_eq!(
-        (&told[0]["event"], &told[0]["epoch"], &told[0]["forced"]),
+        (&promoted["event"], &promoted["epoch"], &promoted["forced"]),
         (&json!("promoted"), &json!(2), &json!(false))
     );
-    assert_eq!((&told[1]["member"], &told[2]["member"]), (&json!("n1"), &json!("n1")));
 }
