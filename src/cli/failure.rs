@@ -108,7 +108,7 @@ impl Failure {
 
     /// What clap could not understand, in our form.
     pub fn from_clap(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
+        let text = without_passwords(&error.render().to_string());
         let mut paragraphs = text.split("\n\n").map(|paragraph| {
             paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
         });
@@ -286,6 +286,21 @@ impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// What stands as `USER:PASSWORD@` in a URL is not repeated: messages end up in logs.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority = part.split(['/', '\'', '"', ' ', '\n']).next().unwrap_or_default();
+        let shown = match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')) {
+            Some((user, password)) => part.replacen(&format!("{user}:{password}@"), &format!("{user}:…@"), 1),
+            None => part.to_owned(),
+        };
+        out = out + "://" + &shown;
+    }
+    out
 }
 
 #[cfg(test)]

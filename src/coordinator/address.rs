@@ -41,7 +41,7 @@ impl fmt::Display for BadAddress {
         f.write_str(match self {
             Self::Scheme => "expected an address such as etcd://host:2379,host2:2379/prefix, or etcds:// by TLS",
             Self::Password => {
-                "a password does not belong into the address: put it into a file, --coordinator-password-file FILE"
+                "a password does not belong into the address: put it into a file, --coordinator-password FILE"
             }
             Self::User => "the user before the `@` is missing or has characters that it cannot have",
             Self::Endpoint => "expected host:port, or several with commas between them, before the prefix",

@@ -119,11 +119,11 @@ impl Refusal {
         if self.says("database space exceeded") {
             "give etcd room: etcdctl compact, etcdctl defrag, then etcdctl alarm disarm"
         } else if self.says("authentication failed") || self.says("password") {
-            "check the user in the address and the file of --coordinator-password-file"
+            "check the user in the address and the file of --coordinator-password"
         } else if self.says("authentication is not enabled") {
             "leave the user out of the address, or enable it: etcdctl auth enable"
         } else if self.says("user name is empty") {
-            "this etcd wants to know who asks: etcd://USER@host/prefix and --coordinator-password-file FILE"
+            "this etcd wants to know who asks: etcd://USER@host/prefix and --coordinator-password FILE"
         } else if self.code == code::PERMISSION_DENIED {
             "grant it: etcdctl role grant-permission ROLE --prefix=true readwrite PREFIX/"
         } else if self.says("too many requests") || self.code == code::RESOURCE_EXHAUSTED {

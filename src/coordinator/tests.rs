@@ -69,7 +69,7 @@ fn what_is_no_address_is_refused_and_a_password_is_not_repeated() {
         assert!(!why.to_string().contains("sec"), "{why}");
     }
     assert_eq!(Address::parse(&format!("etcd://a/{}", "x".repeat(513))), Err(BadAddress::Prefix));
-    assert!(BadAddress::Password.to_string().contains("--coordinator-password-file"));
+    assert!(BadAddress::Password.to_string().contains("--coordinator-password FILE"));
 }
 
 #[test]

@@ -170,8 +170,9 @@ impl Replication {
         let live = self.live_primary();
         let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
         let diverged = self.diverged.filter(|_| self.is_quarantined());
+        let lacks_coordinator = self.lacks_coordinator();
         let answer = match &mut self.part {
-            Part::Primary(primary) if !(primary.disputed && force) => Ok(()),
+            Part::Primary(primary) if !(force && (primary.disputed || lacks_coordinator)) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
             Part::Candidate(candidate) if candidate.request().is_some() => Err(NotPromoted::Busy),
             Part::Candidate(_) if force && has_cluster => return self.force_epoch(request, None, out),

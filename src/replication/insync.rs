@@ -187,7 +187,6 @@ impl Replication {
                 let peer = self.peer_mut(id);
                 (peer.joining, peer.left) = (None, Some((now, peer.durable)));
             }
-            out.push(Output::Event(Event::Left(id)));
         }
         self.want(standing, out);
     }

@@ -189,7 +189,7 @@ impl Replication {
             Input::Flush => self.on_flush(out),
             Input::Decide { commit } => self.on_decide(commit, out),
             Input::Synced(durable) => self.on_synced(durable.version(), out),
-            Input::Recorded => self.on_recorded(),
+            Input::Recorded => self.on_recorded(out),
             Input::NoRoom { last } => self.on_no_room(last, out),
             Input::Cut { applied, configs } => self.on_cut(applied, configs, out),
             Input::StateDiverged { version } => self.on_state_diverged(version, out),
@@ -314,8 +314,14 @@ impl Replication {
         }
     }
 
-    fn on_recorded(&mut self) {
-        self.recorded = self.recording.take().expect("the node records only what it was asked to");
+    fn on_recorded(&mut self, out: &mut Outputs) {
+        let standing = self.recording.take().expect("the node records only what it was asked to");
+        let before = std::mem::replace(&mut self.recorded, standing);
+        // Until now nobody was left out: that was wanted, and may have come to nothing.
+        if before.primary && self.recorded.primary && matches!(self.part, Part::Primary(_)) {
+            let left = before.set.iter().filter(|id| !self.recorded.set.contains(id));
+            out.extend(left.map(|id| Output::Event(Event::Left(*id))));
+        }
     }
 
     /// Goes on recording when something newer was wanted meanwhile.

@@ -310,6 +310,12 @@ impl Replication {
         value.is_some_and(|value| value.epoch == epoch) && !self.wanted.adrift
     }
 
+    /// Whether the value will show whose term this is, and has not yet: it was swapped before the term began, and is read
+    /// later here. Until then nobody says that two sides have written.
+    pub(super) fn awaits_value(&self, epoch: Epoch) -> bool {
+        self.outside.is_some() && !self.wanted.adrift && !self.is_by_value(epoch)
+    }
+
     /// Whether following this offer means to go with a term by force that the coordinator does not know.
     pub(super) fn goes_adrift(&self, follow: &Follow) -> bool {
         if self.outside.is_none() || !self.rules.hold(Rule::Adrift) {

@@ -191,6 +191,9 @@ impl Replication {
             replica.stage = Stage::Idle;
             return self.say_hello(link, out);
         }
+        if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch) {
+            return;
+        }
         out.push(Output::ReadHash { link, version: follow.common.version });
         if let Some(replica) = self.replica_mut() {
             replica.stage = Stage::Matching(link, follow);

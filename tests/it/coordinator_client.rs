@@ -319,8 +319,8 @@ fn a_user_is_known_by_a_password_and_a_token_that_is_renewed() {
     let first = taken(one.swap(0, &record(1, "first")));
     let lease = one.grant(ONE, Duration::from_secs(60)).unwrap();
     assert!(!shown.contains("of rig") && !format!("{one:?}").contains("of rig"), "{one:?}");
-    refused(etcd.at(&[1], "/rig/a", PATIENT).read().unwrap_err(), "user name is empty", "--coordinator-password-file");
-    refused(with("rig@ETCD/rig/a", "wrong").read().unwrap_err(), "authentication failed", "password-file");
+    refused(etcd.at(&[1], "/rig/a", PATIENT).read().unwrap_err(), "user name is empty", "--coordinator-password FILE");
+    refused(with("rig@ETCD/rig/a", "wrong").read().unwrap_err(), "authentication failed", "--coordinator-password");
     refused(with("rig@ETCD/rig/b", "of rig").read().unwrap_err(), "permission denied", "role grant-permission");
     let mut two = with("rig@ETCD/rig/b", "of rig");
     refused(two.swap(0, &record(1, "first")).unwrap_err(), "permission denied", "role grant-permission");

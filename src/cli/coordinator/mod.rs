@@ -69,7 +69,7 @@ pub(super) fn is_coordinator(node: &str) -> bool {
 /// The primary, as the record has it.
 pub(super) fn primary(node: &str, context: &Context) -> Result<Url, Failure> {
     let address =
-        super::serve::coordinator::address(node).map_err(|error| Failure::usage(format!("--node {node}: {error}")))?;
+        super::serve::coordinator::address(node).map_err(|error| Failure::usage(format!("--node: {error}")))?;
     let record = open(&address, context)?.read().map_err(failure)?.record.ok_or_else(|| none(&address))?;
     if !record.register.open {
         let message = format!("{} is about to take over, and does not lead yet", record.primary.name);
@@ -104,8 +104,7 @@ fn address_of(given: Option<Address>, context: &Context) -> Result<Address, Fail
         return Ok(address);
     }
     if let Some(node) = context.node.as_deref().filter(|node| is_coordinator(node)) {
-        return super::serve::coordinator::address(node)
-            .map_err(|error| Failure::usage(format!("--node {node}: {error}")));
+        return super::serve::coordinator::address(node).map_err(|error| Failure::usage(format!("--node: {error}")));
     }
     let of_node = status::of(None, context).map(|(_, status)| status["coordinator"]["url"].as_str().map(str::to_owned));
     let (found, why) = match of_node {

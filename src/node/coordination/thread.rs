@@ -242,10 +242,10 @@ impl Worker {
 
     /// Says it if it is new.
     fn reachable(&mut self, state: Result<(), String>) {
-        if self.told.as_ref().is_none_or(|told| told.is_ok() != state.is_ok()) {
+        if self.told.as_ref() != Some(&state) {
             self.tell(News::Reachable(state.clone()));
+            self.told = Some(state);
         }
-        self.told = Some(state);
     }
 
     fn count(&self, add: impl FnOnce(&mut super::Counts)) {

@@ -118,8 +118,11 @@ impl Node {
             }
             News::Reachable(state) => {
                 let was = outside.reachable.replace(state.clone());
-                outside.since = now.micros;
-                self.tell_of_coordinator(was.as_ref(), &state, now);
+                // Another reason than before is shown, and is no news.
+                if was.as_ref().map(Result::is_ok) != Some(state.is_ok()) {
+                    outside.since = now.micros;
+                    self.tell_of_coordinator(was.as_ref(), &state, now);
+                }
                 Input::Reachable(state.is_ok())
             }
             News::Leased { until } => {

@@ -18,6 +18,8 @@ pub(crate) struct Cluster {
     addresses: Vec<String>,
     /// The ways between the nodes, one in front of each, if they can be cut.
     links: Vec<Link>,
+    /// What each is always started with.
+    own: Vec<Vec<String>>,
     pub(crate) home: Home,
 }
 
@@ -32,7 +34,7 @@ impl Cluster {
         home.ok(&["init", "n1"]);
         let one = Node::serve(&home, &[&["-D", "n1", "--role", "primary"], flags].concat());
         let addresses = vec![one.address().to_owned()];
-        let mut cluster = Self { nodes: vec![one], addresses, links: Vec::new(), home };
+        let mut cluster = Self { nodes: vec![one], addresses, links: Vec::new(), own: Vec::new(), home };
         for number in 2..=count {
             cluster.join(number);
         }
@@ -45,6 +47,11 @@ impl Cluster {
     /// A primary and a replica that speak to each other only through links that a test can cut. Commands and requests
     /// of the test go to the nodes themselves.
     pub(crate) fn with_links(flags: &[&str]) -> Self {
+        Self::with_links_and(Vec::new(), flags)
+    }
+
+    /// The same, and each node is always started with flags of its own.
+    pub(crate) fn with_links_and(own: Vec<Vec<String>>, flags: &[&str]) -> Self {
         let home = Home::new();
         let (mut addresses, mut links) = (Vec::new(), Vec::new());
         for name in ["n1", "n2"] {
@@ -53,7 +60,7 @@ impl Cluster {
             links.push(Link::to(&address));
             addresses.push(address);
         }
-        let mut cluster = Self { nodes: Vec::new(), addresses, links, home };
+        let mut cluster = Self { nodes: Vec::new(), addresses, links, own, home };
         for (number, role) in [(1, &["--role", "primary"]), (2, &["--role", "replica"])] {
             let flags = if number == 1 { flags } else { &[] };
             let node = cluster.serving(number, &[&role[..], flags].concat());
@@ -105,6 +112,7 @@ impl Cluster {
         for (at, url) in urls.iter().enumerate() {
             arguments.extend([if at + 1 == number { "--advertise" } else { "--peer" }, url]);
         }
+        arguments.extend(self.own.get(number - 1).into_iter().flatten().map(String::as_str));
         Node::serve(&self.home, &[&arguments, flags].concat())
     }
 

@@ -103,6 +103,14 @@ impl Etcd {
         }
     }
 
+    /// What a member that was killed has kept is gone: it comes back as another one.
+    pub(crate) fn empty(&mut self, number: usize) {
+        assert!(self.members[number - 1].child.is_none(), "it runs");
+        std::fs::remove_dir_all(self.home.path(&self.members[number - 1].name)).unwrap();
+        // By other addresses of its own it has other ids.
+        self.members[number - 1].peer = Link::free_address();
+    }
+
     /// A signal by its name, to this process alone.
     pub(crate) fn signal(&self, number: usize, name: &str) {
         let pid = self.members[number - 1].child.as_ref().unwrap().id();

@@ -1,6 +1,7 @@
 //! What the tests share: a fresh home, the real binary, a real node.
 
 mod cluster;
+mod coordinated;
 mod etcd;
 pub(crate) mod histories;
 pub(crate) mod judge;
@@ -12,6 +13,7 @@ mod power;
 mod stub;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use coordinated::{Coordinated, in_sync};
 pub(crate) use etcd::Etcd;
 pub(crate) use lab::{AUTHORIZED, Host, Lab, inside};
 pub(crate) use link::{Link, Way};

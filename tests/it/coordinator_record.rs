@@ -1,0 +1,130 @@
+//! The record of a real pair is removed, written over, or gone with its etcd: nothing is built on that, and `rig coordinator
+//! repair` mends it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Coordinated, in_sync};
+
+const SEMI: &[&str] = &["--sync-timeout", "300ms"];
+const KEY: &str = "/rig/pair/record";
+/// Longer than a lease of one second and all that is waited for after it.
+const AFTER_LEASE: Duration = Duration::from_millis(2500);
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in text.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let digits = (0..4).map(|at| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char);
+        out.extend(digits.take(three.len() + 1));
+        out.extend(std::iter::repeat_n('=', 3 - three.len()));
+    }
+    out
+}
+
+fn repair(pair: &Coordinated, more: &[&str]) -> crate::support::Ran {
+    pair.cluster.run(1, &[&["coordinator", "repair", "--json"], more].concat())
+}
+
+/// Writes go on, nobody takes over, everybody says what is wrong.
+fn is_of_no_use(pair: &Coordinated, words: &str) {
+    for number in [1, 2] {
+        let why = pair.until_reachable(number, false)["coordinator"]["why"].clone();
+        assert!(why.as_str().unwrap().contains(words), "n{number}: {why}");
+    }
+    pair.never_leads_for(2, AFTER_LEASE);
+    let data = pair.cluster.request(1, "meanwhile", "k-meanwhile", 2000).unwrap().data();
+    assert_eq!((&data["durability"], &data["epoch"]), (&json!("sync"), &json!(1)), "{data}");
+    let ran = pair.cluster.run(2, &["promote", "--dry-run", "--json"]);
+    assert!(ran.code == Some(0) || ran.code == Some(6), "{ran:#?}");
+}
+
+/// It is mended, and does what it is for.
+fn works(mut pair: Coordinated) {
+    let record = pair.until_recorded(|record| in_sync(record) == ["n2"]);
+    assert_eq!((&record["primary"]["name"], &record["phase"]), (&json!("n1"), &json!("open")));
+    (1..=2).for_each(|number| drop(pair.until_reachable(number, true)));
+    let again = repair(&pair, &[]);
+    assert_eq!((again.code, &again.json()["done"]), (Some(0), &json!(false)), "{again:#?}");
+    pair.cluster.until(1, |status| status["coordinator"]["lease_left_ms"].is_u64());
+    pair.cluster.kill(1);
+    assert_eq!(pair.write_until_answered(2, "heir")["epoch"], 2);
+}
+
+#[test]
+fn a_record_that_was_removed_is_written_anew_by_repair_only() {
+    let Some(pair) = Coordinated::new("a_record_that_was_removed", "1s", SEMI) else { return };
+    let before = pair.record().0;
+    pair.etcd.post(1, "/v3/kv/deleterange", &json!({ "key": base64(KEY) }));
+    is_of_no_use(&pair, "rig coordinator repair");
+    let dry = repair(&pair, &["--dry-run"]);
+    let said = dry.json();
+    assert_eq!((dry.code, &said["done"], &said["dry_run"]), (Some(0), &json!(false), &json!(true)), "{dry:#?}");
+    assert_eq!(
+        (&said["primary"], &said["in_sync"], &said["found"]),
+        (&json!("n1"), &json!(["n1", "n2"]), &json!("nothing"))
+    );
+    assert_eq!(pair.record().0, Value::Null, "nothing was done");
+    let done = repair(&pair, &[]);
+    assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
+    let after = pair.record().0;
+    assert_eq!((&after["epoch"], &after["in_sync"]), (&before["epoch"], &before["in_sync"]));
+    works(pair);
+}
+
+#[test]
+fn rubbish_in_the_place_of_the_record_is_named_and_mended() {
+    let Some(pair) = Coordinated::new("rubbish_in_the_place", "1s", SEMI) else { return };
+    pair.etcd.post(1, "/v3/kv/put", &json!({ "key": base64(KEY), "value": base64("{\"format\":1}") }));
+    is_of_no_use(&pair, "not a record");
+    let shown = pair.cluster.run(1, &["coordinator", "show", "--json"]);
+    assert_eq!((shown.code, &shown.error()["code"]), (Some(9), &json!("bad_record")), "{shown:#?}");
+    let dry = repair(&pair, &["--dry-run"]);
+    assert!(dry.json()["found"].as_str().unwrap().contains("not a record"), "{dry:#?}");
+    let done = repair(&pair, &[]);
+    assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
+    works(pair);
+}
+
+#[test]
+fn an_empty_etcd_in_the_place_of_the_old_one_is_not_believed_before_repair() {
+    let Some(mut pair) = Coordinated::new("an_empty_etcd_in_the_place", "1s", SEMI) else { return };
+    pair.lose_etcd();
+    pair.etcd.empty(1);
+    pair.bring_etcd_back();
+    for number in [1, 2] {
+        pair.cluster.until(number, |status| {
+            status["coordinator"]["why"].as_str().is_some_and(|why| why.contains("rig coordinator repair"))
+        });
+    }
+    is_of_no_use(&pair, "rig coordinator repair");
+    assert_eq!(pair.record().0, Value::Null);
+    let done = repair(&pair, &[]);
+    assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
+    works(pair);
+}
+
+#[test]
+fn repair_refuses_while_a_member_is_stopped_and_goes_on_by_the_operators_word() {
+    let Some(mut pair) = Coordinated::new("repair_refuses_while_a_member", "2s", SEMI) else { return };
+    pair.etcd.post(1, "/v3/kv/deleterange", &json!({ "key": base64(KEY) }));
+    pair.until_reachable(1, false);
+    pair.cluster.kill(2);
+    let refused = repair(&pair, &[]);
+    let error = refused.error();
+    assert_eq!((refused.code, &error["code"]), (Some(8), &json!("promotion_unsafe")), "{refused:#?}");
+    assert!(error["message"].as_str().unwrap().contains("n2 does not answer"), "{error}");
+    let unnamed = repair(&pair, &["--accept-data-loss"]);
+    assert_eq!((unnamed.code, &unnamed.error()["code"]), (Some(2), &json!("not_confirmed")), "{unnamed:#?}");
+    let wrong = repair(&pair, &["--accept-data-loss", "--confirm", "n2"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert_eq!(pair.record().0, Value::Null, "nothing was done");
+    let done = repair(&pair, &["--accept-data-loss", "--confirm", "n1"]);
+    assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
+    assert_eq!(pair.write_until_answered(1, "alone")["durability"], "degraded");
+    pair.cluster.serve(2, &[]);
+    assert_eq!(pair.cluster.settle(), 1);
+    works(pair);
+}
