@@ -16,6 +16,11 @@ use crate::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, KEY_BYTES_MAX};
 use crate::types::Version;
 use crate::types::json::{self, JsonErrorKind};
 
+/// How long one node is tried before the coordinator is asked again who leads.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two of those tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Append one operation, or a batch
 ///
 /// The payload is a file, `-` for standard input, or --data; it is checked here before anything is sent. Every
@@ -74,10 +79,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     }
     let method = args.method.as_deref().unwrap_or_default();
     let data = payload(&args, method)?;
-    let mut client = client_for(context)?;
     let deadline = Instant::now() + context.timeout();
     if args.dry_run {
-        return dry_run(&mut client, method, &data, deadline, context);
+        return dry_run(&mut client_for(context)?, method, &data, deadline, context);
     }
     let key = args.key.unwrap_or_else(new_key);
     let what = Submission {
@@ -87,12 +91,44 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         version: args.expect_version,
         tell_timeout: context.timeout.is_some(),
     };
-    let applied = submit(&mut client, &what, deadline)?;
+    let applied = submit_to_whoever_leads(&what, deadline, context)?;
     applied.print(&context.out)?;
     if applied.answer.durability == "degraded" {
         context.out.note(format_args!("a replica is behind: this operation is on {} only", applied.nodes(", ")));
     }
     Ok(Exit::Ok)
+}
+
+/// Sends it to the node that is meant; where a coordinator says which one that is, to each that it names in turn, with the
+/// same key, until one has answered.
+fn submit_to_whoever_leads(
+    what: &Submission<'_>,
+    deadline: Instant,
+    context: &Context,
+) -> Result<Applied, Failure> {
+    if !context.node.as_deref().is_some_and(super::coordinator::is_coordinator) {
+        return submit(&mut client_for(context)?, what, deadline);
+    }
+    let mut open = None;
+    loop {
+        let until = deadline.min(Instant::now() + PATIENCE);
+        let failure = match client_for(context).and_then(|mut client| submit(&mut client, what, until)) {
+            Ok(applied) => return Ok(applied),
+            Err(failure) => failure,
+        };
+        let is_known = !matches!(failure.exit, Exit::Unreachable | Exit::Unavailable | Exit::Unknown);
+        if is_known {
+            return Err(failure);
+        }
+        if failure.exit == Exit::Unknown {
+            open = Some(failure.clone());
+        }
+        if Instant::now() + PAUSE >= deadline {
+            // What one node may have done is not undone by another one's refusal.
+            return Err(open.unwrap_or(failure));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A client for the node that the context means.

@@ -14,7 +14,6 @@ use super::output::Look;
 use super::settings::File;
 use super::{Context, Failure, Outcome, help, target, values};
 use crate::client::Url;
-use crate::coordinator::Address;
 use crate::error::Exit;
 use crate::limits::{MEMBERS_MAX, REQUEST_TIMEOUT_MAX, SCRUB_INTERVAL, SNAPSHOT_INTERVAL};
 use crate::net;
@@ -139,9 +138,9 @@ pub struct Args {
     /// A command for the shell that is run for each event, one after the other; it reads the event's line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE
     #[arg(long, value_name = "COMMAND", value_hint = clap::ValueHint::CommandString)]
     on_event: Option<String>,
-    /// Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS
-    #[arg(long, value_name = "URL", value_parser = coordinator::address)]
-    coordinator: Option<Address>,
+    /// Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS; none where the node had one and is to go on without
+    #[arg(long, value_name = "URL", value_parser = coordinator::named)]
+    coordinator: Option<coordinator::Named>,
     /// How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]
     #[arg(long, value_name = "DURATION", value_parser = coordinator::lease)]
     coordinator_lease: Option<Duration>,
@@ -221,6 +220,8 @@ pub struct Plan {
     pub on_event: Option<String>,
     /// What decides who leads when nodes are away.
     pub coordinator: Option<CoordinatorConfig>,
+    /// Not any more.
+    pub leaves_coordinator: bool,
     /// Whether messages are JSON.
     pub logs_json: bool,
     /// For requests under way at the end.
@@ -359,6 +360,7 @@ impl Plan {
             compact_age: args.compact_age,
             on_event: args.on_event,
             coordinator,
+            leaves_coordinator: args.coordinator == Some(coordinator::Named::None),
             logs_json: args.log_format.is_some_and(|format| format == "json"),
             drain: args.drain.unwrap_or(DRAIN_DEFAULT),
             settings,
@@ -429,6 +431,7 @@ fn config(plan: Plan) -> node::Config {
         compact_age: plan.compact_age,
         on_event: plan.on_event,
         coordinator: plan.coordinator,
+        leaves_coordinator: plan.leaves_coordinator,
         settings: plan.settings,
         live: plan.live,
         ..node::Config::new(plan.dir.path())

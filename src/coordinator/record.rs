@@ -94,10 +94,31 @@ enum Phase {
     Electing,
 }
 
+/// An epoch, read more strictly than elsewhere.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Term {
+    number: u64,
+    owner: NodeId,
+    start: u64,
+}
+
+impl From<Epoch> for Term {
+    fn from(Epoch { number, owner, start }: Epoch) -> Self {
+        Self { number, owner, start }
+    }
+}
+
+impl From<Term> for Epoch {
+    fn from(Term { number, owner, start }: Term) -> Self {
+        Self { number, owner, start }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
-    epoch: Epoch,
+    epoch: Term,
     version: Version,
 }
 
@@ -107,7 +128,7 @@ struct End {
 struct Text {
     format: u64,
     cluster_id: ClusterId,
-    epoch: Epoch,
+    epoch: Term,
     primary: Node,
     in_sync: Vec<Node>,
     mode: Mode,
@@ -131,10 +152,10 @@ impl Record {
         }
         let text: Text = serde_json::from_slice(bytes).map_err(json)?;
         let register = Register {
-            epoch: text.epoch,
+            epoch: text.epoch.into(),
             set: text.in_sync.iter().map(|node| node.id).collect(),
             open: text.phase == Phase::Open,
-            end: (text.previous_end.epoch, text.previous_end.version),
+            end: (text.previous_end.epoch.into(), text.previous_end.version),
         };
         let record = Self {
             cluster: text.cluster_id,
@@ -154,12 +175,12 @@ impl Record {
         let text = Text {
             format: FORMAT,
             cluster_id: self.cluster,
-            epoch: self.register.epoch,
+            epoch: self.register.epoch.into(),
             primary: self.primary.clone(),
             in_sync: self.in_sync.clone(),
             mode: self.mode,
             phase: if self.register.open { Phase::Open } else { Phase::Electing },
-            previous_end: End { epoch: self.register.end.0, version: self.register.end.1 },
+            previous_end: End { epoch: self.register.end.0.into(), version: self.register.end.1 },
             write: self.write.clone(),
         };
         serde_json::to_string_pretty(&text).expect("no map with keys other than texts")

@@ -69,7 +69,7 @@ use super::state::StandingFile;
 use super::status::Facts;
 use super::streams::Piece;
 use super::writer::LogThread;
-use super::{Config, NodeError, Ready, events, proxy, repair, rescue, scrub, start};
+use super::{Config, NodeError, Ready, coordination, events, proxy, repair, rescue, scrub, start};
 use crate::http;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::net;
@@ -370,6 +370,7 @@ impl Node {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
         };
+        coordination::memory::check(&dir.state(), &config)?;
         let (started, repair) = start_or_repair(&dir, &config, &url)?;
 
         let failed = |op: &'static str| {

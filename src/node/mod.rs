@@ -124,6 +124,8 @@ pub struct Config {
     pub on_event: Option<String>,
     /// What decides who leads when nodes are away; nothing: the nodes and the operator.
     pub coordinator: Option<CoordinatorConfig>,
+    /// It had one, and is to go on without.
+    pub leaves_coordinator: bool,
     /// What all this was said with, to be shown.
     pub settings: Vec<Setting>,
     /// Where some of it is read again when that changes.
@@ -155,6 +157,7 @@ impl Config {
             compact_age: None,
             on_event: None,
             coordinator: None,
+            leaves_coordinator: false,
             settings: Vec::new(),
             live: None,
         }

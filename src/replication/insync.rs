@@ -166,6 +166,7 @@ impl Replication {
 
     /// Takes late members out of the set and lets those that have caught up back in.
     pub(super) fn update_set(&mut self, out: &mut Outputs) {
+        self.take_back(out);
         if self.recording.is_some() && self.rules.hold(Rule::UnansweredSet) {
             return;
         }
@@ -189,6 +190,24 @@ impl Replication {
             }
         }
         self.want(standing, out);
+    }
+
+    /// While the coordinator does not answer nobody is left out: once those who were to be acknowledge everything again,
+    /// it is not wanted any more, and writes go on.
+    fn take_back(&mut self, out: &mut Outputs) {
+        let is_term = self.recorded.primary && self.recorded.promised == self.wanted.promised;
+        if !is_term || !self.waits_for_coordinator() {
+            return;
+        }
+        let acknowledges = |id: &NodeId| {
+            let peer = self.peer(*id);
+            peer.is_some_and(|peer| peer.flow.is_streaming() && peer.durable >= self.log.appended) && !self.is_silent(*id)
+        };
+        let mut left = self.recorded.set.iter().filter(|id| !self.wanted.set.contains(id)).peekable();
+        if left.peek().is_some() && left.all(acknowledges) {
+            let (set, alone_from) = (self.recorded.set.clone(), self.recorded.alone_from);
+            self.want(Standing { set, alone_from, ..self.wanted.clone() }, out);
+        }
     }
 
     /// Whether the term cannot open with those whom the coordinator's value names, and needs one more that has its record.

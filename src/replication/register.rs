@@ -352,8 +352,12 @@ impl Replication {
 
     /// Whether a smaller set cannot be recorded, because the coordinator does not answer.
     pub(super) fn lacks_coordinator(&self) -> bool {
-        let waits = self.outside.as_ref().is_some_and(|outside| outside.swapping && !outside.reachable);
-        waits || self.lacks_lease()
+        self.waits_for_coordinator() || self.lacks_lease()
+    }
+
+    /// Whether a swap is on its way that nobody answers.
+    pub(super) fn waits_for_coordinator(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| outside.swapping && !outside.reachable)
     }
 
     /// The answer to an operator's unforced promotion where a coordinator decides.

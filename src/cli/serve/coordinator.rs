@@ -1,5 +1,6 @@
 //! The flags of `rig serve` that name a coordinator.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Args;
@@ -8,8 +9,32 @@ use crate::coordinator::Address;
 use crate::limits::{LEASE_MAX, LEASE_MIN};
 use crate::node::CoordinatorConfig;
 
+/// In the place of a URL.
+const NONE: &str = "none";
 /// How long a primary that says nothing is believed to be there.
 pub(super) const LEASE_DEFAULT: Duration = Duration::from_secs(3);
+
+/// What `--coordinator` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// There.
+    At(Address),
+    /// Nowhere: the node is to go on without the one that it had.
+    None,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::None => f.write_str(NONE),
+        }
+    }
+}
+
+pub(super) fn named(text: &str) -> Result<Named, String> {
+    if text == NONE { Ok(Named::None) } else { address(text).map(Named::At) }
+}
 
 /// Reads the URL of a coordinator.
 pub(crate) fn address(text: &str) -> Result<Address, String> {
@@ -26,7 +51,7 @@ pub(super) fn lease(text: &str) -> Result<Duration, String> {
 /// What they come to together.
 pub(super) fn config(args: &Args) -> Result<Option<CoordinatorConfig>, Failure> {
     let (password, ca) = (&args.coordinator_password, &args.coordinator_ca);
-    let Some(address) = &args.coordinator else {
+    let Some(Named::At(address)) = &args.coordinator else {
         if password.is_some() || ca.is_some() || args.coordinator_lease.is_some() {
             return Err(Failure::usage(
                 "--coordinator-lease, --coordinator-password and --coordinator-ca need --coordinator URL",

@@ -27,7 +27,7 @@ pub(crate) fn listens(dir: &Path) -> Result<bool, Failure> {
 
 /// The coordinator that the file of a directory names.
 pub(crate) fn coordinator(dir: &Path) -> Option<String> {
-    read(dir).ok()?.args.coordinator.map(|address| address.to_string())
+    read(dir).ok()?.args.coordinator.map(|named| named.to_string())
 }
 
 impl Args {

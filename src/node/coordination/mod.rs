@@ -17,6 +17,7 @@
 //! # Not here
 //! What the values mean (`replication::register`), how they are written and read (`coordinator`).
 
+pub(super) mod memory;
 mod thread;
 mod view;
 
