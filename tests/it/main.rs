@@ -26,6 +26,7 @@ mod coordinator_events;
 mod coordinator_failover;
 mod coordinator_record;
 mod coordinator_rows;
+mod coordinator_slips;
 mod coordinator_use;
 mod coverage;
 mod crash;
