@@ -65,7 +65,7 @@ complete -c rig -n "__fish_rig_needs_command" -f -a "demo" -d 'Show what Rig doe
 complete -c rig -n "__fish_rig_needs_command" -f -a "bench" -d 'Measure how fast a node is'
 complete -c rig -n "__fish_rig_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c rig -n "__fish_rig_needs_command" -f -a "man" -d 'Print a manual page, or write all of them'
-complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment, replication, alerts or systemd'
+complete -c rig -n "__fish_rig_needs_command" -f -a "help" -d 'Help on a command, or on exit-codes, environment, replication, alerts, systemd or haproxy'
 complete -c rig -n "__fish_rig_using_subcommand init" -l name -d 'Name of the node [default: the last component of DIR]' -r
 complete -c rig -n "__fish_rig_using_subcommand init" -s D -l data-dir -d 'Data directory [env: RIG_DATA_DIR] [default: the user\'s data directory + rig/default]' -r -f -a "(__fish_complete_directories)"
 complete -c rig -n "__fish_rig_using_subcommand init" -s N -l node -d 'Node to talk to, by name or URL; etcd://HOST:PORT/PREFIX is whoever leads by the record there [env: RIG_NODE]' -r
@@ -107,7 +107,7 @@ complete -c rig -n "__fish_rig_using_subcommand serve" -l snapshot-interval -d '
 complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
-complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS' -r
+complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS; none where the node had one and is to go on without' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-lease -d 'How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]' -r
 complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-password -d 'File with the password of the user that --coordinator names' -r -F
 complete -c rig -n "__fish_rig_using_subcommand serve" -l coordinator-ca -d 'Certificate of the CA that the coordinator\'s certificates are of' -r -F
@@ -446,7 +446,7 @@ complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-keep -d 'Compact the log behind each new snapshot, and keep so many of the newest records [default: never; 10000 with --compact-age]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l compact-age -d 'Compact the log behind each new snapshot, and keep the records that are younger, beside the newest [default: never]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l on-event -d 'A command for the shell that is run for each event, one after the other; it reads the event\'s line and finds RIG_EVENT, RIG_EVENT_SEQ, RIG_EVENT_TIME and RIG_NODE' -r -f -a "(__fish_complete_command)"
-complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS' -r
+complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator -d 'Where the nodes of the cluster keep who leads, so that a replica takes over by itself: etcd://[USER@]HOST:PORT[,HOST:PORT]/PREFIX, or etcds:// by TLS; none where the node had one and is to go on without' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-lease -d 'How long a primary that says nothing to the coordinator is believed to be there, from 1s to 60s [default: 3s]' -r
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-password -d 'File with the password of the user that --coordinator names' -r -F
 complete -c rig -n "__fish_rig_using_subcommand node; and __fish_seen_subcommand_from start" -l coordinator-ca -d 'Certificate of the CA that the coordinator\'s certificates are of' -r -F
