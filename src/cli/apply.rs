@@ -101,11 +101,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 
 /// Sends it to the node that is meant; where a coordinator says which one that is, to each that it names in turn, with the
 /// same key, until one has answered.
-fn submit_to_whoever_leads(
-    what: &Submission<'_>,
-    deadline: Instant,
-    context: &Context,
-) -> Result<Applied, Failure> {
+fn submit_to_whoever_leads(what: &Submission<'_>, deadline: Instant, context: &Context) -> Result<Applied, Failure> {
     if !context.node.as_deref().is_some_and(super::coordinator::is_coordinator) {
         return submit(&mut client_for(context)?, what, deadline);
     }

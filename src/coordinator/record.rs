@@ -34,8 +34,6 @@ pub struct Record {
     pub cluster: ClusterId,
     /// The id of this write, never used before: by it a swap whose answer was lost is known again.
     pub write: String,
-    /// The replication mode.
-    pub mode: Mode,
     /// Who leads, or wants to: the owner of the register's epoch.
     pub primary: Node,
     /// The nodes of the register's set, in its order.
@@ -155,12 +153,12 @@ impl Record {
             epoch: text.epoch.into(),
             set: text.in_sync.iter().map(|node| node.id).collect(),
             open: text.phase == Phase::Open,
+            mode: text.mode,
             end: (text.previous_end.epoch.into(), text.previous_end.version),
         };
         let record = Self {
             cluster: text.cluster_id,
             write: text.write,
-            mode: text.mode,
             primary: text.primary,
             in_sync: text.in_sync,
             register,
@@ -178,7 +176,7 @@ impl Record {
             epoch: self.register.epoch.into(),
             primary: self.primary.clone(),
             in_sync: self.in_sync.clone(),
-            mode: self.mode,
+            mode: self.register.mode,
             phase: if self.register.open { Phase::Open } else { Phase::Electing },
             previous_end: End { epoch: self.register.end.0.into(), version: self.register.end.1 },
             write: self.write.clone(),

@@ -13,13 +13,13 @@ fn record() -> Record {
     Record {
         cluster: ClusterId([7; 16]),
         write: "0192".to_owned(),
-        mode: Mode::SemiSync,
         primary: node(1),
         in_sync: vec![node(2), node(3)],
         register: Register {
             epoch: epoch(3, 1),
             set: vec![node(2).id, node(3).id],
             open: false,
+            mode: Mode::SemiSync,
             end: (epoch(2, 2), 17),
         },
     }

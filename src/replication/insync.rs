@@ -201,7 +201,8 @@ impl Replication {
         }
         let acknowledges = |id: &NodeId| {
             let peer = self.peer(*id);
-            peer.is_some_and(|peer| peer.flow.is_streaming() && peer.durable >= self.log.appended) && !self.is_silent(*id)
+            peer.is_some_and(|peer| peer.flow.is_streaming() && peer.durable >= self.log.appended)
+                && !self.is_silent(*id)
         };
         let mut left = self.recorded.set.iter().filter(|id| !self.wanted.set.contains(id)).peekable();
         if left.peek().is_some() && left.all(acknowledges) {

@@ -26,7 +26,7 @@ use super::machine::{Part, Replication};
 use super::replica::Stage;
 use super::rules::Rule;
 use super::{Follow, NotPromoted, Output, Outputs, Standing, Time};
-use crate::types::{AckLevel, Epoch, NodeId, Role, Version};
+use crate::types::{AckLevel, Epoch, Mode, NodeId, Role, Version};
 
 /// Who comes later in the set waits for so long for those before.
 const TURN: Time = 150_000;
@@ -44,6 +44,8 @@ pub struct Register {
     pub set: Vec<NodeId>,
     /// Whether the term has its log; before that nothing is answered in it.
     pub open: bool,
+    /// The mode that answers of the term go by.
+    pub mode: Mode,
     /// Where the term before it ends: the last record that this one takes over, and its epoch.
     pub end: (Epoch, Version),
 }
@@ -118,9 +120,15 @@ impl Replication {
             epoch: standing.promised,
             set: standing.set.clone(),
             open: true,
+            mode: self.mode(),
             end: self.end_before(standing.promised),
         };
         (seen.register.as_ref() != Some(&value)).then_some(Output::Swap { expect: seen.revision, register: value })
+    }
+
+    /// The mode that the log says; at the very first there is no log yet.
+    fn mode(&self) -> Mode {
+        self.log.configs.oldest().map_or(Mode::SemiSync, |config| config.replication)
     }
 
     /// The last record before a term, as far as this log goes.
@@ -245,7 +253,13 @@ impl Replication {
         let Some(value) = seen.register.as_ref().filter(|value| value.epoch < epoch && is_eligible) else {
             return self.reserved(false, out);
         };
-        let register = Register { epoch, set: value.set_for(self.me.id), open: false, end: self.end_before(epoch) };
+        let register = Register {
+            epoch,
+            set: value.set_for(self.me.id),
+            open: false,
+            mode: value.mode,
+            end: self.end_before(epoch),
+        };
         self.swap(Output::Swap { expect: seen.revision, register }, out);
     }
 
@@ -355,9 +369,11 @@ impl Replication {
         self.waits_for_coordinator() || self.lacks_lease()
     }
 
-    /// Whether a swap is on its way that nobody answers.
+    /// Whether a change of the set is on its way that nobody answers, or could not be made now. That the value is to say
+    /// another mode, or to be written anew, is nothing that an answer rests on.
     pub(super) fn waits_for_coordinator(&self) -> bool {
-        self.outside.as_ref().is_some_and(|outside| outside.swapping && !outside.reachable)
+        let is_silent = self.outside.as_ref().is_some_and(|outside| outside.swapping && !outside.reachable);
+        is_silent && (self.wanted != self.recorded || self.recorded.set.iter().any(|id| self.is_late(*id)))
     }
 
     /// The answer to an operator's unforced promotion where a coordinator decides.

@@ -30,10 +30,9 @@ fn record(number: u64, write: &str) -> Record {
     Record {
         cluster: ClusterId([7; 16]),
         write: write.to_owned(),
-        mode: Mode::SemiSync,
         primary: node(ONE),
         in_sync: vec![node(TWO)],
-        register: Register { epoch, set: vec![TWO], open: true, end: (before, 17) },
+        register: Register { epoch, set: vec![TWO], open: true, mode: Mode::SemiSync, end: (before, 17) },
     }
 }
 

@@ -89,6 +89,24 @@ fn rubbish_in_the_place_of_the_record_is_named_and_mended() {
 }
 
 #[test]
+fn the_record_says_the_mode_also_when_it_is_changed_and_a_change_does_not_need_it() {
+    let Some(mut pair) = Coordinated::new("the_record_says_the_mode", "1s", SEMI) else { return };
+    pair.until_recorded(|record| record["mode"] == "semi-sync");
+    pair.cluster.ok(1, &["config", "set", "replication=sync"]);
+    pair.until_recorded(|record| record["mode"] == "sync" && in_sync(record) == ["n2"]);
+    pair.lose_etcd();
+    pair.cluster.ok(1, &["config", "set", "replication=semi-sync"]);
+    for id in ["a", "b"] {
+        assert_eq!(pair.cluster.put(1, id)["durability"], "sync");
+    }
+    pair.bring_etcd_back();
+    pair.until_recorded(|record| record["mode"] == "semi-sync");
+    // Nobody is in sync with whoever waits for nobody.
+    pair.cluster.ok(1, &["config", "set", "replication=async"]);
+    pair.until_recorded(|record| record["mode"] == "async" && in_sync(record).is_empty());
+}
+
+#[test]
 fn an_empty_etcd_in_the_place_of_the_old_one_is_not_believed_before_repair() {
     let Some(mut pair) = Coordinated::new("an_empty_etcd_in_the_place", "1s", SEMI) else { return };
     pair.lose_etcd();

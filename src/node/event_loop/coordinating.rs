@@ -218,7 +218,6 @@ impl Node {
         Outside {
             cluster: self.cluster.expect("it was founded before"),
             write: uuid::Uuid::now_v7().to_string(),
-            mode: core.config().map_or(Mode::SemiSync, |config| config.replication),
             primary: node(register.epoch.owner),
             in_sync: register.set.iter().map(|id| node(*id)).collect(),
             register,
