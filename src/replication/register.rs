@@ -357,11 +357,14 @@ impl Replication {
         if !matches!(self.part, Part::Primary(_)) {
             return false;
         }
-        let is_alone = self.never_waits() || self.recorded.set.is_empty();
         let has_others = self.log.configs.newest().is_some_and(|config| config.replicas() > 0);
         // By force an operator goes on where no coordinator answers.
         let by_force = self.recorded.adrift && !outside.reachable;
-        is_alone && has_others && !by_force && self.now >= outside.lease_until && self.rules.hold(Rule::LeaseAlone)
+        self.recorded.set.is_empty()
+            && has_others
+            && !by_force
+            && self.now >= outside.lease_until
+            && self.rules.hold(Rule::LeaseAlone)
     }
 
     /// Whether a smaller set cannot be recorded, because the coordinator does not answer.
