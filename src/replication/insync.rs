@@ -244,7 +244,9 @@ impl Replication {
         let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(is_out).collect();
         for id in candidates {
             // One that is being added is in the set before its record is committed: the new rule may need it.
-            let named = self.log.configs.newest().is_some_and(|config| config.names(id));
+            // And while a term cannot open for an older rule, whoever that one names helps it out.
+            let named = self.log.configs.newest().is_some_and(|config| config.names(id))
+                || self.opens_with_more() && self.log.configs.name(id);
             let (is_silent, is_late, hold) = (self.is_silent(id), self.is_late(id), self.hold(id));
             let peer = self.peer_mut(id);
             if !named || !peer.flow.is_streaming() || is_silent || is_late && peer.joining.is_some() {

@@ -31,6 +31,11 @@ impl Replication {
         self.peers.iter().any(|peer| peer.link == Some(link) && self.is_required(peer.id))
     }
 
+    /// Whether the term that this node leads, or is about to, is an operator's force.
+    pub fn is_forced(&self) -> bool {
+        self.wanted.primary && self.wanted.forced
+    }
+
     /// Whether operations are taken, if the set is large enough.
     pub fn is_open(&self) -> bool {
         matches!(&self.part, Part::Primary(primary) if primary.is_open())

@@ -41,6 +41,8 @@ pub struct Swap {
     pub attempt: u64,
     pub expect: u64,
     pub register: Register,
+    /// By an operator's force.
+    pub forced: bool,
 }
 
 impl Coordinator {
@@ -89,8 +91,8 @@ impl World {
         let attempt = self.coordinator.attempts;
         let Some(process) = &mut self.machines[machine].process else { return };
         process.swap = Some(attempt);
-        let boot = process.boot;
-        self.send_swap(Swap { machine, boot, attempt, expect, register });
+        let (boot, forced) = (process.boot, process.core.is_forced());
+        self.send_swap(Swap { machine, boot, attempt, expect, register, forced });
     }
 
     fn send_swap(&mut self, swap: Swap) {
@@ -117,7 +119,8 @@ impl World {
             (outside.register, outside.writer) = (Some(swap.register.clone()), writer);
             outside.lease = Some((swap.register.epoch.owner, now + TTL));
             self.note(|| format!("coordinator: n{} puts {:?}", swap.machine, swap.register));
-            self.facts.push(Fact::Registered { machine: swap.machine, register: swap.register.clone() });
+            let (machine, register, forced) = (swap.machine, swap.register.clone(), swap.forced);
+            self.facts.push(Fact::Registered { machine, register, forced });
             // Whoever watches hears of it.
             for machine in 0..self.machines.len() {
                 self.read(machine);

@@ -2,6 +2,7 @@
 //! may lead next; and no term opens unforced that the value does not know.
 
 use rig::replication::Register;
+use rig::types::Epoch;
 
 use super::{Checker, Fact, Past};
 use crate::checkers::record::side_of;
@@ -10,12 +11,17 @@ use crate::machine::Machine;
 #[derive(Default)]
 pub struct Outside {
     register: Option<Register>,
+    /// The newest epoch that was put there by force.
+    force: Epoch,
 }
 
 impl Checker for Outside {
     fn see(&mut self, fact: &Fact, past: &Past, machines: &[Machine]) -> Option<String> {
         match fact {
-            Fact::Registered { machine, register } => {
+            Fact::Registered { machine, register, forced } => {
+                if *forced {
+                    self.force = self.force.max(register.epoch);
+                }
                 let before = self.register.replace(register.clone())?;
                 let is_lower = register.epoch < before.epoch && past.force < before.epoch;
                 is_lower.then(|| format!("n{machine} puts {} in the place of {}", register.epoch, before.epoch))
@@ -29,7 +35,8 @@ impl Checker for Outside {
                 (!is_known).then(|| format!("n{machine} opens {epoch}, the value is {}", register.epoch))
             }
             Fact::Answered { machine, request, version, term: Some(term), durability, .. } => {
-                let register = self.register.as_ref().filter(|value| past.force <= *term && value.epoch >= *term)?;
+                let force = past.force.max(self.force);
+                let register = self.register.as_ref().filter(|value| force <= *term && value.epoch >= *term)?;
                 let (answers, side) = (&machines[*machine], side_of(&machines[*machine]));
                 let hash = answers.truth.at(*version)?.hash;
                 use rig::types::Durability;

@@ -88,6 +88,7 @@ pub enum Fact {
     Registered {
         machine: usize,
         register: Register,
+        forced: bool,
     },
     /// Gone in a crash.
     Lost {
