@@ -168,6 +168,7 @@ impl Replication {
     }
 
     pub(super) fn progress_primary(&mut self, out: &mut Outputs) {
+        self.hear_who_was_added(out);
         self.begin_term(out);
         if !matches!(self.part, Part::Primary(_)) {
             return;
@@ -182,6 +183,17 @@ impl Replication {
         self.give_way(out);
         self.hand_over(out);
         self.answer_operator(out);
+    }
+
+    /// Who had promised a higher term before the log named it was not listened to when it said so.
+    fn hear_who_was_added(&mut self, out: &mut Outputs) {
+        let promised = self.promised();
+        let above = self.peers.iter().filter(|peer| peer.link.is_some() && peer.promised > promised);
+        let is_named = |id| self.log.configs.oldest().is_some_and(|config| config.names(id));
+        let higher = above.filter(|peer| is_named(peer.id)).map(|peer| peer.promised).max();
+        if let (Part::Primary(_), Some(higher)) = (&self.part, higher) {
+            self.become_replica(higher, out);
+        }
     }
 
     /// The epoch's own record, and a word to everyone who is there.

@@ -3,6 +3,7 @@
 use super::{ELECTED_PATIENCE, Purpose, Stage};
 use crate::replication::machine::{Part, Replication};
 use crate::replication::{NotPromoted, Outputs};
+use crate::types::Epoch;
 
 impl Replication {
     /// A restart where a coordinator decides: says whether that is all for now.
@@ -13,7 +14,13 @@ impl Replication {
         if by_force {
             return false;
         }
-        if value.epoch.owner == self.me.id && self.is_eligible() {
+        let recorded = &self.recorded;
+        let goes_on = recorded.primary && recorded.forced && recorded.promised == value.epoch;
+        if goes_on && !self.log.history.has_term(value.epoch) {
+            // No log says yet that the term is by force: as another one it would be taken for one that lacks nothing.
+            let epoch = Epoch { start: value.epoch.start.saturating_add(1), ..value.epoch };
+            self.begin_ballot(Purpose::Restart, epoch, None, out);
+        } else if value.epoch.owner == self.me.id && self.is_eligible() {
             self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
         } else {
             self.become_replica(value.epoch, out);
