@@ -27,7 +27,7 @@ fn a_node_that_went_by_a_record_is_not_started_without_it() {
         assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
     }
     // The same by rig.toml, and given up in words: from then on as if there had never been one.
-    home.file("n1/rig.toml", &format!("coordinator = \"{url}\"\n"));
+    home.file("n1/rig.toml", format!("coordinator = \"{url}\"\n"));
     let node = Node::serve(&home, &["-D", "n1"]);
     home.ok(&["wait", "ready", "-N", node.url()]);
     drop(node);
