@@ -327,7 +327,7 @@ impl Replication {
     /// Whether the value will show whose term this is, and has not yet: it was swapped before the term began, and is read
     /// later here. Until then nobody says that two sides have written.
     pub(super) fn awaits_value(&self, epoch: Epoch) -> bool {
-        self.outside.is_some() && !self.wanted.adrift && !self.is_by_value(epoch)
+        self.outside.is_some() && !self.wanted.adrift && !self.is_by_value(epoch) && self.rules.hold(Rule::AwaitValue)
     }
 
     /// Whether following this offer means to go with a term by force that the coordinator does not know.

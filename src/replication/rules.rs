@@ -71,6 +71,8 @@ pub enum Rule {
     Adrift,
     /// A primary answers by itself alone only while its lease holds.
     LeaseAlone,
+    /// Nobody says that two sides have written before it has read of the term that it is offered.
+    AwaitValue,
     /// The hash of the common place is compared.
     HashCompared,
     /// Who has diverged becomes primary by force only.
@@ -115,6 +117,7 @@ impl Rule {
         Rule::RecordedLeads,
         Rule::LeaseAlone,
         Rule::Adrift,
+        Rule::AwaitValue,
         Rule::HashCompared,
         Rule::Quarantine,
         Rule::Lacking,

@@ -28,6 +28,7 @@ const EVENTS: u64 = 5000;
 /// | `EpochRecordFirst` | to lose something needs four terms in a row (figure 8 of Raft), each with a crash at one place: story R6 shows the commit that must not be |
 /// | `CaughtUpBeforeCounted` | a commit waits for whoever is counted, so it takes the loss of all the others just then: story K7 |
 /// | `AckEpoch` | does not matter here: acknowledgements count on one link only, in order, and a hello makes them void |
+/// | `Adrift` | what is lost without it was answered on the side of a force, which excuses it: no checker can blame anybody |
 /// | `Lacking` | needs a disk that goes back, which no fault makes here: story S41 |
 /// | `HashCompared` | equal histories with different hashes come from a forged log alone, which no fault makes here |
 const RULES: &[Rule] = &[
@@ -53,12 +54,12 @@ const RULES: &[Rule] = &[
     Rule::Quarantine,
     Rule::SwapFirst,
     Rule::RecordedLeads,
-    Rule::Adrift,
     Rule::LeaseAlone,
+    Rule::AwaitValue,
 ];
 
 /// Those among them that only a cluster with a coordinator has.
-const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::Adrift, Rule::LeaseAlone];
+const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::LeaseAlone, Rule::AwaitValue];
 
 /// The first seed that misses the rule, and what it says.
 fn first(rule: Rule) -> Option<(u64, String)> {

@@ -147,6 +147,7 @@ impl World {
             Output::Install { at, keep, .. } => self.note_install(machine, at, keep),
             Output::SendChunk { .. } | Output::TakeChunk { .. } => {}
             Output::Answer { request, result } => self.operator.answered(request, result),
+            Output::Event(rig::replication::Event::SplitBrain) => self.facts.push(Fact::SplitBrain { machine }),
             Output::Alone { .. } | Output::Event(_) => {}
         }
     }

@@ -189,9 +189,11 @@ impl Worker {
         }
     }
 
-    /// The lease is given back, so that nobody waits for its end. One that cannot be ends by itself.
+    /// The lease is given back, so that nobody waits for its end. One that cannot be ends by itself: nobody is waited for
+    /// who does not answer.
     fn release(&mut self) {
-        if let Some(lease) = self.lease.take()
+        let answers = matches!(self.told, Some(Ok(())));
+        if let Some(lease) = self.lease.take().filter(|_| answers)
             && let Err(error) = self.client.release(&lease)
         {
             ::log::debug!("give the lease back to the coordinator: {error}");

@@ -1,5 +1,6 @@
 //! I15: with a coordinator, whoever its value names holds on its disk every write that was answered, so that any of them
-//! may lead next; and no term opens unforced that the value does not know.
+//! may lead next; no term opens unforced that the value does not know; and without force nobody has to be asked which of
+//! two sides is the right one.
 
 use rig::replication::Register;
 use rig::types::Epoch;
@@ -55,6 +56,10 @@ impl Checker for Outside {
                     "n{machine} answers op {} as v{version} in {term}; the value names {:?}, who lacks it",
                     request.op, lacking.id
                 ))
+            }
+            Fact::SplitBrain { machine } => {
+                let is_forced = past.force.max(self.force) > Epoch::default();
+                (self.register.is_some() && !is_forced).then(|| format!("n{machine} says that two sides have written"))
             }
             _ => None,
         }

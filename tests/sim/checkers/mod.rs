@@ -90,6 +90,10 @@ pub enum Fact {
         register: Register,
         forced: bool,
     },
+    /// Says that two sides have written.
+    SplitBrain {
+        machine: usize,
+    },
     /// Gone in a crash.
     Lost {
         machine: usize,
