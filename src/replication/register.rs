@@ -118,12 +118,18 @@ impl Replication {
         let seen = outside.seen.clone().unwrap_or_default();
         let value = Register {
             epoch: standing.promised,
-            set: standing.set.clone(),
+            set: if self.may_be_named(standing) { standing.set.clone() } else { Vec::new() },
             open: true,
             mode: self.mode(),
             end: self.end_before(standing.promised),
         };
         (seen.register.as_ref() != Some(&value)).then_some(Output::Swap { expect: seen.revision, register: value })
+    }
+
+    /// Whether the others of a set hold what its term begins with: by force that is known only once they have confirmed it.
+    fn may_be_named(&self, standing: &Standing) -> bool {
+        let is_open = matches!(&self.part, Part::Primary(primary) if primary.is_open());
+        !standing.forced || is_open && self.recorded.promised == standing.promised
     }
 
     /// The mode that the log says; at the very first there is no log yet.
@@ -200,7 +206,7 @@ impl Replication {
         let value = seen.register.clone();
         outside.seen = Some(seen);
         let Some(standing) = self.recording.take() else { return self.reserved(false, out) };
-        let may_go_on = match value {
+        let may_go_on = match &value {
             Some(value) if value.epoch > standing.promised => return self.lose_to(value.epoch, out),
             Some(value) => standing.forced || value.names(self.me.id),
             None => true,
@@ -209,7 +215,12 @@ impl Replication {
             // It was left out of the set meanwhile.
             return self.lose_to(standing.promised, out);
         }
-        // It is wanted as before, in the place of what is there now.
+        // It is wanted as before, in the place of what is there now; but a term begins with those whom the value names now.
+        if let Some(value) = value.filter(|value| value.epoch < standing.promised && !standing.forced)
+            && self.wanted.promised == standing.promised
+        {
+            self.wanted.set = value.set_for(self.me.id);
+        }
         self.record_next(out);
     }
 

@@ -173,7 +173,7 @@ impl Replication {
     /// The promise is durable and the log stands still: its hash at the common place is read.
     fn match_logs(&mut self, out: &mut Outputs) {
         let (settled, recorded, is_full) = (self.is_settled(), self.recorded.promised, self.is_full());
-        let Part::Replica(replica) = &mut self.part else { return };
+        let Part::Replica(replica) = &self.part else { return };
         let Stage::Promising(link, follow) = &replica.stage else { return };
         let is_recorded = recorded >= follow.epoch || !self.rules.hold(Rule::LowerEpochRefused);
         let is_recorded = is_recorded && self.recorded.adrift == self.wanted.adrift;
@@ -183,16 +183,18 @@ impl Replication {
         let (link, follow) = (*link, follow.clone());
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
         let common = self.log.history.common(self.log.appended, &theirs, follow.head);
+        if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch) {
+            return;
+        }
         if follow.snapshot.is_some() && common < follow.common.version {
             return self.take_snapshot(link, follow, common, out);
         }
         if follow.common.version > self.log.appended {
             // It goes by an older word of ours.
-            replica.stage = Stage::Idle;
+            if let Some(replica) = self.replica_mut() {
+                replica.stage = Stage::Idle;
+            }
             return self.say_hello(link, out);
-        }
-        if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch) {
-            return;
         }
         out.push(Output::ReadHash { link, version: follow.common.version });
         if let Some(replica) = self.replica_mut() {
