@@ -281,6 +281,11 @@ impl Replication {
     }
 
     pub(super) fn begin_ballot(&mut self, purpose: Purpose, epoch: Epoch, without: Option<NodeId>, out: &mut Outputs) {
+        if let (Purpose::Elected { request }, Some(term)) = (purpose, self.own_force()) {
+            let answer = |request| Output::Answer { request, result: Err(NotPromoted::Busy) };
+            out.extend(request.map(answer));
+            return self.begin_by_force_again(term, out);
+        }
         self.peers.iter_mut().for_each(super::links::Peer::forget_flow);
         self.commit_due = None;
         let is_elected = matches!(purpose, Purpose::Elected { .. });
@@ -294,6 +299,10 @@ impl Replication {
         }
         // Until the log is adopted nothing else changes: a crash here restarts as what this node was.
         let standing = match purpose {
+            // The value may have the term before this disk has: a restart must know whose it was.
+            Purpose::Operator { force: true, .. } if self.outside.is_some() => {
+                Standing { forced: true, ..self.promise(epoch) }
+            }
             Purpose::Operator { .. } | Purpose::HandOver { .. } | Purpose::Elected { .. } => self.promise(epoch),
             Purpose::Restart | Purpose::Reopen | Purpose::Again => Standing { promised: epoch, ..self.wanted.clone() },
         };

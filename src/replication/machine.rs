@@ -283,7 +283,9 @@ impl Replication {
 
     /// What this node is that has promised an epoch and leads in none: it lacks what it lacked, and is adrift if it was.
     pub(super) fn promise(&self, promised: Epoch) -> Standing {
-        Standing { promised, lacks: self.wanted.lacks, adrift: self.wanted.adrift, ..Standing::default() }
+        // A force that the coordinator may know, and no log yet, stays one.
+        let forced = self.outside.is_some() && self.wanted.forced && promised == self.wanted.promised;
+        Standing { promised, forced, lacks: self.wanted.lacks, adrift: self.wanted.adrift, ..Standing::default() }
     }
 
     /// Asks for a standing to be recorded; while another is on its way it waits for that.

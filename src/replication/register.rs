@@ -304,16 +304,22 @@ impl Replication {
         let is_free = replica.wish.is_none() && replica.is_idle_or_follows() && !self.draining;
         let Some(seen) = self.seen() else { return };
         let leads = seen.register.as_ref().map(|value| value.epoch.owner).unwrap_or_default();
-        let open = seen.register.as_ref().filter(|value| value.open).map(|value| value.epoch);
+        let (term, is_open) =
+            seen.register.as_ref().map_or((Epoch::default(), true), |value| (value.epoch, value.open));
         let is_heard = leads != me
             && self.peer(leads).is_some_and(|peer| {
                 // It says itself that it leads its term no more.
-                let has_resigned = peer.role == Role::Replica && open.is_some_and(|epoch| peer.promised >= epoch);
+                let has_resigned = peer.role == Role::Replica && peer.promised >= term;
                 peer.link.is_some() && !peer.gone && now < peer.heard + QUIET && !has_resigned
             });
         let before = seen.register.as_ref().map_or(0, |value| value.set.iter().filter(|id| **id < me).count());
         // Who has just given its term away is the last to want it back.
-        let wait = if leads == me { GAVE_AWAY } else { TURN * before as Time };
+        let wait = match (leads == me, is_open) {
+            (true, _) => GAVE_AWAY,
+            (false, true) => TURN * before as Time,
+            // Who has just taken it is about to lead.
+            (false, false) => GAVE_AWAY / 2 + TURN * before as Time,
+        };
         let is_vacant = is_free && !seen.leased && !is_heard && self.is_eligible() && !self.is_swapping();
         let is_ready = self.is_settled() && self.recording.is_none();
         let Some(outside) = &mut self.outside else { return };

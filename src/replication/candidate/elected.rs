@@ -10,22 +10,32 @@ impl Replication {
     pub(super) fn look_outside(&mut self, out: &mut Outputs) -> bool {
         let Some(seen) = self.seen() else { return true };
         let Some(value) = seen.register.clone() else { return false };
-        let by_force = self.recorded.forced && self.recorded.promised > value.epoch;
+        let by_force = self.recorded.primary && self.recorded.forced && self.recorded.promised > value.epoch;
         if by_force {
             return false;
         }
-        let recorded = &self.recorded;
-        let goes_on = recorded.primary && recorded.forced && recorded.promised == value.epoch;
-        if goes_on && !self.log.history.has_term(value.epoch) {
-            // No log says yet that the term is by force: as another one it would be taken for one that lacks nothing.
-            let epoch = Epoch { start: value.epoch.start.saturating_add(1), ..value.epoch };
-            self.begin_ballot(Purpose::Restart, epoch, None, out);
+        if let Some(term) = self.own_force() {
+            self.begin_by_force_again(term, out);
         } else if value.epoch.owner == self.me.id && self.is_eligible() {
             self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
         } else {
             self.become_replica(value.epoch, out);
         }
         true
+    }
+
+    /// The value's term, where it is this node's own by force and no log says so yet: begun as another one it would be taken
+    /// for one that lacks nothing.
+    pub(in crate::replication) fn own_force(&self) -> Option<Epoch> {
+        let (recorded, value) = (&self.recorded, self.seen()?.register.as_ref()?);
+        let is_own = recorded.forced && recorded.promised == value.epoch && value.epoch.owner == self.me.id;
+        (is_own && !self.log.history.has_term(value.epoch)).then_some(value.epoch)
+    }
+
+    /// Begins it anew, as what it was.
+    pub(in crate::replication) fn begin_by_force_again(&mut self, term: Epoch, out: &mut Outputs) {
+        let epoch = Epoch { start: term.start.saturating_add(1), ..term };
+        self.begin_ballot(Purpose::Restart, epoch, None, out);
     }
 
     /// The promise is durable: the term is taken, before anyone is asked for anything.
