@@ -12,10 +12,10 @@
 //! 3. A crash at any step leaves a burnt epoch and nothing else.
 
 mod elected;
+mod restart;
 
 use super::machine::{Part, Replication};
 use super::primary::{Phase, Primary};
-use super::recovery::{Choice, Facts, choose};
 use super::replica::Replica;
 use super::rules::Rule;
 use super::wish::Wish;
@@ -382,65 +382,6 @@ impl Replication {
         self.count_promises(out);
         self.fetch(out);
         self.take_office(out);
-    }
-
-    /// A restart: what the table says.
-    fn look_around(&mut self, out: &mut Outputs) {
-        let Part::Candidate(candidate) = &self.part else { return };
-        if candidate.stage != Stage::Waiting || self.is_full() || !self.is_settled() || self.now < candidate.until {
-            return;
-        }
-        let others_first = self.peers.iter().any(|peer| {
-            // Of two fresh nodes that are both to be primary the lower one begins.
-            peer.link.is_some() && peer.role == crate::types::Role::Primary && peer.head == 0 && peer.id < self.me.id
-        });
-        if self.facts().is_fresh && (others_first || self.peers.iter().any(|peer| peer.link.is_some() && peer.head > 0))
-        {
-            return self.become_replica(Epoch::default(), out);
-        }
-        if self.outside.is_some() && self.look_outside(out) {
-            return;
-        }
-        let choice = if !self.rules.hold(Rule::NewEpochAtRestart) && self.recorded.primary {
-            Choice::Open(self.recorded.promised)
-        } else if !self.rules.hold(Rule::RestartQuorum) && self.recorded.primary {
-            Choice::Open(Epoch { number: self.recorded.promised.number + 1, ..self.recorded.promised })
-        } else {
-            choose(&self.facts())
-        };
-        match choice {
-            Choice::Open(epoch) => {
-                self.begin_ballot(Purpose::Restart, self.numbered(epoch), None, out);
-            }
-            Choice::Reopen(epoch) => self.begin_ballot(Purpose::Reopen, self.numbered(epoch), None, out),
-            Choice::Promote(epoch) => self.begin_ballot(Purpose::Again, epoch, None, out),
-            Choice::Wait(_) => {}
-        }
-    }
-
-    fn numbered(&self, epoch: Epoch) -> Epoch {
-        if self.rules.hold(Rule::KeepNumber) { epoch } else { Epoch { number: epoch.number + 1, start: 1, ..epoch } }
-    }
-
-    fn facts(&self) -> Facts<'_> {
-        let linked = self.linked_members();
-        Facts {
-            me: self.me.id,
-            is_fresh: self.log.configs.in_force().is_empty() && self.recorded.promised == Epoch::default(),
-            standing: &self.recorded,
-            last: self.promised().max(self.log.history.last()),
-            configs: self.log.configs.in_force().iter().map(|(_, config)| config).collect(),
-            linked: linked.into_iter().map(|(_, id)| id).collect(),
-            tried: self.tried || self.now >= self.started + LOOK_AROUND,
-            highest: self.peers.iter().map(|peer| peer.promised.number).max().unwrap_or(0),
-        }
-    }
-
-    pub(super) fn outlook_of(&self, _: &Candidate) -> Waiting {
-        match choose(&self.facts()) {
-            Choice::Wait(waiting) => waiting,
-            _ => Waiting { members: Vec::new(), needed: None, reached: self.linked_members().len() + 1 },
-        }
     }
 
     fn ask_for_promises(&mut self, out: &mut Outputs) {
