@@ -223,6 +223,8 @@ impl Pair {
 
     fn find_etcd(&mut self) {
         [2, 3].iter().for_each(|number| self.etcd.signal(*number, "CONT"));
+        // It is back when it has a leader, and answers.
+        [2, 3].iter().for_each(|number| self.etcd.wait(*number));
     }
 
     fn lose_etcd_and_the_replica(&mut self) {
