@@ -96,7 +96,8 @@ impl World {
     }
 
     fn send_swap(&mut self, swap: Swap) {
-        let wait = self.coordinator.random.around(self.options.delay);
+        let slow = if self.options.contrary { self.coordinator.random.pick(&[0, 0, 300_000, 1_500_000]) } else { 0 };
+        let wait = self.coordinator.random.around(self.options.delay + slow);
         self.after(wait, Event::Swap(swap));
     }
 
@@ -114,6 +115,7 @@ impl World {
         let outside = &mut self.coordinator;
         let writer = (swap.machine, swap.boot, swap.attempt);
         if outside.revision == swap.expect {
+            let before = outside.register.clone();
             outside.revision += 1;
             outside.elected += u64::from(!swap.register.open);
             (outside.register, outside.writer) = (Some(swap.register.clone()), writer);
@@ -124,6 +126,9 @@ impl World {
             // Whoever watches hears of it.
             for machine in 0..self.machines.len() {
                 self.read(machine);
+            }
+            if self.options.contrary && self.hostile && self.turns_against(&swap, before) {
+                return self.after(TURN, Event::Swap(swap));
             }
         }
         let outside = &mut self.coordinator;
@@ -138,6 +143,32 @@ impl World {
         let wait = outside.random.around(self.options.delay);
         let Swap { machine, boot, attempt, .. } = swap;
         self.after(wait, Event::SwapAnswer { machine, boot, attempt, taken, seen });
+    }
+
+    /// A swap that changed the set of a term was taken, and now and then everything goes the other way: who asked hears
+    /// nothing more from here, nor from the members that were named; those that were left out are heard again.
+    fn turns_against(&mut self, swap: &Swap, before: Option<Register>) -> bool {
+        let Some(before) = before.filter(|before| before.epoch == swap.register.epoch && before.open) else {
+            return false;
+        };
+        if before.set == swap.register.set || !self.coordinator.random.chance(300) {
+            return false;
+        }
+        let (writer, now) = (swap.machine, self.now);
+        let until = now + self.coordinator.random.pick(&[500_000, 4_000_000, 10_000_000]);
+        self.note(|| format!("the swap of n{writer} turns against it"));
+        self.coordinator.cut(Some(writer), until);
+        for other in 0..self.machines.len() {
+            let id = self.machines[other].id;
+            for (from, to) in [(writer, other), (other, writer)] {
+                match (before.set.contains(&id), swap.register.set.contains(&id)) {
+                    (false, true) => self.network.block(from, to, until),
+                    (true, false) => self.network.unblock(from, to),
+                    _ => {}
+                }
+            }
+        }
+        true
     }
 
     pub fn answer_swap(&mut self, machine: usize, attempt: u64, taken: bool, seen: Seen) {

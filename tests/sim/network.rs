@@ -76,6 +76,10 @@ impl Network {
         *old = until.max(*old);
     }
 
+    pub fn unblock(&mut self, from: usize, to: usize) {
+        self.blocked.remove(&(from, to));
+    }
+
     pub fn heal(&mut self) {
         self.blocked.clear();
     }

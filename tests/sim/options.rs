@@ -6,6 +6,15 @@ use rig::types::{AckLevel, Mode};
 
 use super::random::Random;
 
+/// Who keeps epoch and set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    Nothing,
+    Coordinator,
+    /// One that is slow, and whatever it takes turns against who asked for it.
+    Contrary,
+}
+
 /// Everything that a seed decides before the first event.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,6 +51,8 @@ pub struct Options {
     pub compacts: bool,
     /// A coordinator keeps epoch and set.
     pub coordinated: bool,
+    /// [`Outside::Contrary`].
+    pub contrary: bool,
 }
 
 impl Options {
@@ -88,6 +99,7 @@ impl Options {
             lies: if random.chance(250) { random.pick(&[30_000, 200_000, 1_000_000]) } else { 0 },
             compacts: false,
             coordinated: false,
+            contrary: false,
         };
         // By what is decided already, so that the others have the story that they had before there was this.
         let compacts = options.segment_bytes == 4096 && options.operator > 0;

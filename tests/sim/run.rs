@@ -9,6 +9,7 @@ use super::checkers::Finding;
 use super::checkers::record::{Side, side_of};
 use super::machine::{Machine, read_history};
 use super::network::Time;
+use super::options::Outside;
 use super::world::{Event, World};
 
 /// After everything is healed the cluster has so long.
@@ -30,13 +31,19 @@ pub struct Outcome {
 
 /// Runs a seed; a panic is a finding like any other.
 pub fn seed(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
-    let mut world = World::new(seed, off, traced, false);
+    let mut world = World::new(seed, off, traced, Outside::Nothing);
     run(&mut world, events)
 }
 
 /// The same with a coordinator.
 pub fn coordinated(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
-    let mut world = World::new(seed, off, traced, true);
+    let mut world = World::new(seed, off, traced, Outside::Coordinator);
+    run(&mut world, events)
+}
+
+/// With one that is slow, and against whoever asks it for anything.
+pub fn contrary(seed: u64, events: u64, off: Option<Rule>, traced: bool) -> Outcome {
+    let mut world = World::new(seed, off, traced, Outside::Contrary);
     run(&mut world, events)
 }
 

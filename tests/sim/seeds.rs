@@ -112,21 +112,29 @@ fn no_seed_finds_anything() {
 
 #[test]
 fn no_seed_finds_anything_with_a_coordinator() {
+    with_a_coordinator(run::coordinated, include_str!("seeds_coordinated.txt"));
+}
+
+#[test]
+fn no_seed_finds_anything_with_a_contrary_coordinator() {
+    with_a_coordinator(run::contrary, include_str!("seeds_contrary.txt"));
+}
+
+fn with_a_coordinator(run: Run, once_failed: &str) {
     quiet_panics();
     if let Some(seed) = number("RIG_SIM_SEED") {
-        return report(run::coordinated, &[(seed, run::coordinated(seed, events(), None, false))]);
+        return report(run, &[(seed, run(seed, events(), None, false))]);
     }
-    let remembered = remembered(include_str!("seeds_coordinated.txt")).into_iter();
     let first: Vec<(u64, Outcome)> =
-        remembered.map(|seed| (seed, run::coordinated(seed, self::events(), None, false))).collect();
-    report(run::coordinated, &first);
+        remembered(once_failed).into_iter().map(|seed| (seed, run(seed, self::events(), None, false))).collect();
+    report(run, &first);
     let next = AtomicU64::new(1);
     let seeds = number("RIG_SIM_SEEDS").unwrap_or(SEEDS);
     let (found, [events, answers, _, elected]) =
-        on_both_cores(run::coordinated, || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds));
+        on_both_cores(run, || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds));
     println!("{seeds} seeds with a coordinator, {events} events, {answers} answers, {elected} terms taken by nodes");
     assert!(elected > 0 || seeds < 100, "nobody has ever taken over");
-    report(run::coordinated, &found);
+    report(run, &found);
 }
 
 /// Seeds that once failed.
@@ -155,7 +163,11 @@ fn random_seeds_for_as_long_as_asked() {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let next = AtomicU64::new(since.as_nanos() as u64);
     let seeds = AtomicU64::new(0);
-    let run = if number("RIG_SIM_COORDINATOR").is_some() { run::coordinated } else { run::seed };
+    let run = match std::env::var("RIG_SIM_COORDINATOR").as_deref() {
+        Ok("contrary") => run::contrary,
+        Ok(_) => run::coordinated,
+        Err(_) => run::seed,
+    };
     let (found, [events, answers, installed, elected]) = on_both_cores(run, || {
         seeds.fetch_add(1, Ordering::Relaxed);
         Some(next.fetch_add(1, Ordering::Relaxed)).filter(|_| Instant::now() < until)

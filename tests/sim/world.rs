@@ -20,7 +20,7 @@ use super::faults::Fault;
 use super::machine::{Dial, Machine};
 use super::network::{Item, Network, Time};
 use super::operator::Operator;
-use super::options::Options;
+use super::options::{Options, Outside};
 use super::random::Random;
 use super::workload::{Clients, Request};
 
@@ -176,9 +176,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, off: Option<Rule>, traced: bool, coordinated: bool) -> Self {
+    pub fn new(seed: u64, off: Option<Rule>, traced: bool, outside: Outside) -> Self {
         let mut random = Random::new(seed);
-        let options = Options { coordinated, ..Options::of(&mut random.fork()) };
+        let (coordinated, contrary) = (outside != Outside::Nothing, outside == Outside::Contrary);
+        let options = Options { coordinated, contrary, ..Options::of(&mut random.fork()) };
         Self::with(options, random, off, traced)
     }
 
