@@ -20,8 +20,8 @@ use super::replica::Replica;
 use super::rules::Rule;
 use super::wish::Wish;
 use super::{
-    Append, Closing, ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Promised, Standing, Time,
-    Waiting,
+    Append, Closing, ClusterConfig, EpochStart, History, Link, Message, NotPromoted, Output, Outputs, Promised,
+    Standing, Time, Waiting,
 };
 use crate::limits::MEMBERS_MAX;
 use crate::types::{Epoch, NodeId, Version};
@@ -117,6 +117,11 @@ impl Candidate {
         matches!(self.purpose, Purpose::Operator { force: true, .. })
     }
 
+    /// Whether the coordinator's value has named it.
+    pub(super) fn is_elected(&self) -> bool {
+        matches!(self.purpose, Purpose::Elected { .. })
+    }
+
     fn request(&self) -> Option<u64> {
         match self.purpose {
             Purpose::Operator { request, .. } => Some(request),
@@ -171,10 +176,13 @@ impl Replication {
         let (has_cluster, is_full) = (!self.log.configs.in_force().is_empty(), self.is_full());
         let diverged = self.diverged.filter(|_| self.is_quarantined());
         let lacks_coordinator = self.lacks_coordinator();
+        let waits_outside = self.is_swapping() && !self.reaches_coordinator();
         let answer = match &mut self.part {
             Part::Primary(primary) if !(force && (primary.disputed || lacks_coordinator)) => Ok(()),
             Part::Primary(_) => return self.force_epoch(request, None, out),
-            Part::Candidate(candidate) if candidate.request().is_some() => Err(NotPromoted::Busy),
+            Part::Candidate(candidate) if candidate.request().is_some() && !(force && waits_outside) => {
+                Err(NotPromoted::Busy)
+            }
             Part::Candidate(_) if force && has_cluster => return self.force_epoch(request, None, out),
             Part::Candidate(candidate) => {
                 Err(NotPromoted::Unsafe { needed: None, reached: candidate.promises.len() + 1 })
@@ -445,7 +453,10 @@ impl Replication {
         };
         let (from, target, epoch) = (best.from, best.head, candidate.epoch);
         let common = self.log.history.common(self.log.durable, &best.history, best.head);
-        if common < self.log.committed {
+        // Whom the value names has every answered write, but for those of a force that the value does not know.
+        let lacks_force = |start: &EpochStart| start.forced && !log.history.has_term(start.epoch);
+        let goes_adrift = candidate.is_elected() && best.history.starts().iter().any(lacks_force);
+        if common < self.log.committed || goes_adrift && self.rules.hold(Rule::Adrift) {
             // Nobody's rules allow that: it is for the operator to look at.
             return self.give_up(NotPromoted::NotReady, out);
         }
@@ -631,20 +642,20 @@ impl Replication {
     }
 
     /// This attempt comes to nothing; the epoch is burnt.
-    fn give_up(&mut self, why: NotPromoted, out: &mut Outputs) {
+    pub(super) fn give_up(&mut self, why: NotPromoted, out: &mut Outputs) {
         let now = self.now;
         let Some(candidate) = self.candidate_mut() else { return };
-        let is_elected = matches!(candidate.purpose, Purpose::Elected { .. });
-        match candidate.request() {
-            Some(request) => {
-                out.push(Output::Answer { request, result: Err(why) });
-                self.part = Part::Replica(Replica::fenced(true));
-            }
-            None if is_elected || self.outside.is_some() => self.part = Part::Replica(Replica::fenced(true)),
-            None => {
-                let until = now + PATIENCE;
-                self.part = Part::Candidate(Candidate { until, ..Candidate::recovering() });
-            }
+        let (is_elected, request) = (candidate.is_elected(), candidate.request());
+        out.extend(request.map(|request| Output::Answer { request, result: Err(why) }));
+        if request.is_none() && !is_elected && self.outside.is_none() {
+            let until = now + PATIENCE;
+            self.part = Part::Candidate(Candidate { until, ..Candidate::recovering() });
+            return;
+        }
+        self.part = Part::Replica(Replica::fenced(true));
+        if self.outside.is_some() {
+            // Whoever may lead next waits while this node seems to.
+            self.known_links().into_iter().for_each(|link| self.say_hello(link, out));
         }
     }
 }

@@ -138,7 +138,7 @@ impl Replication {
 
     /// Whether nothing is heard of a member, or that it cannot acknowledge. On a link that stands, who has nothing to say
     /// gives a sign of life now and then: there silence is no shorter than a few of those.
-    fn is_silent(&self, id: NodeId) -> bool {
+    pub(super) fn is_silent(&self, id: NodeId) -> bool {
         let Part::Primary(primary) = &self.part else { return false };
         let (now, patience) = (self.now, self.patience());
         let Some(peer) = self.peer(id) else {
@@ -206,7 +206,10 @@ impl Replication {
                 && !self.is_silent(*id)
         };
         let mut left = self.recorded.set.iter().filter(|id| !self.wanted.set.contains(id)).peekable();
-        if left.peek().is_some() && left.all(acknowledges) {
+        // What is forgotten may be taken all the same: it must name nobody who is not waited for then.
+        let on_its_way = self.recording.iter().flat_map(|standing| &standing.set);
+        let names_no_other = self.wanted.set.iter().chain(on_its_way).all(|id| self.recorded.set.contains(id));
+        if names_no_other && left.peek().is_some() && left.all(acknowledges) {
             let (set, alone_from) = (self.recorded.set.clone(), self.recorded.alone_from);
             self.want(Standing { set, alone_from, ..self.wanted.clone() }, out);
         }
@@ -220,10 +223,13 @@ impl Replication {
     }
 
     fn let_go(&self, set: &mut Vec<NodeId>) {
-        if self.never_waits() {
-            set.clear();
+        // Whoever acknowledges is left out only where that can be recorded: else it would be wanted and taken back for ever.
+        if self.outside.is_none() || self.reaches_coordinator() {
+            if self.never_waits() {
+                set.clear();
+            }
+            set.retain(|id| self.log.configs.name(*id));
         }
-        set.retain(|id| self.log.configs.name(*id));
         let late: Vec<NodeId> = set.iter().copied().filter(|id| self.is_late(*id)).collect();
         for id in &late {
             // Those that remain must be enough, and answer: a member that is away too is no reason to let this one go.

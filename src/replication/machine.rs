@@ -283,9 +283,11 @@ impl Replication {
 
     /// What this node is that has promised an epoch and leads in none: it lacks what it lacked, and is adrift if it was.
     pub(super) fn promise(&self, promised: Epoch) -> Standing {
-        // A force that the coordinator may know, and no log yet, stays one.
+        // A force that the coordinator may know, and no log yet, stays one; given up for another term it leaves a value that
+        // names this node, whatever it lacks.
         let forced = self.outside.is_some() && self.wanted.forced && promised == self.wanted.promised;
-        Standing { promised, forced, lacks: self.wanted.lacks, adrift: self.wanted.adrift, ..Standing::default() }
+        let adrift = self.wanted.adrift || self.own_force().is_some_and(|term| !promised.is_same_term(term));
+        Standing { promised, forced, lacks: self.wanted.lacks, adrift, ..Standing::default() }
     }
 
     /// Asks for a standing to be recorded; while another is on its way it waits for that.

@@ -340,6 +340,8 @@ impl Replication {
         let (now, promised) = (self.now, self.promised());
         let ready = self.log.configs.newest().is_some_and(|config| config.names(id))
             && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link) && !peer.gone);
+        // While nobody can take it the term is not given away.
+        let ready = ready && (self.outside.is_none() || self.reaches_coordinator());
         match &mut self.part {
             Part::Primary(primary) if ready && primary.phase == Phase::Open && !primary.split_brain => {
                 let until = now + HAND_OVER_TIMEOUT;
@@ -413,7 +415,15 @@ impl Replication {
                 }
                 self.rewind(last, out);
             }
-            Part::Replica(_) | Part::Candidate(_) => {
+            Part::Candidate(candidate) => {
+                let gives_way = candidate.is_elected();
+                self.rewind(last, out);
+                if gives_way {
+                    // Another one that the value names may have room.
+                    self.give_up(NotPromoted::NotReady, out);
+                }
+            }
+            Part::Replica(_) => {
                 self.rewind(last, out);
                 self.replica_has_no_room(out);
             }
@@ -471,21 +481,23 @@ impl Replication {
     fn give_way(&mut self, out: &mut Outputs) {
         let Part::Primary(primary) = &self.part else { return };
         let is_long = self.short_since.is_some_and(|since| self.now >= since + SHORT_OF_ROOM);
-        if !is_long || primary.phase != Phase::Open || primary.split_brain || !self.has_heir_outside() {
+        if !is_long || primary.split_brain || !self.has_heir_outside() {
             return;
         }
-        match self.is_settled() {
-            true => self.on_demote(out),
-            // What it has sent, and cannot store, is the other's to decide.
-            false => self.step_down(out),
+        match primary.phase {
+            Phase::HandingOver { .. } => {}
+            Phase::Open if self.is_settled() => self.on_demote(out),
+            // What it has sent, and cannot store, is the other's to decide; or it has nothing in this term.
+            Phase::Open | Phase::New | Phase::Opening => self.step_down(out),
         }
     }
 
-    /// Whether the coordinator answers, and names a member that follows and can store what it gets.
+    /// Whether the coordinator answers, and its value names a member that is heard and can store what it gets.
     fn has_heir_outside(&self) -> bool {
-        let is_known = self.outside.as_ref().is_some_and(|outside| outside.reachable);
-        let follows = |peer: &super::links::Peer| peer.flow.is_streaming() && !peer.is_away();
-        is_known && self.peers.iter().any(|peer| follows(peer) && self.recorded.set.contains(&peer.id))
+        let Some(value) = self.seen().and_then(|seen| seen.register.as_ref()) else { return false };
+        let is_heard = |peer: &super::links::Peer| peer.link.is_some() && !self.is_silent(peer.id);
+        let is_own = value.epoch.owner == self.me.id && self.reaches_coordinator();
+        is_own && self.peers.iter().any(|peer| is_heard(peer) && value.set.contains(&peer.id))
     }
 
     /// The term ends and nobody follows. Those that were led must not take this node for a primary any longer.

@@ -19,7 +19,7 @@
 //! 3. Who is not in the value, or whose log says that it is no member, does not lead unforced.
 //!
 //! # Not here
-//! How the value is kept and read, and who holds the lease in time (`node::coordinator`).
+//! How the value is kept and read, and who holds the lease in time (`node::coordination`).
 
 use super::candidate::Purpose;
 use super::machine::{Part, Replication};
@@ -274,6 +274,11 @@ impl Replication {
         self.swap(Output::Swap { expect: seen.revision, register }, out);
     }
 
+    /// Whether there is a coordinator that answers.
+    pub(super) fn reaches_coordinator(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| outside.reachable)
+    }
+
     /// Whether a swap is on its way.
     pub(super) fn is_swapping(&self) -> bool {
         self.outside.as_ref().is_some_and(|outside| outside.swapping)
@@ -293,7 +298,7 @@ impl Replication {
         let in_force = self.log.configs.in_force();
         let was_durable = in_force.iter().all(|(_, config)| config.ack != AckLevel::Received)
             || value.is_some_and(|value| value.epoch.owner == self.me.id);
-        let may = !self.wanted.adrift && !self.recorded.adrift && self.lacks().is_none();
+        let may = !self.wanted.adrift && !self.recorded.adrift && self.lacks().is_none() && !self.knows_of_force();
         value.is_some() && may && is_named && is_member && was_durable && !self.is_quarantined() && !self.is_full()
     }
 
@@ -356,6 +361,15 @@ impl Replication {
         follow.history.iter().any(|start| start.forced && start.epoch > known)
     }
 
+    /// Whether a member that is heard goes by a term by force that the value does not know: what was answered there may be
+    /// decided, and nobody leads without it by the value's word. Its primary puts it there when it can.
+    fn knows_of_force(&self) -> bool {
+        let known = self.seen().and_then(|seen| seen.register.as_ref()).map_or(Epoch::default(), |value| value.epoch);
+        let heard = self.peers.iter().filter(|peer| peer.link.is_some() && self.log.configs.name(peer.id));
+        let mut starts = heard.flat_map(|peer| peer.history.starts());
+        self.rules.hold(Rule::Adrift) && starts.any(|start| start.forced && start.epoch > known)
+    }
+
     /// A primary that is in the value has recorded this node anew: it holds every answered write again.
     pub(super) fn comes_ashore(&mut self, out: &mut Outputs) {
         let Part::Replica(replica) = &self.part else { return };
@@ -363,7 +377,7 @@ impl Replication {
         let value = self.seen().and_then(|seen| seen.register.as_ref());
         let is_led_by_it = value.is_some_and(|value| value.epoch == *epoch && value.names(self.me.id) && value.open);
         let has_all = leader.set.contains(&self.me.id) && self.log.durable >= leader.committed;
-        if self.wanted.adrift && is_led_by_it && has_all && self.log.history.last() == *epoch {
+        if self.wanted.adrift && is_led_by_it && has_all && self.log.history.at(self.log.durable) == *epoch {
             self.want(Standing { adrift: false, ..self.wanted.clone() }, out);
         }
     }
@@ -398,7 +412,10 @@ impl Replication {
 
     /// The answer to an operator's unforced promotion where a coordinator decides.
     pub(super) fn judge_outside(&self, reached: usize) -> Result<(), NotPromoted> {
-        let is_known = self.outside.as_ref().is_some_and(|outside| outside.reachable);
-        if is_known && self.is_eligible() { Ok(()) } else { Err(NotPromoted::Unsafe { needed: None, reached }) }
+        if self.reaches_coordinator() && self.is_eligible() {
+            Ok(())
+        } else {
+            Err(NotPromoted::Unsafe { needed: None, reached })
+        }
     }
 }

@@ -249,6 +249,13 @@ impl Replication {
     }
 
     pub(super) fn say_split_brain(&mut self, link: Link, epoch: Epoch, out: &mut Outputs) {
+        if self.awaits_value(epoch) {
+            // Another term is there by now: what was offered in this one is not to be judged any more.
+            if let Some(replica) = self.replica_mut() {
+                replica.stage = Stage::Idle;
+            }
+            return self.close(link, Closing::Again, out);
+        }
         if let Some(replica) = self.replica_mut()
             && !std::mem::replace(&mut replica.split_brain, true)
         {

@@ -1,6 +1,7 @@
 //! One member: epochs, sequencing, commit. Several members are in `tests/stories` and `tests/sim`.
 
 mod behind;
+mod outside;
 
 use super::*;
 use crate::types::{Durability, Mode, NodeState, Role, methods};

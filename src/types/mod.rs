@@ -154,6 +154,13 @@ pub struct Epoch {
     pub start: u64,
 }
 
+impl Epoch {
+    /// Whether it is the same term, whichever start of its owner.
+    pub(crate) fn is_same_term(self, other: Self) -> bool {
+        (self.number, self.owner) == (other.number, other.owner)
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}@{}", self.number, self.start, self.owner)

@@ -2,7 +2,7 @@
 
 use super::{ELECTED_PATIENCE, Purpose, Stage};
 use crate::replication::machine::{Part, Replication};
-use crate::replication::{NotPromoted, Outputs};
+use crate::replication::{NotPromoted, Outputs, Standing};
 use crate::types::Epoch;
 
 impl Replication {
@@ -27,8 +27,9 @@ impl Replication {
     /// The value's term, where it is this node's own by force and no log says so yet: begun as another one it would be taken
     /// for one that lacks nothing.
     pub(in crate::replication) fn own_force(&self) -> Option<Epoch> {
-        let (recorded, value) = (&self.recorded, self.seen()?.register.as_ref()?);
-        let is_own = recorded.forced && recorded.promised == value.epoch && value.epoch.owner == self.me.id;
+        let value = self.seen()?.register.as_ref()?;
+        let is_it = |standing: &Standing| standing.forced && standing.promised.is_same_term(value.epoch);
+        let is_own = value.epoch.owner == self.me.id && is_it(&self.recorded) && is_it(&self.wanted);
         (is_own && !self.log.history.has_term(value.epoch)).then_some(value.epoch)
     }
 

@@ -1,7 +1,7 @@
 //! I6: a term is begun by a member, and without force not without a write that was answered in an earlier term. (One of a
 //! later term it cannot have: its promises are void by then, and what it begins is never committed, which I1 and I7 watch.)
 
-use super::record::side_of;
+use super::record::{Answer, side_of};
 use super::{Checker, Fact, Past};
 use crate::machine::{Machine, control_of};
 
@@ -24,7 +24,10 @@ impl Checker for Promotion {
             return None;
         }
         let side = side_of(machine);
-        let answer = past.missing(machine, &side).find(|answer| answer.term < record.epoch)?;
+        // By the coordinator's value it may be without what was answered by force and without the coordinator.
+        let by_value = |answer: &&Answer| answer.adrift && !machine.truth.standing.adrift;
+        let mut missing = past.missing(machine, &side).filter(|answer| answer.term < record.epoch);
+        let answer = missing.find(|answer| !by_value(answer))?;
         Some(format!(
             "n{place} begins {} without force and without op {} that was answered `{}` as v{} in {}",
             record.epoch, answer.op, answer.durability, answer.version, answer.term

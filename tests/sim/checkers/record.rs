@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rig::types::{Durability, Epoch, Hash, NodeId, Version};
+use rig::types::{Durability, Epoch, Hash, NodeId, Version, methods};
 
 use super::super::machine::{Machine, control_of};
 use super::super::network::Time;
@@ -23,6 +23,8 @@ pub struct Answer {
     pub durability: Durability,
     /// Machines whose disks held it when it was answered.
     pub disks: Vec<usize>,
+    /// By a primary that had gone on by force without the coordinator: its value goes on naming others.
+    pub adrift: bool,
     /// Lost by force, as the operator was told.
     pub excused: bool,
 }
@@ -71,8 +73,12 @@ impl Past {
             Fact::Sealed { machine, version, own: true } => {
                 let truth = &machines[*machine].truth;
                 let Some(record) = truth.at(*version) else { return };
-                if control_of(record).is_some_and(|control| control.forced) {
-                    self.forced(record.epoch, &machines[*machine]);
+                match control_of(record) {
+                    Some(control) if control.forced => self.forced(record.epoch, &machines[*machine]),
+                    Some(_) if record.operation.method.as_ref() == methods::EPOCH => {
+                        self.elected(record.epoch, &machines[*machine]);
+                    }
+                    _ => {}
                 }
             }
             Fact::Answered { machine, request, version, durability, term: Some(term), .. } => {
@@ -90,6 +96,7 @@ impl Past {
                     side: side_of(machine),
                     durability: *durability,
                     disks: (0..machines.len()).filter(on_disk).collect(),
+                    adrift: machine.truth.standing.adrift,
                     // Whoever was deposed by force and does not know it answers at the operator's risk.
                     excused: self.force > *term,
                 };
@@ -97,6 +104,17 @@ impl Past {
                 self.answers.push(answer);
             }
             _ => {}
+        }
+    }
+
+    /// Whom the coordinator's value names leads next: what was answered on the side of a force that it does not know was
+    /// at stake.
+    fn elected(&mut self, epoch: Epoch, machine: &Machine) {
+        let answers = self.answers.iter_mut().filter(|answer| answer.adrift && !machine.truth.standing.adrift);
+        for answer in answers {
+            if answer.term < epoch && !machine.truth.holds(answer.version, &answer.hash) {
+                answer.excused = true;
+            }
         }
     }
 

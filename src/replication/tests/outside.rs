@@ -1,0 +1,346 @@
+//! One member with a coordinator, whose answers the test gives: what a simulator meets once in a million seeds.
+
+use super::*;
+use crate::types::Hash;
+
+const SECOND: Time = 1_000_000;
+
+fn member(number: u8) -> Member {
+    Member { id: id(number), name: format!("n{number}"), url: format!("http://127.0.0.1:{number}") }
+}
+
+fn epoch(number: u64, owner: u8, start: u64) -> Epoch {
+    Epoch { number, owner: id(owner), start }
+}
+
+fn id(number: u8) -> NodeId {
+    NodeId([number; 16])
+}
+
+fn ids(numbers: &[u8]) -> Vec<NodeId> {
+    numbers.iter().map(|number| id(*number)).collect()
+}
+
+/// A member, its disk, which takes everything at once, and what the coordinator holds.
+struct Node {
+    core: Replication,
+    now: Time,
+    told: Vec<Output>,
+    seen: Seen,
+    /// A swap that nobody has answered.
+    swap: Option<(u64, Register)>,
+    answers_swaps: bool,
+    has_room: bool,
+    no_room: bool,
+}
+
+impl Node {
+    fn new(found: Found, role: Role) -> Self {
+        let mut out = Outputs::new();
+        let core = Replication::start(found, role, Asked::default(), true, 0, &mut out);
+        let mut node = Self {
+            core,
+            now: 0,
+            told: Vec::new(),
+            seen: Seen::default(),
+            swap: None,
+            answers_swaps: true,
+            has_room: true,
+            no_room: false,
+        };
+        node.carry_out(out);
+        node
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut out = Outputs::new();
+        self.core.step(input, self.now, &mut out);
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, out: Outputs) {
+        let (mut inputs, mut appended) = (Vec::new(), None);
+        for output in out {
+            match &output {
+                Output::Record(_) => inputs.push(Input::Recorded),
+                Output::Append { slot, .. } => appended = Some(slot.version),
+                Output::ReadHash { link, version } => {
+                    let hash = Some(Hash([*version as u8; 32]));
+                    inputs.push(Input::HashIs { link: *link, version: *version, hash });
+                }
+                Output::Swap { expect, register } if self.answers_swaps => {
+                    assert_eq!(*expect, self.seen.revision);
+                    self.seen = Seen { register: Some(register.clone()), revision: expect + 1, leased: true };
+                    inputs.push(Input::Swapped(self.seen.clone()));
+                }
+                Output::Swap { expect, register } => self.swap = Some((*expect, register.clone())),
+                Output::TryAgain => self.no_room = true,
+                _ => {}
+            }
+            self.told.push(output);
+        }
+        if let Some(version) = appended {
+            inputs.push(Input::Flush);
+            match self.has_room {
+                true => inputs.push(synced(version)),
+                false => self.no_room = true,
+            }
+        }
+        inputs.into_iter().for_each(|input| self.tell(input));
+    }
+
+    fn said(&self, is_it: impl Fn(&Output) -> bool) -> usize {
+        self.told.iter().filter(|output| is_it(output)).count()
+    }
+
+    /// Time goes by, and the coordinator is read, its lease held, the others heard.
+    fn live(&mut self, time: Time, links: &[Link]) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += 50_000;
+            self.tell(Input::Registered(self.seen.clone()));
+            self.tell(Input::Leased { until: Time::MAX });
+            for link in links {
+                self.tell(Input::Message { link: *link, message: Message::Alive });
+            }
+            self.tell(Input::Tick);
+            if std::mem::take(&mut self.no_room) {
+                self.tell(Input::NoRoom { last: self.core.durable() });
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, link: u8, version: Version) {
+        let ack = Ack { epoch: self.core.epoch(), received: version, durable: version, applied: 0 };
+        self.tell(Input::Message { link: link.into(), message: Message::Ack(ack) });
+    }
+}
+
+/// What `members[0]` finds after term 3 of n1, which has ended with version 9.
+fn found(members: &[u8], standing: Standing) -> Found {
+    let config = ClusterConfig {
+        members: members.iter().map(|number| member(*number)).collect(),
+        replication: Mode::SemiSync,
+        ..ClusterConfig::first(member(members[0]))
+    };
+    Found {
+        me: member(members[0]),
+        head: 9,
+        committed: 9,
+        applied: 9,
+        history: vec![EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false }],
+        configs: vec![(1, config)],
+        standing: Some(standing),
+        coordinated: true,
+        ..empty()
+    }
+}
+
+fn value(epoch: Epoch, set: &[u8]) -> Register {
+    Register { epoch, set: ids(set), open: true, mode: Mode::SemiSync, end: (Epoch::default(), 0) }
+}
+
+fn hello(number: u8) -> Message {
+    Message::Hello(Hello {
+        member: member(number),
+        boot: 5,
+        role: Role::Replica,
+        promised: epoch(3, 1, 1),
+        head: 9,
+        committed: 9,
+        history: vec![EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false }],
+        joined: true,
+    })
+}
+
+/// n1, restarted: it has taken term 4, and waits for those that the value names.
+fn elected(members: &[u8], set: &[u8], links: &[u8], has_room: bool) -> Node {
+    let standing = Standing { promised: epoch(3, 1, 1), primary: true, set: ids(set), ..Standing::default() };
+    let mut node = Node::new(found(members, standing), Role::Primary);
+    node.has_room = has_room;
+    node.seen = Seen { register: Some(value(epoch(3, 1, 1), set)), revision: 10, leased: true };
+    for number in links {
+        let link = u64::from(*number);
+        node.tell(Input::Connected { link, dialed: true });
+        node.tell(Input::Message { link, message: hello(*number) });
+    }
+    node.now = 600_000;
+    node.tell(Input::Tried);
+    node.tell(Input::Registered(node.seen.clone()));
+    let history = vec![EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false }];
+    for number in links {
+        let promised = Promised { epoch: epoch(4, 1, 1), head: 9, committed: 9, history: history.clone() };
+        node.tell(Input::Message { link: u64::from(*number), message: Message::Promised(promised) });
+    }
+    for number in links {
+        node.tell(Input::Message { link: u64::from(*number), message: hello(*number) });
+        node.acknowledge(*number, 9);
+    }
+    node.tell(Input::Leased { until: Time::MAX });
+    node
+}
+
+/// n1 leads term 4 with the set of the value; every version up to 10 is committed. Swaps are not answered from here on.
+fn primary(members: &[u8], set: &[u8], links: &[u8]) -> Node {
+    let mut node = elected(members, set, links, true);
+    set.iter().for_each(|number| node.acknowledge(*number, 10));
+    assert!(node.core.is_open());
+    assert_eq!(node.core.epoch(), epoch(4, 1, 1));
+    node.answers_swaps = false;
+    node
+}
+
+/// n2, which follows nobody, where the value says this.
+fn replica(standing: Standing, value: Register) -> Node {
+    let mut node = Node::new(Found { me: member(2), ..found(&[1, 2], standing) }, Role::Replica);
+    node.seen = Seen { register: Some(value), revision: 10, leased: false };
+    node
+}
+
+#[test]
+fn a_swap_that_names_somebody_new_is_not_taken_back_for_it_may_have_been_taken() {
+    let mut node = primary(&[1, 2, 3], &[2], &[2, 3]);
+    assert_eq!(node.core.in_sync(), ids(&[2]));
+    // n2 stalls, and in the same turn n3 has everything.
+    node.now = SECOND;
+    node.tell(Input::Propose { expect: None });
+    node.now += 1_900_000;
+    for link in [2, 3] {
+        node.tell(Input::Message { link, message: Message::Alive });
+    }
+    assert_eq!(node.swap, None);
+    node.now += 101_000;
+    node.acknowledge(3, 11);
+    assert_eq!(node.swap.as_ref().map(|(_, value)| value.set.clone()), Some(ids(&[3])));
+    // It is taken; the answer is lost, the coordinator and n3 are not reached any more, and n2 is back.
+    node.tell(Input::Reachable(false));
+    node.tell(Input::Closed { link: 3 });
+    node.now += 100_000;
+    node.acknowledge(2, 11);
+    node.tell(Input::Propose { expect: None });
+    node.acknowledge(2, 12);
+    assert_eq!(node.core.committed(), 10, "n3 may lead next, and has no more than 11");
+    assert_eq!(node.said(|output| *output == Output::ForgetSwap), 0);
+}
+
+#[test]
+fn a_swap_that_only_leaves_somebody_out_is_taken_back_when_that_one_acknowledges_again() {
+    let mut node = primary(&[1, 2, 3], &[2, 3], &[2, 3]);
+    node.now = SECOND;
+    node.tell(Input::Propose { expect: None });
+    node.now += 2_001_000;
+    node.acknowledge(3, 11);
+    assert_eq!(node.swap.as_ref().map(|(_, value)| value.set.clone()), Some(ids(&[3])));
+    node.tell(Input::Reachable(false));
+    node.acknowledge(2, 11);
+    assert_eq!((node.core.committed(), node.core.refusal(None)), (11, None));
+}
+
+#[test]
+fn who_acknowledges_is_not_removed_while_the_coordinator_is_away_and_writes_go_on() {
+    let mut node = primary(&[1, 2, 3], &[2, 3], &[2, 3]);
+    node.tell(Input::Reachable(false));
+    let is_change = |output: &Output| matches!(output, Output::Swap { .. } | Output::ForgetSwap);
+    let before = node.said(is_change);
+    node.tell(Input::RemoveMember { request: 1, id: id(3), force: false });
+    for _ in 0..100 {
+        node.now += 10_000;
+        [2, 3].iter().for_each(|number| node.acknowledge(*number, node.core.appended()));
+        node.tell(Input::Tick);
+        assert_eq!(node.core.refusal(None), None);
+    }
+    assert_eq!(node.said(is_change) - before, 0, "nothing is wanted that could not be had");
+}
+
+#[test]
+fn async_goes_on_with_those_who_are_named_while_the_coordinator_is_away() {
+    let mut node = primary(&[1, 2], &[2], &[2]);
+    node.tell(Input::Reachable(false));
+    node.tell(Input::Change(Asked { replication: Some(Mode::Async), ..Asked::default() }));
+    for _ in 0..100 {
+        node.now += 10_000;
+        node.acknowledge(2, node.core.appended());
+        node.tell(Input::Tick);
+        assert_eq!(node.core.refusal(None), None);
+    }
+}
+
+#[test]
+fn a_term_is_not_handed_over_while_nobody_could_take_it() {
+    let mut node = primary(&[1, 2], &[2], &[2]);
+    node.tell(Input::Reachable(false));
+    node.tell(Input::Message { link: 2, message: Message::HandOverPlease });
+    node.acknowledge(2, 10);
+    assert_eq!((node.core.role(), node.core.refusal(None)), (Role::Primary, None));
+    let refused = |output: &Output| {
+        matches!(
+            output,
+            Output::Send { message: Message::Refused(Refused { why: RefusedWhy::CannotHandOver, .. }), .. }
+        )
+    };
+    assert_eq!(node.said(refused), 1);
+}
+
+#[test]
+fn who_waits_for_a_swap_that_nobody_answers_can_be_forced() {
+    let standing = Standing { promised: epoch(3, 1, 1), ..Standing::default() };
+    let mut node = replica(standing, value(epoch(3, 1, 1), &[2]));
+    node.seen.leased = true;
+    node.answers_swaps = false;
+    node.now = 600_000;
+    node.tell(Input::Registered(node.seen.clone()));
+    node.tell(Input::Promote { request: 1, force: true });
+    for request in [2, 3] {
+        for _ in 0..100 {
+            node.now += 50_000;
+            node.tell(Input::Tick);
+        }
+        assert!(node.swap.is_some() && !node.core.is_open());
+        node.tell(Input::Reachable(request == 2));
+        node.tell(Input::Promote { request, force: true });
+    }
+    let busy = Output::Answer { request: 2, result: Err(NotPromoted::Busy) };
+    assert_eq!(node.said(|output| *output == busy), 1, "while the coordinator answers there is something to wait for");
+    for _ in 0..100 {
+        node.now += 50_000;
+        node.tell(Input::Tick);
+    }
+    assert!(node.core.is_open(), "{:?}", node.core.state());
+}
+
+#[test]
+fn a_term_by_force_stays_one_through_a_second_crash() {
+    // The second try is in the value, and not on this disk.
+    let standing = Standing { promised: epoch(7, 2, 1), forced: true, ..Standing::default() };
+    let mut node = replica(standing, value(epoch(7, 2, 2), &[]));
+    node.live(5 * SECOND, &[]);
+    assert!(node.core.is_open());
+    assert_eq!(node.core.history().starts().last().map(|start| start.forced), Some(true));
+}
+
+#[test]
+fn who_gave_up_its_term_by_force_for_another_promise_does_not_lead_by_the_value_that_names_it() {
+    let standing = Standing { promised: epoch(7, 2, 1), forced: true, ..Standing::default() };
+    let mut node = replica(standing, value(epoch(7, 2, 1), &[]));
+    node.tell(Input::Connected { link: 1, dialed: true });
+    node.tell(Input::Message { link: 1, message: hello(1) });
+    node.tell(Input::Registered(Seen { leased: true, ..node.seen.clone() }));
+    node.tell(Input::Message { link: 1, message: Message::Promise { epoch: epoch(8, 1, 1) } });
+    node.live(5 * SECOND, &[]);
+    assert_eq!(node.core.role(), Role::Replica);
+}
+
+#[test]
+fn without_room_for_its_first_record_a_primary_gives_way_to_a_member_that_is_heard() {
+    for links in [&[2][..], &[]] {
+        let mut node = elected(&[1, 2], &[2], links, false);
+        let linked: Vec<Link> = links.iter().map(|number| u64::from(*number)).collect();
+        let mut gave_way = false;
+        for _ in 0..100 {
+            node.live(100_000, &linked);
+            gave_way |= !node.core.wants_lease();
+        }
+        assert!(!node.core.is_open());
+        assert_eq!(gave_way, !links.is_empty(), "with {links:?}");
+    }
+}
