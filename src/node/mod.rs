@@ -184,7 +184,7 @@ pub struct Ready {
     pub state: NodeState,
     /// The name of the primary that it knows.
     pub primary: Option<String>,
-    /// Names of those whom it waits for while it knows no primary and is none.
+    /// Names of those whom it waits for while it knows no primary and is none; `the coordinator`, whose record it has not read.
     pub waits_for: Vec<String>,
     /// The number of its epoch.
     pub epoch: u64,

@@ -103,7 +103,8 @@ fn a_node_whose_coordinator_is_not_there_yet_says_so_and_opens_when_it_comes() {
     let refused = Wire::open(node.address()).unwrap().operation("user_put", "{\"id\":\"a\"}", None).unwrap();
     assert_eq!((refused.status, &*refused.code()), (503, "recovering"), "{refused:?}");
     let text = home.ok(&["status", "-N", node.url()]).stdout;
-    assert!(text.contains("of no use since"), "{text}");
+    assert!(text.contains("of no use since") && text.contains("bring the coordinator back"), "{text}");
+    assert_eq!(seen["waits_for"], json!([]), "{seen:#}");
     etcd.spawn(1);
     etcd.wait(1);
     home.ok(&["wait", "ready", "-N", node.url()]);

@@ -135,7 +135,7 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         return Err(Failure::new(Exit::Conflict, "stale_epoch", message)
             .hint("nothing is lost: who is named there takes over by itself; see `rig coordinator show`"));
     }
-    let is_well = standing == Standing::Well && !leader["coordinator"]["why"].is_string();
+    let is_well = standing == Standing::Well && leader["coordinator"]["reachable"] == true;
     let (done, dry_run) = (!is_well && !args.dry_run, args.dry_run);
     if done {
         cluster.vouch(&args, &name, context)?;

@@ -11,7 +11,9 @@
 //!    whose answer was lost is found by reading.
 //! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back to an
 //!    older epoch, is a fault that an operator mends (`rig coordinator repair`): nothing is built on it.
-//! 4. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
+//! 4. What fails is said once, and is over when the same has worked: a record that can be read and not written, or a lease
+//!    that cannot be held, do not come and go with every reading.
+//! 5. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
 //!    earlier here than there.
 //!
 //! # Not here
@@ -121,6 +123,8 @@ pub(super) enum News {
     Swapped { serial: u64, taken: bool, seen: Seen, record: Option<Box<Record>> },
     /// Whether it answers, and says what can be used; why not.
     Reachable(Result<(), String>),
+    /// Why the lease cannot be held, where that alone fails; `None`: nothing stands in its way.
+    LeaseFault(Option<String>),
     /// The lease holds until then, by [`boot_micros`].
     Leased { until: u64 },
     /// The record is of another cluster.

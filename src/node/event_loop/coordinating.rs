@@ -24,6 +24,7 @@ pub(in crate::node) struct Coordinating {
     seen: replication::Seen,
     /// `None`: nothing has come of the first try yet.
     reachable: Option<Result<(), String>>,
+    lease_fault: Option<String>,
     since: Micros,
     leased_until: u64,
 }
@@ -46,6 +47,7 @@ impl Coordinating {
             record: None,
             seen: replication::Seen::default(),
             reachable: None,
+            lease_fault: None,
             since: start::wall_clock(),
             leased_until: 0,
         }))
@@ -60,6 +62,7 @@ impl Coordinating {
             revision: self.seen.revision,
             leased: self.seen.leased,
             fault,
+            lease_fault: self.lease_fault.as_deref(),
             is_known: self.reachable.is_some(),
             since: self.since,
             lease_left: Duration::from_micros(self.leased_until.saturating_sub(boot_micros())),
@@ -124,6 +127,15 @@ impl Node {
                     self.tell_of_coordinator(was.as_ref(), &state, now);
                 }
                 Input::Reachable(state.is_ok())
+            }
+            News::LeaseFault(fault) => {
+                match (&outside.lease_fault, &fault) {
+                    (None, Some(why)) => ::log::warn!("the lease of this node cannot be held: {why}"),
+                    (Some(_), None) => ::log::info!("nothing stands in the way of the lease of this node any more"),
+                    _ => {}
+                }
+                outside.lease_fault = fault;
+                return Ok(());
             }
             News::Leased { until } => {
                 outside.leased_until = until;

@@ -166,3 +166,16 @@ impl Drop for Etcd {
         }
     }
 }
+
+/// As etcd's gateway has keys and values.
+pub(crate) fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in text.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let digits = (0..4).map(|at| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char);
+        out.extend(digits.take(three.len() + 1));
+        out.extend(std::iter::repeat_n('=', 3 - three.len()));
+    }
+    out
+}
