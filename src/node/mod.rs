@@ -62,6 +62,7 @@ mod writer;
 
 pub use base::Base;
 pub use coordination::CoordinatorConfig;
+pub(crate) use coordination::REPAIR as COORDINATOR_REPAIR;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::{News, Order, Shared, boot_micros};
+use super::known::{Known, Revisions};
+use super::memory::Memory;
+use super::{Accept, News, Order, Shared, boot_micros};
 use crate::coordinator::{Coordinator, Lease, Reading, Record, Swap};
 use crate::replication::Seen;
-use crate::types::{ClusterId, Epoch, NodeId};
+use crate::types::{ClusterId, NodeId};
 
 /// From one reading to the next: so late a lease that has gone is noticed.
 const READ_EVERY: Duration = Duration::from_millis(100);
@@ -26,17 +28,6 @@ struct Wanted {
     record: Box<Record>,
 }
 
-/// What was there last, as it counts here.
-#[derive(Debug, Default)]
-struct Known {
-    store: u64,
-    /// Its revision there.
-    revision: u64,
-    epoch: Epoch,
-    /// Added to revisions: what was there before this store, or before the record had gone, had come to.
-    offset: u64,
-}
-
 #[derive(Debug)]
 pub(super) struct Worker {
     client: Coordinator,
@@ -45,7 +36,10 @@ pub(super) struct Worker {
     ttl: Duration,
     shared: Arc<Shared>,
     waker: Arc<Waker>,
+    revisions: Revisions,
+    /// The record that was built on last, here or before the start.
     known: Option<Known>,
+    memory: Memory,
     swap: Option<Wanted>,
     wants_lease: bool,
     lease: Option<Lease>,
@@ -53,8 +47,12 @@ pub(super) struct Worker {
     /// After the next lease that fails.
     lease_again: Duration,
     read_due: Instant,
-    /// An operator has said that what is there is to be built on, whatever was there before.
-    accepts: bool,
+    /// This node leads.
+    leads: bool,
+    /// An operator has said what is to be built on, whatever was there before.
+    accepts: Option<Accept>,
+    /// The write of the record that counts as none by that word.
+    void: Option<String>,
     faults: Faults,
     /// Whether it is of use, as it was told last.
     told: Option<Result<(), String>>,
@@ -78,6 +76,7 @@ impl Worker {
         me: NodeId,
         cluster: Option<ClusterId>,
         ttl: Duration,
+        memory: Memory,
         shared: Arc<Shared>,
         waker: Arc<Waker>,
     ) -> Self {
@@ -89,14 +88,18 @@ impl Worker {
             ttl,
             shared,
             waker,
-            known: None,
+            revisions: Revisions::default(),
+            known: memory.noted().cloned(),
+            memory,
             swap: None,
             wants_lease: false,
             lease: None,
             lease_due: now,
             lease_again: AGAIN,
             read_due: now,
-            accepts: false,
+            leads: false,
+            accepts: None,
+            void: None,
             faults: Faults::default(),
             told: None,
             told_lease: None,
@@ -127,7 +130,8 @@ impl Worker {
                 self.read_due = Instant::now();
             }
             Order::Forget => (self.swap, self.faults.swap) = (None, None),
-            Order::Accept => (self.accepts, self.read_due) = (true, Instant::now()),
+            Order::Accept(what) => (self.accepts, self.read_due) = (Some(what), Instant::now()),
+            Order::Leads(leads) => self.leads = leads,
             Order::Cluster(cluster) => self.cluster = Some(cluster),
             Order::Lease(wants) => {
                 (self.wants_lease, self.lease_due, self.lease_again) = (wants, Instant::now(), AGAIN);
@@ -143,7 +147,7 @@ impl Worker {
     }
 
     fn work(&mut self) {
-        if self.swap.is_some() && self.known.is_some() {
+        if self.swap.is_some() && self.revisions.has_begun() {
             self.try_swap();
         }
         let now = Instant::now();
@@ -171,7 +175,8 @@ impl Worker {
         self.read_due = Instant::now() + READ_EVERY;
         let Some(seen) = self.judge(&reading) else { return self.say() };
         self.say();
-        self.tell_read(seen, reading.record);
+        let record = self.valid(reading.record.as_ref()).cloned();
+        self.tell_read(seen, record);
     }
 
     /// What was read is told all the time, for the core takes it to be of use then. While the record cannot be written it is
@@ -194,8 +199,7 @@ impl Worker {
 
     fn try_swap(&mut self) {
         let Some(Wanted { serial, expect, record }) = self.swap.take() else { return };
-        let offset = self.known.as_ref().map_or(0, |known| known.offset);
-        let tried = match expect.checked_sub(offset) {
+        let tried = match self.revisions.of_store(expect) {
             Some(expect) => self.client.swap(expect, &record),
             // What it would replace is not there any more.
             None => self.client.read().map(Swap::Lost),
@@ -221,7 +225,8 @@ impl Worker {
         self.say();
         self.count(|counts| if taken { counts.swaps_taken += 1 } else { counts.swaps_lost += 1 });
         self.told_seen = Some(seen.clone());
-        self.tell(News::Swapped { serial, taken, seen, record: reading.record.map(Box::new) });
+        let record = self.valid(reading.record.as_ref()).cloned().map(Box::new);
+        self.tell(News::Swapped { serial, taken, seen, record });
     }
 
     fn hold_lease(&mut self) {
@@ -281,27 +286,43 @@ impl Worker {
                 Some(format!("the record there is of cluster {}, and this is {cluster}", record.cluster));
             return None;
         }
-        let epoch = record.map(|record| record.register.epoch).unwrap_or_default();
-        let known = self.known.get_or_insert_with(|| Known { store: reading.store, ..Known::default() });
-        let went_back = reading.store != known.store || reading.revision < known.revision;
-        if went_back && epoch < known.epoch && !self.accepts {
-            let why = "the record has gone, or gone back to an older epoch: nothing is decided by it before \
-                       `rig coordinator repair` has mended it";
-            self.faults.read = Some(why.to_owned());
+        self.hear_operator(record);
+        let record = self.valid(record);
+        let leads = |known: &Known| self.leads && known.epoch.owner == self.me;
+        let judged = self.known.as_ref().map(|known| known.is_followed_by(reading, record, leads(known)));
+        if let Some(Err(why)) = judged {
+            self.faults.read = Some(why);
             return None;
         }
-        if went_back {
-            known.offset += known.revision + 1;
+        if let Some(record) = record {
+            let known = Known::of(reading, record);
+            // Of no cluster yet, this node may be refused here, and go elsewhere.
+            if self.cluster.is_some() {
+                self.memory.note(&known);
+            }
+            self.known = Some(known);
         }
-        self.accepts = false;
-        (known.store, known.revision, known.epoch) = (reading.store, reading.revision, epoch);
-        let revision = known.offset + reading.revision;
         if self.faults.read.take().is_some() {
             // Whatever kept the lease from being held may be over too.
             (self.faults.lease, self.lease_due, self.lease_again) = (None, Instant::now(), AGAIN);
         }
         let leased = record.is_some_and(|record| reading.leases.contains(&record.register.epoch.owner));
-        Some(Seen { register: record.map(|record| record.register.clone()), revision, leased })
+        let register = record.map(|record| record.register.clone());
+        Some(Seen { register, revision: self.revisions.tell(reading), leased })
+    }
+
+    /// The record, if it counts.
+    fn valid<'a>(&self, record: Option<&'a Record>) -> Option<&'a Record> {
+        record.filter(|record| self.void.as_ref() != Some(&record.write))
+    }
+
+    fn hear_operator(&mut self, record: Option<&Record>) {
+        match &self.accepts {
+            Some(Accept::Anew) => (self.void, self.known) = (record.map(|record| record.write.clone()), None),
+            Some(Accept::This(write)) if record.is_some_and(|record| record.write == *write) => self.known = None,
+            _ => return,
+        }
+        self.accepts = None;
     }
 
     fn has_failed(&self) {
@@ -316,7 +337,7 @@ impl Worker {
             None => Ok(()),
         };
         // Nothing has been read yet.
-        let is_known = state.is_err() || self.known.is_some();
+        let is_known = state.is_err() || self.revisions.has_begun();
         // What keeps it from being of use at all may keep the lease too: that is said.
         let lease = lease.clone().filter(|_| state.is_ok() && is_known);
         if is_known && self.told.as_ref() != Some(&state) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Counts;
+use super::{Counts, REPAIR};
 use crate::coordinator::Record;
 use crate::node::metrics::Exposition;
 use crate::types::{Micros, format_time};
@@ -42,6 +42,11 @@ impl View<'_> {
             "leased": self.leased,
             "lease_left_ms": if lease == 0 { None } else { u64::try_from(lease).ok() },
         })
+    }
+
+    /// Whether the record must not be built on before an operator has mended it.
+    pub(in crate::node) fn wants_repair(&self) -> bool {
+        self.fault.is_some_and(|why| why.contains(REPAIR))
     }
 
     fn why(&self) -> Option<String> {

@@ -111,6 +111,24 @@ impl Etcd {
         self.members[number - 1].peer = Link::free_address();
     }
 
+    /// A copy of what a member that was killed has kept.
+    pub(crate) fn keep(&self, number: usize) {
+        self.copy(number, "", ".kept");
+    }
+
+    /// That copy in the place of what a member that was killed has kept since.
+    pub(crate) fn put_back(&self, number: usize) {
+        std::fs::remove_dir_all(self.home.path(&self.members[number - 1].name)).unwrap();
+        self.copy(number, ".kept", "");
+    }
+
+    fn copy(&self, number: usize, from: &str, to: &str) {
+        let member = &self.members[number - 1];
+        assert!(member.child.is_none(), "it runs");
+        let place = |end: &str| self.home.path(&format!("{}{end}", member.name));
+        assert!(Command::new("cp").arg("-a").args([place(from), place(to)]).status().unwrap().success());
+    }
+
     /// A signal by its name, to this process alone.
     pub(crate) fn signal(&self, number: usize, name: &str) {
         let pid = self.members[number - 1].child.as_ref().unwrap().id();
