@@ -167,7 +167,13 @@ impl Coordinator {
             return Err(self.etcd.malformed("a lease without an id or a time").or_unknown(true));
         };
         let lease = Lease { id: granted.id, ttl };
-        self.attach(node, &lease, granted.header.revision)?;
+        if let Err(error) = self.attach(node, &lease, granted.header.revision) {
+            // Nobody will keep it alive. Where nobody answers it ends by itself.
+            if !matches!(error.kind(), Kind::Unreachable { .. }) {
+                let _ = self.release(&lease);
+            }
+            return Err(error);
+        }
         Ok(lease)
     }
 

@@ -134,7 +134,9 @@ pub(super) enum Operator {
         force: bool,
     },
     /// Build on what the coordinator has, whatever it had before.
-    Accept,
+    Accept {
+        write: Option<String>,
+    },
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
     /// Send an archive of what is committed, or of what came after a version.
@@ -370,7 +372,7 @@ impl Node {
             Some(url) => http::Settings::new(address).advertise(url),
             None => http::Settings::new(address),
         };
-        coordination::memory::check(&dir.state(), &config)?;
+        let memory = coordination::memory::check(&dir.state(), &config)?;
         let (started, repair) = start_or_repair(&dir, &config, &url)?;
 
         let failed = |op: &'static str| {
@@ -388,7 +390,7 @@ impl Node {
         let outside = way.map(|way| way.open(&dir, &reader, floor, &waker)).transpose()?;
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;
-        let coordinating = coordinating::Coordinating::start(&config, &dir, &waker)?;
+        let coordinating = coordinating::Coordinating::start(&config, &dir, memory, &waker)?;
         let panicked = || PoolDone::Panicked;
         let pool = Pool::start(POOL_THREADS, &waker, panicked).map_err(failed("start the pool of"))?;
         let state_pool = Pool::start(1, &waker, panicked).map_err(failed("start the pool of"))?;

@@ -62,6 +62,7 @@ mod writer;
 
 pub use base::Base;
 pub use coordination::CoordinatorConfig;
+pub(crate) use coordination::REPAIR as COORDINATOR_REPAIR;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};
@@ -184,7 +185,7 @@ pub struct Ready {
     pub state: NodeState,
     /// The name of the primary that it knows.
     pub primary: Option<String>,
-    /// Names of those whom it waits for while it knows no primary and is none.
+    /// Names of those whom it waits for while it knows no primary and is none; `the coordinator`, whose record it has not read.
     pub waits_for: Vec<String>,
     /// The number of its epoch.
     pub epoch: u64,

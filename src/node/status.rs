@@ -89,7 +89,7 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             json!({ "version": version, "size_bytes": size, "received_bytes": received })
         }),
         "primary": core.primary().map(|member| member.name.clone()),
-        "waits_for": waits_for(core),
+        "waits_for": waits_for(core, facts.coordinator.as_ref()),
         "can_promote": core.can_promote(),
         "diverged_at": core.diverged(),
         "lacks": core.lacks(),
@@ -182,8 +182,11 @@ fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
     core.peers().iter().map(view).collect()
 }
 
-/// Names of those whom a recovering node waits for.
-pub(super) fn waits_for(core: &Replication) -> Vec<String> {
+/// Names of those whom a recovering node waits for. One that has not read the record yet waits for that, and for nobody.
+pub(super) fn waits_for(core: &Replication, coordinator: Option<&View<'_>>) -> Vec<String> {
+    if coordinator.is_some() && core.seen().is_none() {
+        return Vec::new();
+    }
     let Some(waiting) = core.waiting() else { return Vec::new() };
     let peers = core.peers();
     let name_of = |id: &NodeId| {

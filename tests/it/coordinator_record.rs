@@ -5,24 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Coordinated, in_sync};
+use crate::support::{Coordinated, base64, in_sync};
 
 const SEMI: &[&str] = &["--sync-timeout", "300ms"];
 const KEY: &str = "/rig/pair/record";
 /// Longer than a lease of one second and all that is waited for after it.
 const AFTER_LEASE: Duration = Duration::from_millis(2500);
-
-fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in text.as_bytes().chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        let digits = (0..4).map(|at| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char);
-        out.extend(digits.take(three.len() + 1));
-        out.extend(std::iter::repeat_n('=', 3 - three.len()));
-    }
-    out
-}
 
 fn repair(pair: &Coordinated, more: &[&str]) -> crate::support::Ran {
     pair.cluster.run(1, &[&["coordinator", "repair", "--json"], more].concat())

@@ -69,11 +69,16 @@ fn the_record_of_a_cluster_is_not_taken_by_another_one() {
     for words in [before[0]["record"]["cluster_id"].as_str().unwrap(), "--role replica --peer", "another prefix"] {
         assert!(second.stderr.contains(words), "{words}: {}", second.stderr);
     }
+    // It has gone by no record, so it may give another prefix.
+    let third =
+        Node::serve(&home, &["-D", "a2", "--role", "primary", "--coordinator", &etcd.address("/rig/c").to_string()]);
+    home.ok(&["wait", "ready", "-N", third.url()]);
+    drop(third);
     // One of another cluster, whose prefix was mistaken.
     nodes.pop();
     let other = serve(&home, "b1", &["--coordinator", &urls[0]]);
     assert_eq!(other.code, Some(2), "{other:#?}");
-    assert!(other.stderr.contains("another prefix"), "{}", other.stderr);
+    assert!(other.stderr.contains("give the prefix /rig/b"), "{}", other.stderr);
     let after = records();
     assert_eq!((&before[0]["record"], &before[1]["record"]), (&after[0]["record"], &after[1]["record"]));
     // With its own it opens again.
@@ -103,7 +108,8 @@ fn a_node_whose_coordinator_is_not_there_yet_says_so_and_opens_when_it_comes() {
     let refused = Wire::open(node.address()).unwrap().operation("user_put", "{\"id\":\"a\"}", None).unwrap();
     assert_eq!((refused.status, &*refused.code()), (503, "recovering"), "{refused:?}");
     let text = home.ok(&["status", "-N", node.url()]).stdout;
-    assert!(text.contains("of no use since"), "{text}");
+    assert!(text.contains("of no use since") && text.contains("bring the coordinator back"), "{text}");
+    assert_eq!(seen["waits_for"], json!([]), "{seen:#}");
     etcd.spawn(1);
     etcd.wait(1);
     home.ok(&["wait", "ready", "-N", node.url()]);

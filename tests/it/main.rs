@@ -24,6 +24,8 @@ mod compaction;
 mod coordinator_client;
 mod coordinator_events;
 mod coordinator_failover;
+mod coordinator_faults;
+mod coordinator_memory;
 mod coordinator_record;
 mod coordinator_rows;
 mod coordinator_slips;

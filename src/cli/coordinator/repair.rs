@@ -1,7 +1,8 @@
 //! `rig coordinator repair`: the record was lost, or cannot be read, and the node that leads writes it anew.
 //!
 //! ```text
-//!   every member says its term ─► one leads, none knows a newer one ─► it is told: build on what is there ─► it swaps
+//!   every member says its term ─► one leads, none knows a newer one ─► it is told: write it anew ─► it swaps
+//!                             └─► none leads, one waits for the record ─┘       who does not build on that is told its write
 //! ```
 //!
 //! The record is never made up here: the primary writes it as it would write any other change of it.
@@ -18,15 +19,19 @@ use crate::cli::{Context, Failure, help, status, target};
 use crate::client::{Client, Request, Url};
 use crate::coordinator::{Address, Coordinator, Kind};
 use crate::error::Exit;
+use crate::node::COORDINATOR_REPAIR;
 
 /// Between two looks whether it is done.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So often a node is looked at before it is told what to build on.
+const LOOKS: u32 = 5;
 
 /// Let the primary write the record anew after it was lost
 ///
-/// A record that was removed, restored from an old backup, or written over is not built on by any node: writes go on while
-/// all members are there, and nobody takes over. This asks every member for its term and lets the one that leads write the
-/// record again. It refuses while a member does not answer, because that one may lead a newer term, and names it.
+/// A record that was removed, that is none, or that is older than the one that a node has read is not built on by that node,
+/// after a restart neither: writes go on while all members are there, and nobody takes over. This asks every member for its
+/// term and lets the one that leads write the record again; where all were started anew, the one that waits to lead opens by
+/// the rules of nodes without a coordinator, and writes it. It refuses while a member does not answer, because that one may lead a newer term, and names it.
 /// --accept-data-loss goes on all the same: operations that such a member has answered are then lost.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -105,6 +110,10 @@ enum Standing {
     Lost,
 }
 
+fn leads(status: &Value) -> bool {
+    status["role"] == "primary" && matches!(status["state"].as_str(), Some("serving" | "degraded" | "blocked"))
+}
+
 fn term(status: &Value) -> (Option<u64>, Option<&str>, Option<u64>) {
     (status["epoch"].as_u64(), status["owner"].as_str(), status["start"].as_u64())
 }
@@ -135,16 +144,20 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         return Err(Failure::new(Exit::Conflict, "stale_epoch", message)
             .hint("nothing is lost: who is named there takes over by itself; see `rig coordinator show`"));
     }
-    let is_well = standing == Standing::Well && !leader["coordinator"]["why"].is_string();
+    let is_written = standing == Standing::Well && leader["coordinator"]["reachable"] == true;
+    let is_well = is_written && !cluster.answers.iter().any(|(status, _)| wants_repair(status));
     let (done, dry_run) = (!is_well && !args.dry_run, args.dry_run);
     if done {
         cluster.vouch(&args, &name, context)?;
         if matches!(found, Found::Rubbish(_)) {
             coordinator.discard().map_err(failure)?;
         }
-        let mut client = Client::new(url.clone(), target::options(context));
-        order(&mut client, &Request::post("/coordinator/accept", "{}"), context)?;
-        wait(&mut coordinator, url, context)?;
+        if !is_written {
+            let mut client = Client::new(url.clone(), target::options(context));
+            order(&mut client, &Request::post("/coordinator/accept", "{}"), context)?;
+            wait(&mut coordinator, url, context)?;
+        }
+        cluster.build_on(&mut coordinator, context)?;
     }
     let (epoch, in_sync) = (&leader["epoch"], &leader["replication"]["in_sync"]);
     let (url, primary, found) = (address.to_string(), name.clone(), found.in_words());
@@ -163,12 +176,18 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// Whether a node does not build on what is there.
+fn wants_repair(status: &Value) -> bool {
+    status["coordinator"]["why"].as_str().is_some_and(|why| why.contains(COORDINATOR_REPAIR))
+}
+
 /// The record is as the primary has it.
 fn wait(coordinator: &mut Coordinator, url: &Url, context: &Context) -> Result<(), Failure> {
     let deadline = Instant::now() + context.timeout();
     loop {
         let leader = status::ask(url, context)?;
-        if Found::read(coordinator)?.against(&leader) == Standing::Well {
+        let is_its_own = leader["coordinator"]["reachable"] == true && leads(&leader);
+        if is_its_own && Found::read(coordinator)?.against(&leader) == Standing::Well {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -203,15 +222,16 @@ impl Cluster {
         Ok(Self { answers, silent })
     }
 
-    /// Who leads the newest term.
+    /// Who leads the newest term; where nobody leads, who is to be primary and waits for the record.
     fn leader(&self) -> Result<(&Value, &Url), Failure> {
-        let leads = |status: &Value| {
-            status["role"] == "primary" && matches!(status["state"].as_str(), Some("serving" | "degraded" | "blocked"))
+        let newest = |is: fn(&Value) -> bool| {
+            self.answers.iter().filter(|(status, _)| is(status)).max_by_key(|(status, _)| term(status))
         };
-        let leading = self.answers.iter().filter(|(status, _)| leads(status));
-        let Some((leader, url)) = leading.max_by_key(|(status, _)| term(status)) else {
-            return Err(Failure::new(Exit::Unavailable, "no_primary", "no member that answers leads")
-                .hint("start the members; without a record they open by the rules of nodes without a coordinator"));
+        let waits = |status: &Value| status["role"] == "primary" && wants_repair(status);
+        let Some((leader, url)) = newest(leads).or_else(|| newest(waits)) else {
+            return Err(Failure::new(Exit::Unavailable, "no_primary", "no member that answers leads").hint(
+                "start the members; the one that led last waits for the record, and is told here to do without it",
+            ));
         };
         match self.answers.iter().find(|(status, _)| status["epoch"].as_u64() > leader["epoch"].as_u64()) {
             Some((newer, _)) => {
@@ -226,6 +246,32 @@ impl Cluster {
             }
             None => Ok((leader, url)),
         }
+    }
+
+    /// Who still does not build on the record that was written is told which one it is.
+    fn build_on(&self, coordinator: &mut Coordinator, context: &Context) -> Result<(), Failure> {
+        let deadline = Instant::now() + context.timeout();
+        for (_, url) in &self.answers {
+            let mut told = None;
+            let mut looks = 0;
+            while wants_repair(&status::ask(url, context)?) {
+                let Found::Record(record) = Found::read(coordinator)? else { break };
+                // By itself it takes a reading or two.
+                looks += 1;
+                if looks > LOOKS && told.as_ref() != Some(&record["write"]) {
+                    let mut client = Client::new(url.clone(), target::options(context));
+                    let body = serde_json::json!({ "write": record["write"] }).to_string();
+                    order(&mut client, &Request::post("/coordinator/accept", body), context)?;
+                    told = Some(record["write"].clone());
+                }
+                if Instant::now() >= deadline {
+                    let message = format!("{url} was told, and does not build on the record yet");
+                    return Err(Failure::new(Exit::Unknown, "outcome_unknown", message).hint("see `rig status`"));
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
     }
 
     /// Whether nobody can lead without being seen here.

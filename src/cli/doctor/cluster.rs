@@ -6,6 +6,7 @@ use super::{Check, Failure};
 use crate::cli::ask::word;
 use crate::cli::{Context, status, values};
 use crate::client::Url;
+use crate::coordinator::Address;
 use crate::error::Exit;
 use crate::types::{Micros, parse_time};
 
@@ -76,7 +77,10 @@ fn coordinator(status: &Value) -> Option<Check> {
     let (own, name) = (&status["coordinator"], "coordinator");
     let (url, record) = (own["url"].as_str()?, &own["record"]);
     if let Some(why) = own["why"].as_str() {
-        let fix = "mend it: until then nobody takes over, and a member that fails stops writes";
+        let fix = match own["reachable"] == true {
+            true => "mend it: without its lease a primary answers nothing alone, and others take it for dead sooner",
+            false => "mend it: until then nobody takes over, and a member that fails stops writes",
+        };
         return Some(Check::fail(name, format!("{url}: {why}"), fix));
     }
     let (leads, is_open) = (word(&record["primary"]["name"]), record["phase"] == "open");
@@ -103,15 +107,20 @@ fn coordinator(status: &Value) -> Option<Check> {
 
 /// All nodes of a cluster go by one record, or by none.
 fn same_coordinator(name: &str, own: &Value, other: &Value) -> Option<Check> {
-    // Whoever orders the members otherwise still means the same record.
     let (own, other) = (&own["coordinator"], &other["coordinator"]);
+    // Whoever names the members in another order, or by other names, still means the same record.
+    let prefix = |of: &Value| Some(Address::parse(of["url"].as_str()?).ok()?.prefix().to_owned());
     let cluster = |of: &Value| of["record"]["cluster_id"].as_str().map(str::to_owned);
-    if own.is_null() == other.is_null() && cluster(own) == cluster(other) {
+    let are_equal = |one: Option<String>, other: Option<String>| one.zip(other).is_none_or(|(one, other)| one == other);
+    // What one of them has not read says nothing.
+    let is_one = are_equal(prefix(own), prefix(other)) && are_equal(cluster(own), cluster(other));
+    if own.is_null() == other.is_null() && is_one {
         return None;
     }
-    let (here, there) = (word(&own["url"]), word(&other["url"]));
     let fix = "start all nodes of the cluster with the same --coordinator";
-    Some(Check::fail(name, format!("it goes by the coordinator {there}, and the node by {here}"), fix))
+    let says =
+        |of: &Value| of["url"].as_str().map_or_else(|| "none".to_owned(), |url| format!("the coordinator {url}"));
+    Some(Check::fail(name, format!("it goes by {}, and the node by {}", says(other), says(own)), fix))
 }
 
 fn state_of_peer(name: &str, peer: &Value) -> Check {
@@ -173,6 +182,30 @@ mod tests {
         assert_eq!((of("serving"), of("degraded"), of("failed")), (Verdict::Ok, Verdict::Warn, Verdict::Fail));
         assert_eq!(version("v", "1.0.0", &json!({ "rig": "1.0.0" })).result, Verdict::Ok);
         assert_eq!(version("v", "1.0.0", &json!({ "rig": "0.9.0" })).result, Verdict::Warn);
+    }
+
+    #[test]
+    fn all_go_by_one_record_whatever_they_call_the_members_of_the_store() {
+        let node = |url: &str, cluster: Value| json!({ "coordinator": { "url": url, "record": cluster } });
+        let of = |id: &str| json!({ "cluster_id": id });
+        let own = node("etcd://a,b:2379/rig/users", of("c1"));
+        let without = json!({ "coordinator": null });
+        for (other, is_same) in [
+            (own.clone(), true),
+            (node("etcd://b,a/rig/users/", of("c1")), true),
+            (node("etcds://me@b/rig/users", json!(null)), true),
+            (node("etcd://a,b/rig/user", json!(null)), false),
+            (node("etcd://a,b/rig/user", of("c1")), false),
+            (node("etcd://a,b/rig/users", of("c2")), false),
+            (without.clone(), false),
+        ] {
+            let check = same_coordinator("peer n2", &own, &other);
+            assert_eq!(check.is_none(), is_same, "{other}");
+            assert_eq!(same_coordinator("peer n2", &other, &own).is_none(), is_same, "{other}");
+        }
+        assert!(same_coordinator("peer n2", &without, &without).is_none());
+        let said = same_coordinator("peer n2", &own, &without).unwrap().message;
+        assert_eq!(said, "it goes by none, and the node by the coordinator etcd://a,b:2379/rig/users");
     }
 
     fn state_check(state_word: &str) -> Check {

@@ -163,7 +163,8 @@ fn replication(status: &Value) -> Lines {
 /// Who leads by the record outside, or why nobody can say.
 fn coordinator(of_status: &Value) -> Option<String> {
     let (url, record) = (of_status["url"].as_str()?, &of_status["record"]);
-    if let Some(why) = of_status["why"].as_str() {
+    let why = of_status["why"].as_str();
+    if let Some(why) = why.filter(|_| of_status["reachable"] != true) {
         let since = second(&word(&of_status["since"]));
         return Some(format!(
             "{url}  of no use since {since}: {why}; until then nobody takes over and nobody is left out"
@@ -174,9 +175,10 @@ fn coordinator(of_status: &Value) -> Option<String> {
     match record.is_null() {
         true => Some(format!("{url}  no record yet")),
         false => Some(format!(
-            "{url}  {} {leads} epoch {}, {lease}",
+            "{url}  {} {leads} epoch {}, {lease}{}",
             word(&record["primary"]["name"]),
-            record["epoch"]["number"]
+            record["epoch"]["number"],
+            why.map(|why| format!("; {why}")).unwrap_or_default()
         )),
     }
 }
@@ -246,6 +248,9 @@ fn next(status: &Value) -> Option<String> {
             "nothing, if they catch up; if they stay out they follow another: see `rig status --all`".to_owned()
         }
         "blocked" => format!("start {others}: writes wait for it, reads go on"),
+        "recovering" if status["role"] == "primary" && status["coordinator"]["reachable"] == false => format!(
+            "bring the coordinator back, or mend what it says: this node waits for its record; or, if it is gone for good, accept the loss: {force}"
+        ),
         "recovering" if !waits_for.is_empty() => {
             format!("start {waits_for}; or, if it is gone for good, accept the loss: {force}")
         }
@@ -355,6 +360,18 @@ mod tests {
                 (said, word) => assert_eq!(said.as_deref(), word, "{state}"),
             }
         }
+    }
+
+    #[test]
+    fn who_waits_for_the_record_of_the_coordinator_is_not_told_to_start_a_member() {
+        let of = |reachable: bool| {
+            let peers = json!([{ "name": "n2", "connected": false }]);
+            let coordinator = json!({ "url": "etcd://a/rig/a", "reachable": reachable });
+            json!({ "name": "n1", "role": "primary", "state": "recovering", "peers": peers, "coordinator": coordinator })
+        };
+        let said = next(&of(false)).unwrap();
+        assert!(said.contains("coordinator back") && !said.contains("start n2"), "{said}");
+        assert!(next(&of(true)).unwrap().contains("start n2"));
     }
 
     #[test]

@@ -9,14 +9,18 @@
 //! 1. What is reported was there at some moment after everything that was reported before.
 //! 2. A swap is tried until it is known to be taken or lost; it is told apart from others by its own mark, so that one
 //!    whose answer was lost is found by reading.
-//! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back to an
-//!    older epoch, is a fault that an operator mends (`rig coordinator repair`): nothing is built on it.
-//! 4. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
+//! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back, is a
+//!    fault that an operator mends (`rig coordinator repair`): nothing is built on it (`known`), after a restart neither
+//!    (`memory`).
+//! 4. What fails is said once, and is over when the same has worked: a record that can be read and not written, or a lease
+//!    that cannot be held, do not come and go with every reading.
+//! 5. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
 //!    earlier here than there.
 //!
 //! # Not here
 //! What the values mean (`replication::register`), how they are written and read (`coordinator`).
 
+mod known;
 pub(super) mod memory;
 mod thread;
 mod view;
@@ -30,6 +34,8 @@ use std::time::Duration;
 
 use mio::Waker;
 
+pub(crate) use known::REPAIR;
+use memory::Memory;
 pub(super) use view::View;
 
 use crate::coordinator::{Address, Coordinator, Options, Record};
@@ -104,12 +110,24 @@ enum Order {
     Forget,
     /// Whether the lease should be held.
     Lease(bool),
-    /// An operator wants what is there to be built on.
-    Accept,
+    /// Whether this node leads.
+    Leads(bool),
+    /// An operator says what is to be built on.
+    Accept(Accept),
     /// This node is of this cluster.
     Cluster(ClusterId),
     /// Give the lease back, and end.
     Stop,
+}
+
+/// The word of an operator who has seen what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Accept {
+    /// What is there counts as none until it was replaced: this node leads, or is about to open by the rules of nodes without
+    /// a coordinator, and writes the record anew.
+    Anew,
+    /// This write of the record is built on, whatever was there before.
+    This(String),
 }
 
 /// What there is to be told.
@@ -121,6 +139,8 @@ pub(super) enum News {
     Swapped { serial: u64, taken: bool, seen: Seen, record: Option<Box<Record>> },
     /// Whether it answers, and says what can be used; why not.
     Reachable(Result<(), String>),
+    /// Why the lease cannot be held, where that alone fails; `None`: nothing stands in its way.
+    LeaseFault(Option<String>),
     /// The lease holds until then, by [`boot_micros`].
     Leased { until: u64 },
     /// The record is of another cluster.
@@ -150,6 +170,7 @@ pub(super) struct Coordination {
     /// Of the newest swap.
     serial: u64,
     wants_lease: bool,
+    leads: bool,
 }
 
 impl Coordination {
@@ -159,13 +180,15 @@ impl Coordination {
         client: Coordinator,
         me: NodeId,
         cluster: Option<ClusterId>,
+        memory: Memory,
         waker: &Arc<Waker>,
     ) -> io::Result<Self> {
         let (orders, inbox) = channel();
         let shared = Arc::<Shared>::default();
-        let worker = thread::Worker::new(client, me, cluster, config.lease, Arc::clone(&shared), Arc::clone(waker));
+        let (told, wakes) = (Arc::clone(&shared), Arc::clone(waker));
+        let worker = thread::Worker::new(client, me, cluster, config.lease, memory, told, wakes);
         let thread = std::thread::Builder::new().name("rig-coordinator".into()).spawn(move || worker.run(&inbox))?;
-        Ok(Self { orders, shared, thread: Some(thread), serial: 0, wants_lease: false })
+        Ok(Self { orders, shared, thread: Some(thread), serial: 0, wants_lease: false, leads: false })
     }
 
     /// What has come since this was asked last.
@@ -207,9 +230,16 @@ impl Coordination {
         }
     }
 
-    /// What is there is built on, whatever was there before.
-    pub(super) fn accept(&self) {
-        self.give(Order::Accept);
+    /// Says it if it is new.
+    pub(super) fn leads(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads, leads) != leads {
+            self.give(Order::Leads(leads));
+        }
+    }
+
+    /// What an operator says.
+    pub(super) fn accept(&self, what: Accept) {
+        self.give(Order::Accept(what));
     }
 
     /// This node is of this cluster.

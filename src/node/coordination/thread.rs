@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::{News, Order, Shared, boot_micros};
-use crate::coordinator::{Coordinator, Error, Lease, Reading, Record, Swap};
+use super::known::{Known, Revisions};
+use super::memory::Memory;
+use super::{Accept, News, Order, Shared, boot_micros};
+use crate::coordinator::{Coordinator, Lease, Reading, Record, Swap};
 use crate::replication::Seen;
-use crate::types::{ClusterId, Epoch, NodeId};
+use crate::types::{ClusterId, NodeId};
 
 /// From one reading to the next: so late a lease that has gone is noticed.
 const READ_EVERY: Duration = Duration::from_millis(100);
 /// After something went wrong.
 const AGAIN: Duration = Duration::from_millis(200);
+/// No longer from one try of the lease to the next.
+const LEASE_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A swap until its end is known.
 #[derive(Debug)]
@@ -22,17 +26,6 @@ struct Wanted {
     serial: u64,
     expect: u64,
     record: Box<Record>,
-}
-
-/// What was there last, as it counts here.
-#[derive(Debug, Default)]
-struct Known {
-    store: u64,
-    /// Its revision there.
-    revision: u64,
-    epoch: Epoch,
-    /// Added to revisions: what was there before this store, or before the record had gone, had come to.
-    offset: u64,
 }
 
 #[derive(Debug)]
@@ -43,16 +36,38 @@ pub(super) struct Worker {
     ttl: Duration,
     shared: Arc<Shared>,
     waker: Arc<Waker>,
+    revisions: Revisions,
+    /// The record that was built on last, here or before the start.
     known: Option<Known>,
+    memory: Memory,
     swap: Option<Wanted>,
     wants_lease: bool,
     lease: Option<Lease>,
     lease_due: Instant,
+    /// After the next lease that fails.
+    lease_again: Duration,
     read_due: Instant,
-    /// An operator has said that what is there is to be built on, whatever was there before.
-    accepts: bool,
-    /// As it was told last.
+    /// This node leads.
+    leads: bool,
+    /// An operator has said what is to be built on, whatever was there before.
+    accepts: Option<Accept>,
+    /// The write of the record that counts as none by that word.
+    void: Option<String>,
+    faults: Faults,
+    /// Whether it is of use, as it was told last.
     told: Option<Result<(), String>>,
+    /// The fault of the lease, as it was told last.
+    told_lease: Option<String>,
+    /// What was read, as it was told last.
+    told_seen: Option<Seen>,
+}
+
+/// What has failed, each until the same has worked: who may read the record may perhaps not write it, or no lease.
+#[derive(Debug, Default)]
+struct Faults {
+    read: Option<String>,
+    swap: Option<String>,
+    lease: Option<String>,
 }
 
 impl Worker {
@@ -61,6 +76,7 @@ impl Worker {
         me: NodeId,
         cluster: Option<ClusterId>,
         ttl: Duration,
+        memory: Memory,
         shared: Arc<Shared>,
         waker: Arc<Waker>,
     ) -> Self {
@@ -72,14 +88,22 @@ impl Worker {
             ttl,
             shared,
             waker,
-            known: None,
+            revisions: Revisions::default(),
+            known: memory.noted().cloned(),
+            memory,
             swap: None,
             wants_lease: false,
             lease: None,
             lease_due: now,
+            lease_again: AGAIN,
             read_due: now,
-            accepts: false,
+            leads: false,
+            accepts: None,
+            void: None,
+            faults: Faults::default(),
             told: None,
+            told_lease: None,
+            told_seen: None,
         }
     }
 
@@ -105,10 +129,14 @@ impl Worker {
                 self.swap = Some(Wanted { serial, expect, record });
                 self.read_due = Instant::now();
             }
-            Order::Forget => self.swap = None,
-            Order::Accept => (self.accepts, self.read_due) = (true, Instant::now()),
+            Order::Forget => (self.swap, self.faults.swap) = (None, None),
+            Order::Accept(what) => (self.accepts, self.read_due) = (Some(what), Instant::now()),
+            Order::Leads(leads) => self.leads = leads,
             Order::Cluster(cluster) => self.cluster = Some(cluster),
-            Order::Lease(wants) => (self.wants_lease, self.lease_due) = (wants, Instant::now()),
+            Order::Lease(wants) => {
+                (self.wants_lease, self.lease_due, self.lease_again) = (wants, Instant::now(), AGAIN);
+                self.lease_works();
+            }
             Order::Stop => unreachable!("it ends the loop"),
         }
     }
@@ -119,7 +147,7 @@ impl Worker {
     }
 
     fn work(&mut self) {
-        if self.swap.is_some() && self.known.is_some() {
+        if self.swap.is_some() && self.revisions.has_begun() {
             self.try_swap();
         }
         let now = Instant::now();
@@ -134,38 +162,71 @@ impl Worker {
     }
 
     fn read(&mut self) {
-        let reading = self.client.read();
-        let Some(reading) = self.heard(reading) else { return self.read_due = Instant::now() + AGAIN };
+        let reading = match self.client.read() {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.read_due = Instant::now() + AGAIN;
+                self.has_failed();
+                self.faults.read = Some(error.to_string());
+                return self.say();
+            }
+        };
+        self.count(|counts| counts.requests += 1);
         self.read_due = Instant::now() + READ_EVERY;
-        if let Some(seen) = self.judge(&reading) {
-            self.tell(News::Read { seen, record: reading.record.map(Box::new) });
+        let Some(seen) = self.judge(&reading) else { return self.say() };
+        self.say();
+        let record = self.valid(reading.record.as_ref()).cloned();
+        self.tell_read(seen, record);
+    }
+
+    /// What was read is told all the time, for the core takes it to be of use then. While the record cannot be written it is
+    /// told only where it has changed.
+    fn tell_read(&mut self, seen: Seen, record: Option<Record>) {
+        let is_of_use = self.faults.swap.is_none();
+        let has_changed = self
+            .told_seen
+            .as_ref()
+            .is_none_or(|told| (told.revision, &told.register) != (seen.revision, &seen.register));
+        if is_of_use || has_changed {
+            self.told_seen = Some(seen.clone());
+            self.tell(News::Read { seen, record: record.map(Box::new) });
+        }
+        if !is_of_use && has_changed {
+            self.told = None;
+            self.say();
         }
     }
 
     fn try_swap(&mut self) {
         let Some(Wanted { serial, expect, record }) = self.swap.take() else { return };
-        let offset = self.known.as_ref().map_or(0, |known| known.offset);
-        let tried = match expect.checked_sub(offset) {
+        let tried = match self.revisions.of_store(expect) {
             Some(expect) => self.client.swap(expect, &record),
             // What it would replace is not there any more.
             None => self.client.read().map(Swap::Lost),
         };
-        let Some(swap) = self.heard(tried) else {
-            // Perhaps it was carried out: the next try finds its mark.
-            self.swap = Some(Wanted { serial, expect, record });
-            self.read_due = Instant::now() + AGAIN;
-            return;
+        let (taken, reading) = match tried {
+            Ok(Swap::Taken(reading)) => (true, reading),
+            Ok(Swap::Lost(reading)) => (false, reading),
+            Err(error) => {
+                // Perhaps it was carried out: the next try finds its mark.
+                self.swap = Some(Wanted { serial, expect, record });
+                self.read_due = Instant::now() + AGAIN;
+                self.has_failed();
+                self.faults.swap = Some(error.to_string());
+                return self.say();
+            }
         };
-        let (taken, reading) = match swap {
-            Swap::Taken(reading) => (true, reading),
-            Swap::Lost(reading) => (false, reading),
-        };
+        self.count(|counts| counts.requests += 1);
+        self.faults.swap = None;
         let Some(seen) = self.judge(&reading) else {
             self.swap = Some(Wanted { serial, expect, record });
-            return;
+            return self.say();
         };
+        self.say();
         self.count(|counts| if taken { counts.swaps_taken += 1 } else { counts.swaps_lost += 1 });
-        self.tell(News::Swapped { serial, taken, seen, record: reading.record.map(Box::new) });
+        self.told_seen = Some(seen.clone());
+        let record = self.valid(reading.record.as_ref()).cloned().map(Box::new);
+        self.tell(News::Swapped { serial, taken, seen, record });
     }
 
     fn hold_lease(&mut self) {
@@ -178,15 +239,29 @@ impl Worker {
                 Some(ttl)
             }),
         };
-        match self.heard(held) {
-            Some(Some(ttl)) => {
-                self.lease_due = Instant::now() + ttl / 4;
+        self.count(|counts| counts.requests += 1);
+        match held {
+            Ok(Some(ttl)) => {
+                (self.lease_due, self.lease_again) = (Instant::now() + ttl / 4, AGAIN);
                 let until = asked + u64::try_from(ttl.as_micros()).unwrap_or(0) / 10 * 9;
+                self.lease_works();
                 self.tell(News::Leased { until });
             }
-            Some(None) => (self.lease, self.lease_due) = (None, Instant::now()),
-            None => self.lease_due = Instant::now() + AGAIN,
+            Ok(None) => (self.lease, self.lease_due) = (None, Instant::now()),
+            Err(error) => {
+                self.count(|counts| counts.failed += 1);
+                self.lease_due = Instant::now() + self.lease_again;
+                self.lease_again = (self.lease_again * 2).min(LEASE_AGAIN_MAX);
+                self.faults.lease = Some(error.to_string());
+                // Whether more than the lease has failed is known first.
+                self.read_due = Instant::now();
+            }
         }
+    }
+
+    fn lease_works(&mut self) {
+        self.faults.lease = None;
+        self.say();
     }
 
     /// The lease is given back, so that nobody waits for its end. One that cannot be ends by itself: nobody is waited for
@@ -207,46 +282,71 @@ impl Worker {
             && record.cluster != cluster
         {
             self.tell(News::Foreign(record.cluster));
-            self.reachable(Err(format!("the record there is of cluster {}, and this is {cluster}", record.cluster)));
+            self.faults.read =
+                Some(format!("the record there is of cluster {}, and this is {cluster}", record.cluster));
             return None;
         }
-        let epoch = record.map(|record| record.register.epoch).unwrap_or_default();
-        let known = self.known.get_or_insert_with(|| Known { store: reading.store, ..Known::default() });
-        let went_back = reading.store != known.store || reading.revision < known.revision;
-        if went_back && epoch < known.epoch && !self.accepts {
-            let why = "the record has gone, or gone back to an older epoch: nothing is decided by it before \
-                       `rig coordinator repair` has mended it";
-            self.reachable(Err(why.to_owned()));
+        self.hear_operator(record);
+        let record = self.valid(record);
+        let leads = |known: &Known| self.leads && known.epoch.owner == self.me;
+        let judged = self.known.as_ref().map(|known| known.is_followed_by(reading, record, leads(known)));
+        if let Some(Err(why)) = judged {
+            self.faults.read = Some(why);
             return None;
         }
-        if went_back {
-            known.offset += known.revision + 1;
-        }
-        self.accepts = false;
-        (known.store, known.revision, known.epoch) = (reading.store, reading.revision, epoch);
-        let revision = known.offset + reading.revision;
-        self.reachable(Ok(()));
-        let leased = record.is_some_and(|record| reading.leases.contains(&record.register.epoch.owner));
-        Some(Seen { register: record.map(|record| record.register.clone()), revision, leased })
-    }
-
-    fn heard<T>(&mut self, answer: Result<T, Error>) -> Option<T> {
-        self.count(|counts| counts.requests += 1);
-        match answer {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                self.count(|counts| counts.failed += 1);
-                self.reachable(Err(error.to_string()));
-                None
+        if let Some(record) = record {
+            let known = Known::of(reading, record);
+            // Of no cluster yet, this node may be refused here, and go elsewhere.
+            if self.cluster.is_some() {
+                self.memory.note(&known);
             }
+            self.known = Some(known);
         }
+        if self.faults.read.take().is_some() {
+            // Whatever kept the lease from being held may be over too.
+            (self.faults.lease, self.lease_due, self.lease_again) = (None, Instant::now(), AGAIN);
+        }
+        let leased = record.is_some_and(|record| reading.leases.contains(&record.register.epoch.owner));
+        let register = record.map(|record| record.register.clone());
+        Some(Seen { register, revision: self.revisions.tell(reading), leased })
     }
 
-    /// Says it if it is new.
-    fn reachable(&mut self, state: Result<(), String>) {
-        if self.told.as_ref() != Some(&state) {
+    /// The record, if it counts.
+    fn valid<'a>(&self, record: Option<&'a Record>) -> Option<&'a Record> {
+        record.filter(|record| self.void.as_ref() != Some(&record.write))
+    }
+
+    fn hear_operator(&mut self, record: Option<&Record>) {
+        match &self.accepts {
+            Some(Accept::Anew) => (self.void, self.known) = (record.map(|record| record.write.clone()), None),
+            Some(Accept::This(write)) if record.is_some_and(|record| record.write == *write) => self.known = None,
+            _ => return,
+        }
+        self.accepts = None;
+    }
+
+    fn has_failed(&self) {
+        self.count(|counts| (counts.requests, counts.failed) = (counts.requests + 1, counts.failed + 1));
+    }
+
+    /// Says what is new of whether it is of use, and whether the lease can be held.
+    fn say(&mut self) {
+        let Faults { read, swap, lease } = &self.faults;
+        let state = match read.as_ref().or(swap.as_ref()) {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
+        };
+        // Nothing has been read yet.
+        let is_known = state.is_err() || self.revisions.has_begun();
+        // What keeps it from being of use at all may keep the lease too: that is said.
+        let lease = lease.clone().filter(|_| state.is_ok() && is_known);
+        if is_known && self.told.as_ref() != Some(&state) {
             self.tell(News::Reachable(state.clone()));
             self.told = Some(state);
+        }
+        if self.told_lease != lease {
+            self.tell(News::LeaseFault(lease.clone()));
+            self.told_lease = lease;
         }
     }
 

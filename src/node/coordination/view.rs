@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Counts;
+use super::{Counts, REPAIR};
 use crate::coordinator::Record;
 use crate::node::metrics::Exposition;
 use crate::types::{Micros, format_time};
@@ -17,6 +17,8 @@ pub(in crate::node) struct View<'a> {
     pub(in crate::node) leased: bool,
     /// Why it is of no use now.
     pub(in crate::node) fault: Option<&'a str>,
+    /// Why this node's lease cannot be held, though all else works.
+    pub(in crate::node) lease_fault: Option<&'a str>,
     /// Whether it has answered, or failed to.
     pub(in crate::node) is_known: bool,
     /// Since when that is so.
@@ -33,13 +35,23 @@ impl View<'_> {
         json!({
             "url": self.address,
             "reachable": self.is_known && self.fault.is_none(),
-            "why": self.fault,
+            "why": self.why(),
             "since": format_time(self.since),
             "revision": self.revision,
             "record": self.record.and_then(|record| serde_json::from_str::<Value>(&record.to_json()).ok()),
             "leased": self.leased,
             "lease_left_ms": if lease == 0 { None } else { u64::try_from(lease).ok() },
         })
+    }
+
+    /// Whether the record must not be built on before an operator has mended it.
+    pub(in crate::node) fn wants_repair(&self) -> bool {
+        self.fault.is_some_and(|why| why.contains(REPAIR))
+    }
+
+    fn why(&self) -> Option<String> {
+        let lease = || self.lease_fault.map(|why| format!("the lease of this node cannot be held: {why}"));
+        self.fault.map(str::to_owned).or_else(lease)
     }
 
     /// The lines of `/metrics`.

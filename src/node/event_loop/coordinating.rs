@@ -6,7 +6,8 @@
 
 use super::*;
 use crate::coordinator::{self, Record as Outside};
-use crate::node::coordination::{Coordination, News, View, boot_micros};
+use crate::node::coordination::memory::Memory;
+use crate::node::coordination::{Accept, Coordination, News, View, boot_micros};
 use crate::node::routes::{self, Handled};
 use crate::replication::{self, Member, Register};
 use crate::types::{Micros, NodeState};
@@ -24,17 +25,23 @@ pub(in crate::node) struct Coordinating {
     seen: replication::Seen,
     /// `None`: nothing has come of the first try yet.
     reachable: Option<Result<(), String>>,
+    lease_fault: Option<String>,
     since: Micros,
     leased_until: u64,
 }
 
 impl Coordinating {
     /// Starts what speaks with it, where the node has one.
-    pub(super) fn start(config: &Config, dir: &DataDir, waker: &Arc<Waker>) -> Result<Option<Self>, NodeError> {
-        let Some(asked) = &config.coordinator else { return Ok(None) };
+    pub(super) fn start(
+        config: &Config,
+        dir: &DataDir,
+        memory: Option<Memory>,
+        waker: &Arc<Waker>,
+    ) -> Result<Option<Self>, NodeError> {
+        let Some((asked, memory)) = config.coordinator.as_ref().zip(memory) else { return Ok(None) };
         let client = asked.open().map_err(|reason| NodeError::Setting { name: "coordinator", reason })?;
         let (me, cluster) = (dir.meta().node_id, dir.meta().cluster_id);
-        let way = Coordination::start(asked, client, me, cluster, waker).map_err(|source| NodeError::Io {
+        let way = Coordination::start(asked, client, me, cluster, memory, waker).map_err(|source| NodeError::Io {
             op: "start the thread for the coordinator of",
             path: dir.path().to_owned(),
             source,
@@ -46,6 +53,7 @@ impl Coordinating {
             record: None,
             seen: replication::Seen::default(),
             reachable: None,
+            lease_fault: None,
             since: start::wall_clock(),
             leased_until: 0,
         }))
@@ -60,6 +68,7 @@ impl Coordinating {
             revision: self.seen.revision,
             leased: self.seen.leased,
             fault,
+            lease_fault: self.lease_fault.as_deref(),
             is_known: self.reachable.is_some(),
             since: self.since,
             lease_left: Duration::from_micros(self.leased_until.saturating_sub(boot_micros())),
@@ -124,6 +133,15 @@ impl Node {
                     self.tell_of_coordinator(was.as_ref(), &state, now);
                 }
                 Input::Reachable(state.is_ok())
+            }
+            News::LeaseFault(fault) => {
+                match (&outside.lease_fault, &fault) {
+                    (None, Some(why)) => ::log::warn!("the lease of this node cannot be held: {why}"),
+                    (Some(_), None) => ::log::info!("nothing stands in the way of the lease of this node any more"),
+                    _ => {}
+                }
+                outside.lease_fault = fault;
+                return Ok(());
             }
             News::Leased { until } => {
                 outside.leased_until = until;
@@ -228,7 +246,9 @@ impl Node {
     pub(super) fn hold_lease(&mut self) {
         let core = self.engine.core();
         let wants = core.wants_lease() && !matches!(core.state(), NodeState::Failed);
+        let leads = core.primary().is_some_and(|primary| primary.id == core.me());
         if let Some(outside) = &mut self.coordinating {
+            outside.way.leads(leads);
             outside.way.want_lease(wants);
         }
     }
@@ -240,10 +260,10 @@ impl Node {
         }
     }
 
-    /// An operator says that the record that is there, or that none is there, is to be built on.
-    pub(super) fn accept_record(&mut self, to: ReplyTo) -> Result<(), NodeError> {
+    /// An operator says that the record is to be written anew, or that this write of it is to be built on.
+    pub(super) fn accept_record(&mut self, write: Option<String>, to: ReplyTo) -> Result<(), NodeError> {
         if let Some(outside) = &self.coordinating {
-            outside.way.accept();
+            outside.way.accept(write.map_or(Accept::Anew, Accept::This));
         }
         let body = routes::role_body(&self.engine);
         self.answer_elsewhere(to, Ok(Handled::Body(body)))

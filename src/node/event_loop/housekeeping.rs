@@ -154,14 +154,20 @@ impl Node {
     /// What people are told when it can answer.
     pub(super) fn ready(&self) -> Ready {
         let core = self.engine.core();
-        let waits_for = crate::node::status::waits_for(core);
+        let coordinator = self.coordinating.as_ref().map(coordinating::Coordinating::view);
+        let waits_for = crate::node::status::waits_for(core, coordinator.as_ref());
+        let awaits_record = coordinator.is_some() && core.waiting().is_some() && core.seen().is_none();
         let others = || core.peers().iter().map(|peer| peer.member.name.clone()).collect();
         Ready {
             name: self.dir.meta().name.clone(),
             role: core.role(),
             state: core.state(),
             primary: core.primary().map(|member| member.name.clone()),
-            waits_for: if waits_for.is_empty() { others() } else { waits_for },
+            waits_for: match waits_for.is_empty() {
+                true if awaits_record => vec!["the coordinator".to_owned()],
+                true => others(),
+                false => waits_for,
+            },
             epoch: core.epoch().number,
             version: core.applied(),
             http: self.url.clone(),

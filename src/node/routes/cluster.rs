@@ -39,7 +39,7 @@ pub(super) fn change(
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
         ("POST", ["log", "compact"]) => admin(caller).and_then(|()| compact(desk, request, to, exchange)),
-        ("POST", ["coordinator", "accept"]) => admin(caller).and_then(|()| accept(desk, to, exchange)),
+        ("POST", ["coordinator", "accept"]) => admin(caller).and_then(|()| accept(desk, request, to, exchange)),
         ("POST", ["snapshots"]) => admin(caller).map(|()| {
             desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
             Handled::Slot(Slot::Elsewhere(exchange))
@@ -303,16 +303,20 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /coordinator/accept`: to the node that leads, which then writes the record anew.
-fn accept(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
-    let core = desk.engine.core();
-    if desk.facts.coordinator.is_none() {
+/// `POST /coordinator/accept`: to the node that leads, or that is to be primary and waits for the record, which then writes it
+/// anew; with the `write` of a record to any node, which then builds on that one.
+fn accept(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let Some(coordinator) = &desk.facts.coordinator else {
         return Err(Problem::new(Code::NotFound, "this node has no coordinator").into());
-    }
-    if core.role() == Role::Replica || !core.is_open() {
+    };
+    let body = if request.body.is_empty() { Value::Null } else { body_of(request)? };
+    let write = body.get("write").and_then(Value::as_str).map(str::to_owned);
+    let core = desk.engine.core();
+    let may_write = core.role() == Role::Primary && (core.is_open() || coordinator.wants_repair());
+    if write.is_none() && !may_write {
         return Err(desk.engine.not_primary("/coordinator/accept").into());
     }
-    desk.tasks.push((to, Task::Operator(Operator::Accept)));
+    desk.tasks.push((to, Task::Operator(Operator::Accept { write })));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 

@@ -111,6 +111,24 @@ impl Etcd {
         self.members[number - 1].peer = Link::free_address();
     }
 
+    /// A copy of what a member that was killed has kept.
+    pub(crate) fn keep(&self, number: usize) {
+        self.copy(number, "", ".kept");
+    }
+
+    /// That copy in the place of what a member that was killed has kept since.
+    pub(crate) fn put_back(&self, number: usize) {
+        std::fs::remove_dir_all(self.home.path(&self.members[number - 1].name)).unwrap();
+        self.copy(number, ".kept", "");
+    }
+
+    fn copy(&self, number: usize, from: &str, to: &str) {
+        let member = &self.members[number - 1];
+        assert!(member.child.is_none(), "it runs");
+        let place = |end: &str| self.home.path(&format!("{}{end}", member.name));
+        assert!(Command::new("cp").arg("-a").args([place(from), place(to)]).status().unwrap().success());
+    }
+
     /// A signal by its name, to this process alone.
     pub(crate) fn signal(&self, number: usize, name: &str) {
         let pid = self.members[number - 1].child.as_ref().unwrap().id();
@@ -165,4 +183,17 @@ impl Drop for Etcd {
             self.kill(number);
         }
     }
+}
+
+/// As etcd's gateway has keys and values.
+pub(crate) fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in text.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let digits = (0..4).map(|at| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char);
+        out.extend(digits.take(three.len() + 1));
+        out.extend(std::iter::repeat_n('=', 3 - three.len()));
+    }
+    out
 }

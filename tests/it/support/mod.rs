@@ -14,7 +14,7 @@ mod stub;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use coordinated::{Coordinated, in_sync};
-pub(crate) use etcd::Etcd;
+pub(crate) use etcd::{Etcd, base64};
 pub(crate) use lab::{AUTHORIZED, Host, Lab, inside};
 pub(crate) use link::{Link, Way};
 pub(crate) use power::PowerDisk;
