@@ -19,7 +19,7 @@
 //! 3. Who is not in the value, or whose log says that it is no member, does not lead unforced.
 //!
 //! # Not here
-//! How the value is kept and read, and who holds the lease in time (`node::coordinator`).
+//! How the value is kept and read, and who holds the lease in time (`node::coordination`).
 
 use super::candidate::Purpose;
 use super::machine::{Part, Replication};
