@@ -398,6 +398,103 @@ mod served {
         }
     }
 
+    /// What a read says of a server that sends these bytes, and then some of them for ever or nothing, and does not close.
+    fn said_to(bytes: Vec<u8>, then: &'static [u8]) -> Result<Reading, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::parse(&format!("etcd://{}/rig", listener.local_addr().unwrap())).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut piece = [0; 16 << 10];
+            let _ = stream.read(&mut piece).unwrap();
+            // The client goes when it has had enough.
+            let _ = stream.write_all(&bytes);
+            while !then.is_empty() && stream.write_all(then).is_ok() {}
+            while stream.read(&mut piece).is_ok_and(|n| n > 0) {}
+        });
+        let options = Options { password: None, trust: None, timeout: Duration::from_secs(1) };
+        let mut client = Coordinator::new(address, options);
+        let begin = std::time::Instant::now();
+        let said = client.read();
+        assert!(begin.elapsed() < Duration::from_secs(5), "it waited for {:?}", begin.elapsed());
+        drop(client);
+        server.join().unwrap();
+        said
+    }
+
+    #[test]
+    fn whatever_a_server_sends_is_an_error_in_time_and_in_few_bytes() {
+        let whole =
+            |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
+        let headed = |rest: &str| whole(&format!(r#"{{"header":{{"cluster_id":"5","revision":"1"}},{rest}}}"#));
+        let keys = |key: &str, value: &str| {
+            headed(&format!(r#""kvs":[{{"key":"{key}","mod_revision":"1","value":"{value}"}}]"#))
+        };
+        let record = base64(b"/rig/record");
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        let redirect = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec();
+        for (name, bytes, then) in [
+            ("deep", whole(&"[".repeat(900_000)), &b""[..]),
+            ("deep below a field that nobody reads", headed(&format!("\"more\":{}", "[".repeat(900_000))), b""),
+            ("a deep record", keys(&record, &base64("{\"format\":1,\"x\":".repeat(20_000).as_bytes())), b""),
+            ("a large record", keys(&record, &base64(&vec![b' '; 700_000])), b""),
+            ("no base64", keys("=====", ""), b""),
+            ("half of base64", keys(&record, "Z"), b""),
+            ("too large", whole(&" ".repeat(2 << 20)), b""),
+            (
+                "announced as too large",
+                b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n".to_vec(),
+                b" ",
+            ),
+            ("chunks without end", chunked.clone(), b"1\r\n \r\n"),
+            ("large chunks without end", chunked.clone(), b"8\r\n        \r\n"),
+            ("one endless size", chunked.clone(), b"0"),
+            ("a chunk of more than there is", [&chunked[..], b"ffffffff\r\n"].concat(), b" "),
+            ("trailers without end", [&chunked[..], b"0\r\n"].concat(), b"a: b\r\n"),
+            ("a head without end", b"HTTP/1.1 200 OK\r\n".to_vec(), b"a: b\r\n"),
+            ("heads without end", vec![], b"HTTP/1.1 100 Go on\r\n\r\n"),
+            ("a redirect", redirect, b""),
+            ("another protocol", b"HTTP/1.1 101 Go\r\n\r\n".to_vec(), b" "),
+            ("nothing", vec![], b""),
+            ("a body that ends with the connection", b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), b" "),
+            ("keys that are none", headed(r#""kvs":{"a":1}"#), b""),
+            ("null", headed(r#""kvs":null"#), b""),
+            ("numbers for texts", headed(r#""kvs":[{"key":7}]"#), b""),
+        ] {
+            let error = said_to(bytes, then).expect_err(name);
+            assert!(error.to_string().len() < 400 && !error.is_unknown(), "{name}: {error}");
+        }
+        // Many keys of others are read over, and do not grow with what is in them.
+        let others = format!(r#"{{"key":"{}","lease":"1"}},"#, base64(b"/rig/leases/x")).repeat(15_000);
+        let reading = said_to(headed(&format!(r#""kvs":[{}]"#, others.trim_end_matches(','))), b"").unwrap();
+        assert_eq!(reading.leases, []);
+    }
+
+    #[test]
+    fn what_stands_behind_an_answer_is_not_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            for revision in 1..=2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    let mut piece = [0; 4096];
+                    let n = stream.read(&mut piece).unwrap();
+                    request.extend_from_slice(&piece[..n]);
+                }
+                let answer = |revision: u64| {
+                    let body = format!(r#"{{"header":{{"cluster_id":"5","revision":"{revision}"}}}}"#);
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                };
+                stream.write_all(format!("{}{}", answer(revision), answer(99)).as_bytes()).unwrap();
+            }
+        });
+        let mut client = client(&address);
+        let seen = [(); 2].map(|()| client.read().unwrap().store_revision);
+        assert_eq!(seen, [1, 2]);
+        server.join().unwrap();
+    }
+
     #[test]
     fn a_token_that_would_be_more_than_one_line_is_none() {
         let token = r#"{"header":{"cluster_id":"5"},"token":"one\r\nX-Other: 1"}"#;
