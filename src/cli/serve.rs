@@ -60,7 +60,7 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// file in its place with mv. A node shows the first peer token to other nodes: to replace it, add the new one behind it
 /// everywhere, then move it to the front everywhere, then remove the old one.
 ///
-/// A client of `-N etcd://…` sends its token to the URL that the record names: who can write the record can collect tokens.
+/// A client of `-N etcd://HOST/PREFIX` sends its token to the URL that the record names: who can write the record can collect tokens.
 /// Let only the nodes write below the prefix of --coordinator, by users and roles of etcd, and use etcds:// and https://.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
