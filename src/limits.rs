@@ -111,6 +111,10 @@ pub const KEY_RESULT_BYTES_MAX: usize = 4 << 10;
 /// Members of a cluster: the in-sync set is a list, and every member costs the primary its outgoing bytes.
 pub const MEMBERS_MAX: usize = 9;
 
+/// Numbers and starts of epochs, and versions, that are taken from others: at a million a second they are reached after 146
+/// thousand years, and whoever counts on from there, or adds two of them, does not overflow.
+pub const NUMBER_MAX: u64 = 1 << 62;
+
 /// Bytes of a node's name: it becomes a file name and a header value.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a node's address.

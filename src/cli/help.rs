@@ -135,7 +135,8 @@ Environment of rig. A flag beats the environment, the environment beats the user
   RIG_DATA_DIR    the data directory, as -D
   RIG_NODE        the node to talk to, as -N
   RIG_TOKEN_FILE  a file with the token, as --token-file
-  RIG_TOKEN       the token itself; others on this machine may see it, a file is better
+  RIG_TOKEN       the token itself; others on this machine may see it, a file is better. With -N etcd://… it goes to the URL that
+                  the record names: let only the nodes write there (users and roles of etcd), and use etcds:// and https://
   RIG_TLS_CA      the certificate of the CA that https:// nodes are known by, as --tls-ca; `rig serve` takes the flag alone
   RIG_TIMEOUT     how long to try, as --timeout
   RIG_COORDINATOR_PASSWORD_FILE

@@ -59,6 +59,9 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 /// The file of --tokens has a line `NAME ROLE TOKEN` for each token, where ROLE is read, write, admin or peer. Put a new
 /// file in its place with mv. A node shows the first peer token to other nodes: to replace it, add the new one behind it
 /// everywhere, then move it to the front everywhere, then remove the old one.
+///
+/// A client of `-N etcd://HOST/PREFIX` sends its token to the URL that the record names: who can write the record can collect tokens.
+/// Let only the nodes write below the prefix of --coordinator, by users and roles of etcd, and use etcds:// and https://.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     before_help = help::examples(&[

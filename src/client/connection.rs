@@ -97,6 +97,11 @@ impl Connection {
         }
     }
 
+    /// Whether bytes have come behind the answers that were read.
+    pub fn has_more(&self) -> bool {
+        self.reader.has_more()
+    }
+
     /// Everything that has arrived already.
     fn take_in(&mut self) -> Result<(), Lost> {
         loop {

@@ -268,6 +268,6 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Words from outside, for a line.
-fn shown(words: &str) -> String {
+pub(super) fn shown(words: &str) -> String {
     words.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -185,7 +185,8 @@ impl Etcd {
                 _ => return Err(Cause::Malformed(format!("it has more than {ANSWER_BYTES_MAX} bytes"))),
             }
         }
-        if head.keep_alive {
+        // What stands behind an answer is the answer to nothing.
+        if head.keep_alive && !connection.has_more() {
             self.connection = Some((at, connection));
         }
         Ok((head.status, body))

@@ -162,11 +162,10 @@ impl Coordinator {
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let body = serde_json::json!({ "TTL": seconds.max(1).to_string() });
         let granted: Granted = self.etcd.ask(&Ask::change("/v3/lease/grant", body))?;
-        let ttl = u64::try_from(granted.ttl).ok().filter(|ttl| *ttl > 0 && granted.id != 0).map(Duration::from_secs);
-        let Some(ttl) = ttl else {
+        if granted.ttl == 0 || granted.id == 0 {
             return Err(self.etcd.malformed("a lease without an id or a time").or_unknown(true));
-        };
-        let lease = Lease { id: granted.id, ttl };
+        }
+        let lease = Lease { id: granted.id, ttl: Duration::from_secs(granted.ttl) };
         if let Err(error) = self.attach(node, &lease, granted.header.revision) {
             // Nobody will keep it alive. Where nobody answers it ends by itself.
             if !matches!(error.kind(), Kind::Unreachable { .. }) {
@@ -184,7 +183,7 @@ impl Coordinator {
         if kept.result.id != lease.id {
             return Err(self.etcd.malformed("another lease than the one that was kept alive").or_unknown(true));
         }
-        Ok(u64::try_from(kept.result.ttl).ok().filter(|ttl| *ttl > 0).map(Duration::from_secs))
+        Ok(Some(kept.result.ttl).filter(|ttl| *ttl > 0).map(Duration::from_secs))
     }
 
     /// Gives a lease back: the node's key goes with it. One that is gone already is no failure.

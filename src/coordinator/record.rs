@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::shown;
+use crate::limits::{MEMBERS_MAX, NUMBER_MAX};
 use crate::replication::Register;
 use crate::types::{ClusterId, Epoch, Mode, NodeId, Version};
 
@@ -51,6 +53,17 @@ pub enum BadRecord {
     Format(u64),
     /// Its parts contradict each other.
     Contradiction(&'static str),
+    /// A number that nobody counts to.
+    TooLarge {
+        /// Which.
+        what: &'static str,
+        /// As it stands there.
+        found: u64,
+        /// What there may be.
+        most: u64,
+    },
+    /// More nodes in sync than a cluster has.
+    TooMany(usize),
 }
 
 impl fmt::Display for BadRecord {
@@ -61,6 +74,10 @@ impl fmt::Display for BadRecord {
                 write!(f, "written in format {format} by another release of Rig; {} reads format {FORMAT}", release())
             }
             Self::Contradiction(what) => f.write_str(what),
+            Self::TooLarge { what, found, most } => {
+                write!(f, "{what} is {found}, and {most} is the most that it can be")
+            }
+            Self::TooMany(nodes) => write!(f, "in_sync names {nodes} nodes, and a cluster has {MEMBERS_MAX} at most"),
         }
     }
 }
@@ -74,7 +91,7 @@ impl BadRecord {
             Self::Format(format) if *format > FORMAT => {
                 "run the release here that the other nodes of the cluster have, or a newer one"
             }
-            Self::Format(_) | Self::Json(_) | Self::Contradiction(_) => {
+            Self::Format(_) | Self::Json(_) | Self::Contradiction(_) | Self::TooLarge { .. } | Self::TooMany(_) => {
                 "see what is there (etcdctl get), and whether the prefix is that of this cluster"
             }
         }
@@ -140,15 +157,37 @@ struct Format {
     format: u64,
 }
 
+impl Text {
+    /// Whether it is of a size that this node can count on from, promise durably, and tell others.
+    fn check_bounds(&self) -> Result<(), BadRecord> {
+        if self.in_sync.len() > MEMBERS_MAX {
+            return Err(BadRecord::TooMany(self.in_sync.len()));
+        }
+        let End { epoch: before, version } = &self.previous_end;
+        let numbers = [
+            ("epoch.number", self.epoch.number),
+            ("epoch.start", self.epoch.start),
+            ("previous_end.epoch.number", before.number),
+            ("previous_end.epoch.start", before.start),
+            ("previous_end.version", *version),
+        ];
+        match numbers.into_iter().find(|(_, found)| *found > NUMBER_MAX) {
+            Some((what, found)) => Err(BadRecord::TooLarge { what, found, most: NUMBER_MAX }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Record {
     /// Reads a value. It is from outside: nothing of it is taken for granted.
     pub fn from_json(bytes: &[u8]) -> Result<Self, BadRecord> {
-        let json = |error: serde_json::Error| BadRecord::Json(error.to_string());
+        let json = |error: serde_json::Error| BadRecord::Json(shown(&error.to_string()));
         let Format { format } = serde_json::from_slice(bytes).map_err(json)?;
         if format != FORMAT {
             return Err(BadRecord::Format(format));
         }
         let text: Text = serde_json::from_slice(bytes).map_err(json)?;
+        text.check_bounds()?;
         let register = Register {
             epoch: text.epoch.into(),
             set: text.in_sync.iter().map(|node| node.id).collect(),

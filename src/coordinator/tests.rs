@@ -1,6 +1,9 @@
 //! What needs no etcd: addresses, the text of a record, base64, and what a connection must not tell.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::limits::{MEMBERS_MAX, NUMBER_MAX};
 use crate::replication::Register;
 use crate::types::{ClusterId, Epoch, Mode};
 
@@ -139,6 +142,105 @@ fn what_is_no_record_is_refused_with_its_reason() {
 }
 
 #[test]
+fn what_is_too_large_is_refused_with_what_it_is() {
+    let text = record().to_json();
+    for (what, from) in [
+        ("epoch.number", "\"number\": 3"),
+        ("epoch.start", "\"start\": 0"),
+        ("previous_end.epoch.number", "\"number\": 2"),
+        ("previous_end.version", "\"version\": 17"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let with = |number: u64| {
+            let to = format!("{}: {number}", from.split_once(':').unwrap().0);
+            Record::from_json(text.replacen(from, &to, 1).as_bytes())
+        };
+        for found in [NUMBER_MAX + 1, u64::MAX] {
+            let why = with(found).unwrap_err();
+            assert_eq!(why, BadRecord::TooLarge { what, found, most: NUMBER_MAX });
+            assert!(why.to_string().contains(&format!("{what} is {found}")), "{why}");
+        }
+        assert!(!matches!(with(NUMBER_MAX), Err(BadRecord::TooLarge { .. })), "{what}");
+    }
+    let nodes: Vec<Node> = (2..=255).map(node).collect();
+    let named = |count: usize| {
+        let in_sync = nodes[..count].to_vec();
+        let set = in_sync.iter().map(|node| node.id).collect();
+        Record { in_sync, register: Register { set, ..record().register }, ..record() }
+    };
+    let most = named(MEMBERS_MAX);
+    assert_eq!(Record::from_json(most.to_json().as_bytes()), Ok(most));
+    let why = Record::from_json(named(200).to_json().as_bytes()).unwrap_err();
+    assert!(why.to_string().contains("in_sync names 200 nodes"), "{why}");
+}
+
+#[test]
+fn the_reason_is_one_short_line_whatever_is_there() {
+    let rubbish = format!("{{\"format\":1,\"\\u001b[2J\\n{}\":1}}", "x".repeat(1 << 16));
+    for text in [rubbish.as_str(), "\"\\u001b[2J\""] {
+        let said = Record::from_json(text.as_bytes()).unwrap_err().to_string();
+        assert!(said.len() < 300 && !said.contains(char::is_control), "{said}");
+    }
+}
+
+/// Numbers near to every bound.
+fn any_number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..4_u64,
+        any::<u64>(),
+        (NUMBER_MAX - 2)..(NUMBER_MAX + 3),
+        (i64::MAX as u64 - 2)..(i64::MAX as u64 + 3),
+        (u64::MAX - 2)..=u64::MAX,
+    ]
+}
+
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let id = |number: usize| NodeId([(number % 251) as u8 + 1; 16]).to_string();
+    let nodes = prop_oneof![0..4_usize, MEMBERS_MAX - 1..MEMBERS_MAX + 2, 20..40_usize, 240..270_usize];
+    let numbers = [any_number(), any_number(), any_number(), any_number(), any_number()];
+    let text = prop_oneof![Just("n".to_owned()), ".{0,8}", Just("x".repeat(1025))];
+    (numbers, nodes, 0..3_usize, text, any::<bool>()).prop_map(
+        move |([number, start, before, before_start, version], nodes, owner, text, is_open)| {
+            let node = |number| serde_json::json!({ "id": id(number), "name": text, "url": "http://n:1" });
+            serde_json::json!({
+                "format": 1,
+                "cluster_id": ClusterId([7; 16]),
+                "epoch": { "number": number, "owner": id(owner), "start": start },
+                "primary": node(0),
+                "in_sync": (1..=nodes).map(node).collect::<Vec<_>>(),
+                "mode": "semi-sync",
+                "phase": if is_open { "open" } else { "electing" },
+                "previous_end": {
+                    "epoch": { "number": before, "owner": id(1), "start": before_start },
+                    "version": version,
+                },
+                "write": "w",
+            })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_record_of_the_right_shape_is_within_bounds_or_refused(json in any_json()) {
+        if let Ok(record) = Record::from_json(json.to_string().as_bytes()) {
+            let Register { epoch, end: (before, version), set, .. } = &record.register;
+            prop_assert!(set.len() <= MEMBERS_MAX);
+            let numbers = [epoch.number, epoch.start, before.number, before.start, *version];
+            prop_assert!(numbers.iter().all(|number| *number <= NUMBER_MAX));
+            prop_assert_eq!(Record::from_json(record.to_json().as_bytes()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_record_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Record::from_json(&bytes).is_err());
+    }
+}
+
+#[test]
 #[should_panic(expected = "contradicts itself")]
 fn a_record_whose_set_is_another_than_its_nodes_is_not_written() {
     let mut record = record();
@@ -248,6 +350,149 @@ mod served {
         let tokens: Vec<_> = requests.iter().map(token_of).collect();
         let [one, two] = ["one.1", "two.2"].map(|token| Some(token.to_owned()));
         assert_eq!(tokens, [None, one.clone(), one, None, two]);
+    }
+
+    /// What a read says of this answer.
+    fn read(answer: &'static str) -> Result<Reading, Error> {
+        let (address, requests) = played(vec![answer]);
+        let answer = client(&address).read();
+        requests.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_number_that_etcd_cannot_have_is_no_answer() {
+        let held = r#"{"header":{"cluster_id":"18446744073709551615","revision":"4611686018427387904"},"kvs":[{"key":"L3JpZy94","mod_revision":"1","lease":"-7"}]}"#;
+        assert_eq!(read(held).unwrap().store_revision, NUMBER_MAX);
+        for answer in [
+            r#"{"header":{"cluster_id":"5","revision":"18446744073709551615"}}"#,
+            r#"{"header":{"cluster_id":"5","revision":"4611686018427387905"}}"#,
+            r#"{"header":{"cluster_id":"5","revision":"-1"}}"#,
+            r#"{"header":{"cluster_id":"5","revision":"1"},"kvs":[{"key":"L3JpZy9yZWNvcmQ=","mod_revision":"18446744073709551615"}]}"#,
+            r#"{"header":{"cluster_id":"5","revision":"1"},"kvs":[{"key":"L3JpZy9yZWNvcmQ=","mod_revision":"9223372036854775807"}]}"#,
+            r#"{"header":{"cluster_id":"5","revision":"1"},"kvs":[{"key":"L3JpZy9yZWNvcmQ=","mod_revision":"1","lease":"18446744073709551615"}]}"#,
+            r#"{"header":{"cluster_id":"-5","revision":"1"}}"#,
+            r#"{"header":{"cluster_id":"5","revision":1e3}}"#,
+            r#"{"header":[],"kvs":{}}"#,
+        ] {
+            let error = read(answer).unwrap_err();
+            assert!(matches!(error.kind(), Kind::Malformed { .. }), "{answer}: {error:?}");
+            assert!(error.to_string().contains("/v3/kv/range"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_lasts_for_ever_or_less_than_nothing_is_none() {
+        for ttl in ["3601", "9223372036854775807", "18446744073709551615", "-1"] {
+            let granted = format!(r#"{{"header":{{"cluster_id":"5","revision":"40"}},"ID":"7","TTL":"{ttl}"}}"#);
+            let kept = format!(r#"{{"result":{granted}}}"#);
+            let (address, requests) = played(vec![granted.leak()]);
+            let error = client(&address).grant(node(1).id, Duration::from_secs(2)).unwrap_err();
+            assert!(matches!(error.kind(), Kind::Malformed { .. }) && error.is_unknown(), "{ttl}: {error:?}");
+            requests.join().unwrap();
+            let (address, requests) = played(vec![kept.leak()]);
+            let lease = Lease { id: 7, ttl: Duration::from_secs(2) };
+            let error = client(&address).keep_alive(&lease).unwrap_err();
+            assert!(matches!(error.kind(), Kind::Malformed { .. }), "{ttl}: {error:?}");
+            requests.join().unwrap();
+        }
+    }
+
+    /// What a read says of a server that sends these bytes, and then some of them for ever or nothing, and does not close.
+    fn said_to(bytes: Vec<u8>, then: &'static [u8]) -> Result<Reading, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::parse(&format!("etcd://{}/rig", listener.local_addr().unwrap())).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut piece = [0; 16 << 10];
+            let _ = stream.read(&mut piece).unwrap();
+            // The client goes when it has had enough.
+            let _ = stream.write_all(&bytes);
+            while !then.is_empty() && stream.write_all(then).is_ok() {}
+            while stream.read(&mut piece).is_ok_and(|n| n > 0) {}
+        });
+        let options = Options { password: None, trust: None, timeout: Duration::from_secs(1) };
+        let mut client = Coordinator::new(address, options);
+        let begin = std::time::Instant::now();
+        let said = client.read();
+        assert!(begin.elapsed() < Duration::from_secs(5), "it waited for {:?}", begin.elapsed());
+        drop(client);
+        server.join().unwrap();
+        said
+    }
+
+    #[test]
+    fn whatever_a_server_sends_is_an_error_in_time_and_in_few_bytes() {
+        let whole =
+            |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
+        let headed = |rest: &str| whole(&format!(r#"{{"header":{{"cluster_id":"5","revision":"1"}},{rest}}}"#));
+        let keys = |key: &str, value: &str| {
+            headed(&format!(r#""kvs":[{{"key":"{key}","mod_revision":"1","value":"{value}"}}]"#))
+        };
+        let record = base64(b"/rig/record");
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        let redirect = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec();
+        for (name, bytes, then) in [
+            ("deep", whole(&"[".repeat(900_000)), &b""[..]),
+            ("deep below a field that nobody reads", headed(&format!("\"more\":{}", "[".repeat(900_000))), b""),
+            ("a deep record", keys(&record, &base64("{\"format\":1,\"x\":".repeat(20_000).as_bytes())), b""),
+            ("a large record", keys(&record, &base64(&vec![b' '; 700_000])), b""),
+            ("no base64", keys("=====", ""), b""),
+            ("half of base64", keys(&record, "Z"), b""),
+            ("too large", whole(&" ".repeat(2 << 20)), b""),
+            (
+                "announced as too large",
+                b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n".to_vec(),
+                b" ",
+            ),
+            ("chunks without end", chunked.clone(), b"1\r\n \r\n"),
+            ("large chunks without end", chunked.clone(), b"8\r\n        \r\n"),
+            ("one endless size", chunked.clone(), b"0"),
+            ("a chunk of more than there is", [&chunked[..], b"ffffffff\r\n"].concat(), b" "),
+            ("trailers without end", [&chunked[..], b"0\r\n"].concat(), b"a: b\r\n"),
+            ("a head without end", b"HTTP/1.1 200 OK\r\n".to_vec(), b"a: b\r\n"),
+            ("heads without end", vec![], b"HTTP/1.1 100 Go on\r\n\r\n"),
+            ("a redirect", redirect, b""),
+            ("another protocol", b"HTTP/1.1 101 Go\r\n\r\n".to_vec(), b" "),
+            ("nothing", vec![], b""),
+            ("a body that ends with the connection", b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), b" "),
+            ("keys that are none", headed(r#""kvs":{"a":1}"#), b""),
+            ("null", headed(r#""kvs":null"#), b""),
+            ("numbers for texts", headed(r#""kvs":[{"key":7}]"#), b""),
+        ] {
+            let error = said_to(bytes, then).expect_err(name);
+            assert!(error.to_string().len() < 400 && !error.is_unknown(), "{name}: {error}");
+        }
+        // Many keys of others are read over, and do not grow with what is in them.
+        let others = format!(r#"{{"key":"{}","lease":"1"}},"#, base64(b"/rig/leases/x")).repeat(15_000);
+        let reading = said_to(headed(&format!(r#""kvs":[{}]"#, others.trim_end_matches(','))), b"").unwrap();
+        assert_eq!(reading.leases, []);
+    }
+
+    #[test]
+    fn what_stands_behind_an_answer_is_not_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            for revision in 1..=2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    let mut piece = [0; 4096];
+                    let n = stream.read(&mut piece).unwrap();
+                    request.extend_from_slice(&piece[..n]);
+                }
+                let answer = |revision: u64| {
+                    let body = format!(r#"{{"header":{{"cluster_id":"5","revision":"{revision}"}}}}"#);
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                };
+                stream.write_all(format!("{}{}", answer(revision), answer(99)).as_bytes()).unwrap();
+            }
+        });
+        let mut client = client(&address);
+        let seen = [(); 2].map(|()| client.read().unwrap().store_revision);
+        assert_eq!(seen, [1, 2]);
+        server.join().unwrap();
     }
 
     #[test]

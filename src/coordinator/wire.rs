@@ -1,17 +1,27 @@
 //! What etcd's gateway answers, as far as it is needed: keys and values in base64, whole numbers as texts, and a member that
-//! is zero, false or empty left out (the JSON mapping of proto3).
+//! is zero, false or empty left out (the JSON mapping of proto3). Revisions, ids of leases and times are `int64` there; a
+//! revision is not negative, and a time is neither that nor one that nobody has asked for.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+
+use crate::limits::{LEASE_MAX, NUMBER_MAX};
+
+/// Seconds of a lease: etcd may grant a longer one than was asked for, a minute and a quarter at most where its elections
+/// take as long as they can. By one of years a primary that is gone would be believed to be there.
+const TTL_MAX: u64 = 3600;
+
+const _: () = assert!(LEASE_MAX.as_secs() < TTL_MAX);
 
 /// Who has answered, and when. Without it nothing is an answer: every other member may be left out.
 #[derive(Debug, Deserialize)]
 pub(super) struct Header {
     #[serde(deserialize_with = "number")]
     pub(super) cluster_id: u64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "count")]
     pub(super) revision: u64,
 }
 
@@ -20,7 +30,7 @@ pub(super) struct KeyValue {
     pub(super) key: String,
     #[serde(default)]
     pub(super) value: String,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "count")]
     pub(super) mod_revision: u64,
     #[serde(default, deserialize_with = "number")]
     pub(super) lease: i64,
@@ -60,8 +70,9 @@ pub(super) struct Granted {
     pub(super) header: Header,
     #[serde(rename = "ID", default, deserialize_with = "number")]
     pub(super) id: i64,
-    #[serde(rename = "TTL", default, deserialize_with = "number")]
-    pub(super) ttl: i64,
+    /// In seconds; 0 for a lease that is gone.
+    #[serde(rename = "TTL", default, deserialize_with = "ttl")]
+    pub(super) ttl: u64,
 }
 
 /// One of a stream of answers, which is asked for one only.
@@ -100,7 +111,21 @@ pub(super) struct StreamError {
 
 fn number<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+    text.parse().map_err(D::Error::custom)
+}
+
+/// A revision: readings of several stores are counted on from each other, so far below where a sum would overflow.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    at_most(NUMBER_MAX, deserializer)
+}
+
+fn ttl<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    at_most(TTL_MAX, deserializer)
+}
+
+fn at_most<'de, D: Deserializer<'de>>(most: u64, deserializer: D) -> Result<u64, D::Error> {
+    let number: u64 = number(deserializer)?;
+    if number <= most { Ok(number) } else { Err(D::Error::custom(format_args!("{number} is above {most}"))) }
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -52,7 +52,7 @@ pub use cursor::{Backwards, Records, Replay};
 pub use error::{Fault, LogError, Remedy};
 pub use format::genesis;
 pub use mark::Mark;
-pub use open::{Cut, Opened, Report, open};
+pub use open::{Cut, Opened, Report, open, remove_empty};
 pub use reader::{Held, Reader};
 pub use record::{RecordRef, decode, record_bytes};
 pub use repair::{Known, Truncated, known, truncate_from};

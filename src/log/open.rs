@@ -126,6 +126,19 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
     Ok(Opened { writer, sealer: Sealer::new(end.head, end.format), report })
 }
 
+/// Removes a log that never had a record, so that another can begin in its place. A crash in between leaves one that opens
+/// empty: the mark goes first, because it would miss what goes after it.
+pub fn remove_empty(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+    let (log_dir, mark) = (segment::log_dir(dir), super::mark::path_in(dir));
+    segment::remove_if_there(vfs, &mark)?;
+    let state = dir.join("state");
+    vfs.sync_dir(&state).context("sync", &state)?;
+    for name in vfs.list(&log_dir).context("list", &log_dir)? {
+        segment::remove_if_there(vfs, &log_dir.join(name))?;
+    }
+    vfs.sync_dir(&log_dir).context("sync", &log_dir)
+}
+
 /// Writes where a log begins that was compacted into both slots of its mark: it may have been read from a cache whose disk
 /// has another word, and what is removed on that word would be missed.
 fn confirm_oldest(vfs: &dyn Vfs, dir: &Path, found: &mut Found) -> Result<(), LogError> {

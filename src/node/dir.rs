@@ -278,6 +278,14 @@ impl DataDir {
         Ok(())
     }
 
+    /// Forgets, durably, a cluster in whose name nothing was done: its log has been removed.
+    pub fn forget_cluster(&mut self) -> Result<(), DirError> {
+        let meta = Meta { cluster_id: None, ..self.meta.clone() };
+        write_meta(&self.path, &meta)?;
+        self.meta = meta;
+        Ok(())
+    }
+
     /// A node's data is its owner's alone: a directory that others can enter is not served.
     pub fn refuse_others(&self) -> Result<(), DirError> {
         #[cfg(unix)]

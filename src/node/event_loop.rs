@@ -673,6 +673,7 @@ impl Node {
         self.pool.stop();
         self.state_pool.stop();
         self.background.stop();
+        self.forget_cluster();
         if let Err(error) = self.dir.remove_endpoint() {
             ::log::warn!("{error}");
         }

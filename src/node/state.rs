@@ -3,8 +3,8 @@
 //! Two slots of 512 bytes, written in turn and synced, so that a torn write leaves the older one whole:
 //!
 //! ```text
-//!   magic "RIGSTA1\n" 8 | counter 8 | epoch: number 8, owner 16, start 8 | primary 1 | members in the set 1 | forced 1 | zero 5
-//!   | alone from 8 (0: not alone) | the set, 16 each | zero ... | lacks 8 (0: nothing) | CRC32C 4, of all before
+//!   magic "RIGSTA1\n" 8 | counter 8 | epoch: number 8, owner 16, start 8 | primary 1 | members in the set 1 | forced 1
+//!   | adrift 1 | zero 4 | alone from 8 (0: not alone) | the set, 16 each | zero ... | lacks 8 (0: nothing) | CRC32C 4, of all before
 //! ```
 //!
 //! An epoch is here before this node says a word in it, and a smaller in-sync set before an answer relies on it.

@@ -8,11 +8,13 @@
 //!   marks     count u16, at least 1, then for each: u32
 //! ```
 //!
+//! Numbers and starts of epochs, versions, and lengths and offsets in a snapshot are 2^62 at most: a node counts on from them.
 //! A field that only newer versions of the protocol have is put and taken where such a version is spoken.
 
 use super::{FrameError, Kind, Wrong};
 use crate::limits::{
-    EPOCHS_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, URL_BYTES_MAX,
+    EPOCHS_MAX, MARKS_PER_MESSAGE, MEMBERS_MAX, NAME_BYTES_MAX, NUMBER_MAX, RECORD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES,
+    URL_BYTES_MAX,
 };
 use crate::replication::{
     Ack, Answer, Append, Chunk, EpochStart, Follow, Heartbeat, Hello, Member, Message, Promised, Refused, RefusedWhy,
@@ -245,12 +247,17 @@ impl<'a> Fields<'a> {
         place.and_then(|place| list.get(place)).copied().ok_or(Wrong::Number)
     }
 
+    /// What a node would count on from, or add to.
+    fn number(&mut self) -> Result<u64, Wrong> {
+        self.u64().and_then(|number| if number <= NUMBER_MAX { Ok(number) } else { Err(Wrong::Large) })
+    }
+
     fn epoch(&mut self) -> Result<Epoch, Wrong> {
-        Ok(Epoch { number: self.u64()?, owner: NodeId(self.array()?), start: self.u64()? })
+        Ok(Epoch { number: self.number()?, owner: NodeId(self.array()?), start: self.number()? })
     }
 
     fn position(&mut self) -> Result<Position, Wrong> {
-        Ok(Position { epoch: self.epoch()?, version: self.u64()?, hash: Hash(self.array()?) })
+        Ok(Position { epoch: self.epoch()?, version: self.number()?, hash: Hash(self.array()?) })
     }
 
     fn text(&mut self, bytes_max: usize) -> Result<String, Wrong> {
@@ -270,7 +277,9 @@ impl<'a> Fields<'a> {
         if self.0.len() < count * EPOCH_START_BYTES {
             return Err(Wrong::Short);
         }
-        (0..count).map(|_| Ok(EpochStart { epoch: self.epoch()?, first: self.u64()?, forced: self.flag()? })).collect()
+        (0..count)
+            .map(|_| Ok(EpochStart { epoch: self.epoch()?, first: self.number()?, forced: self.flag()? }))
+            .collect()
     }
 
     fn set(&mut self) -> Result<Vec<NodeId>, Wrong> {
@@ -302,40 +311,40 @@ impl<'a> Fields<'a> {
             Kind::Hello => Message::Hello(self.hello(protocol)?),
             Kind::Follow | Kind::Offer => {
                 let (epoch, common) = (self.epoch()?, self.position()?);
-                let (head, outside_sync) = (self.u64()?, self.flag()?);
-                let snapshot = if kind == Kind::Offer { Some(self.u64()?) } else { None };
+                let (head, outside_sync) = (self.number()?, self.flag()?);
+                let snapshot = if kind == Kind::Offer { Some(self.number()?) } else { None };
                 Message::Follow(Follow { epoch, common, head, outside_sync, snapshot, history: self.history()? })
             }
             Kind::Append => Message::Append(self.append()?),
             Kind::Records => Message::Records(self.append()?),
             Kind::Heartbeat => {
-                let (epoch, committed, head) = (self.epoch()?, self.u64()?, self.u64()?);
+                let (epoch, committed, head) = (self.epoch()?, self.number()?, self.number()?);
                 Message::Heartbeat(Heartbeat { epoch, committed, head, set: self.set()? })
             }
             Kind::Ack => {
                 let epoch = self.epoch()?;
-                Message::Ack(Ack { epoch, received: self.u64()?, durable: self.u64()?, applied: self.u64()? })
+                Message::Ack(Ack { epoch, received: self.number()?, durable: self.number()?, applied: self.number()? })
             }
             Kind::Refused => Message::Refused(Refused { promised: self.epoch()?, why: self.word(&REASONS)? }),
             Kind::Ask => Message::Ask { epoch: self.epoch()? },
             Kind::Answer => {
                 let (epoch, would, promised) = (self.epoch()?, self.flag()?, self.epoch()?);
-                let (head_epoch, head, committed) = (self.epoch()?, self.u64()?, self.u64()?);
+                let (head_epoch, head, committed) = (self.epoch()?, self.number()?, self.number()?);
                 Message::Answer(Answer { epoch, would, promised, head_epoch, head, committed })
             }
             Kind::Promise => Message::Promise { epoch: self.epoch()? },
             Kind::Promised => {
-                let (epoch, head, committed) = (self.epoch()?, self.u64()?, self.u64()?);
+                let (epoch, head, committed) = (self.epoch()?, self.number()?, self.number()?);
                 Message::Promised(Promised { epoch, head, committed, history: self.history()? })
             }
-            Kind::Fetch => Message::Fetch { epoch: self.epoch()?, after: self.u64()? },
+            Kind::Fetch => Message::Fetch { epoch: self.epoch()?, after: self.number()? },
             Kind::HandOverPlease => Message::HandOverPlease,
-            Kind::HandOver => Message::HandOver { epoch: self.epoch()?, head: self.u64()? },
+            Kind::HandOver => Message::HandOver { epoch: self.epoch()?, head: self.number()? },
             Kind::SplitBrain => Message::SplitBrain { epoch: self.epoch()? },
             Kind::Goodbye => Message::Goodbye,
             Kind::Alive => Message::Alive,
             Kind::Results => {
-                let (epoch, first) = (self.epoch()?, self.u64()?);
+                let (epoch, first) = (self.epoch()?, self.number()?);
                 Message::Results(Results { epoch, first, marks: self.marks()? })
             }
             Kind::Want => Message::Want(self.chunk()?),
@@ -347,7 +356,7 @@ impl<'a> Fields<'a> {
         let id = NodeId(self.array()?);
         let member = Member { id, name: self.text(NAME_BYTES_MAX)?, url: self.text(URL_BYTES_MAX)? };
         let (boot, role, promised) = (self.u64()?, self.word(&ROLES)?, self.epoch()?);
-        let (head, committed, joined) = (self.u64()?, self.u64()?, self.flag()?);
+        let (head, committed, joined) = (self.number()?, self.number()?, self.flag()?);
         let history = self.history()?;
         if protocol >= ENDS_WITH_VERSION && self.u16()? != protocol {
             return Err(Wrong::Number);
@@ -356,11 +365,11 @@ impl<'a> Fields<'a> {
     }
 
     fn chunk(&mut self) -> Result<Chunk, Wrong> {
-        Ok(Chunk { version: self.u64()?, offset: self.u64()? })
+        Ok(Chunk { version: self.number()?, offset: self.number()? })
     }
 
     fn append(&mut self) -> Result<Append, Wrong> {
         let (epoch, before) = (self.epoch()?, self.position()?);
-        Ok(Append { epoch, before, last: self.u64()?, committed: self.u64()?, landmarks: Vec::new() })
+        Ok(Append { epoch, before, last: self.number()?, committed: self.number()?, landmarks: Vec::new() })
     }
 }

@@ -198,6 +198,8 @@ pub enum Wrong {
     Number,
     /// A name or an address that is empty, too long, not UTF-8, or holds control characters.
     Text,
+    /// A version, a length, or the number or the start of an epoch that nobody counts to.
+    Large,
     /// A list longer than it can be.
     Many,
     /// A greeting that is none.

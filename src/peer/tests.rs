@@ -1,6 +1,7 @@
 //! Every message there and back, in pieces, and bytes that no node of ours would send.
 
 use super::*;
+use crate::limits::NUMBER_MAX;
 use crate::replication::{
     Ack, Answer, Append, Chunk, EpochStart, Follow, Heartbeat, Hello, Member, Promised, Refused, RefusedWhy, Results,
 };
@@ -13,22 +14,27 @@ fn any_id() -> impl Strategy<Value = NodeId> {
     any::<[u8; 16]>().prop_map(NodeId)
 }
 
+/// A version, or the number or the start of an epoch.
+fn any_number() -> impl Strategy<Value = u64> {
+    0..=NUMBER_MAX
+}
+
 fn any_epoch() -> impl Strategy<Value = Epoch> {
-    (any::<u64>(), any_id(), any::<u64>()).prop_map(|(number, owner, start)| Epoch { number, owner, start })
+    (any_number(), any_id(), any_number()).prop_map(|(number, owner, start)| Epoch { number, owner, start })
 }
 
 fn any_position() -> impl Strategy<Value = Position> {
     let hash = any::<[u8; 32]>().prop_map(Hash);
-    (any_epoch(), any::<u64>(), hash).prop_map(|(epoch, version, hash)| Position { epoch, version, hash })
+    (any_epoch(), any_number(), hash).prop_map(|(epoch, version, hash)| Position { epoch, version, hash })
 }
 
 fn any_history() -> impl Strategy<Value = Vec<EpochStart>> {
-    let start = (any_epoch(), any::<u64>(), any::<bool>());
+    let start = (any_epoch(), any_number(), any::<bool>());
     prop::collection::vec(start.prop_map(|(epoch, first, forced)| EpochStart { epoch, first, forced }), 0..6)
 }
 
 fn any_append() -> impl Strategy<Value = Append> {
-    (any_epoch(), any_position(), any::<u64>(), any::<u64>()).prop_map(|(epoch, before, last, committed)| Append {
+    (any_epoch(), any_position(), any_number(), any_number()).prop_map(|(epoch, before, last, committed)| Append {
         epoch,
         before,
         last,
@@ -41,7 +47,7 @@ fn any_hello() -> impl Strategy<Value = Hello> {
     let member =
         (any_id(), "[a-zA-Z0-9._-]{1,64}", "[!#-\\[\\]-~]{1,40}").prop_map(|(id, name, url)| Member { id, name, url });
     let role = prop_oneof![Just(Role::Primary), Just(Role::Replica)];
-    let versions = (any::<u64>(), any::<u64>());
+    let versions = (any_number(), any_number());
     (member, any::<u64>(), role, any_epoch(), versions, any_history(), any::<bool>()).prop_map(
         |(member, boot, role, promised, (head, committed), history, joined)| Hello {
             member,
@@ -60,8 +66,8 @@ fn any_message() -> impl Strategy<Value = Message> {
     let why =
         [RefusedWhy::Fenced, RefusedWhy::NotAMember, RefusedWhy::Storage, RefusedWhy::CannotHandOver, RefusedWhy::Twin];
     let epoch = any_epoch;
-    let version = any::<u64>;
-    let follow = (epoch(), any_position(), any_history(), version(), any::<bool>(), any::<Option<u64>>());
+    let version = any_number;
+    let follow = (epoch(), any_position(), any_history(), version(), any::<bool>(), prop::option::of(version()));
     let set = prop::collection::vec(any_id(), 0..=MEMBERS_MAX);
     prop_oneof![
         any_hello().prop_map(Message::Hello),
@@ -333,6 +339,98 @@ fn lists_and_texts_are_bounded_and_counts_are_not_believed() {
     for (name, url) in [("", "u"), ("n", ""), ("n\u{1b}[2J", "u"), ("n", "u\n"), (&"n".repeat(65), "u")] {
         assert_eq!(hello(name, url), body(Wrong::Text, Kind::Hello).map(|()| 0), "{name:?} {url:?}");
     }
+}
+
+#[test]
+fn numbers_that_nobody_counts_to_are_refused() {
+    let owner = NodeId([3; 16]);
+    let epoch = |number, start| Epoch { number, owner, start };
+    let (low, high) = (epoch(1, 1), NUMBER_MAX + 1);
+    let at = |epoch, version| Position { epoch, version, hash: Hash([5; 32]) };
+    let starts = |epoch, first| vec![EpochStart { epoch, first, forced: false }];
+    let hello = |promised, head, committed, history| {
+        let member = Member { id: owner, name: "n1".into(), url: "http://h:1".into() };
+        Message::Hello(Hello {
+            member,
+            boot: u64::MAX,
+            role: Role::Replica,
+            promised,
+            head,
+            committed,
+            history,
+            joined: true,
+        })
+    };
+    let follow = |epoch, common, history, head, snapshot| {
+        Message::Follow(Follow { epoch, common, history, head, outside_sync: false, snapshot })
+    };
+    let append = |epoch, before, last, committed| Append { epoch, before, last, committed, landmarks: vec![] };
+    let beat = |epoch, committed, head| Message::Heartbeat(Heartbeat { epoch, committed, head, set: vec![owner] });
+    let ack = |epoch, received, durable, applied| Message::Ack(Ack { epoch, received, durable, applied });
+    let answer = |epoch, promised, head_epoch, head, committed| {
+        Message::Answer(Answer { epoch, would: true, promised, head_epoch, head, committed })
+    };
+    let promised = |epoch, head, committed, history| Message::Promised(Promised { epoch, head, committed, history });
+    let said = |message: &Message| said_to(&stream(&[(message.clone(), vec![])])[stream(&[]).len()..]);
+    for bad in [epoch(high, 0), epoch(0, high), epoch(u64::MAX, u64::MAX)] {
+        for message in [
+            hello(bad, 1, 1, vec![]),
+            hello(low, 1, 1, starts(bad, 1)),
+            follow(bad, at(low, 1), vec![], 1, None),
+            follow(low, at(bad, 1), vec![], 1, None),
+            follow(low, at(low, 1), starts(bad, 1), 1, Some(1)),
+            Message::Append(append(bad, at(low, 1), 1, 1)),
+            Message::Records(append(low, at(bad, 1), 1, 1)),
+            beat(bad, 1, 1),
+            ack(bad, 1, 1, 1),
+            Message::Refused(Refused { promised: bad, why: RefusedWhy::Fenced }),
+            Message::Ask { epoch: bad },
+            answer(bad, low, low, 1, 1),
+            answer(low, bad, low, 1, 1),
+            answer(low, low, bad, 1, 1),
+            Message::Promise { epoch: bad },
+            promised(bad, 1, 1, vec![]),
+            promised(low, 1, 1, starts(bad, 1)),
+            Message::Fetch { epoch: bad, after: 1 },
+            Message::HandOver { epoch: bad, head: 1 },
+            Message::SplitBrain { epoch: bad },
+            Message::Results(Results { epoch: bad, first: 1, marks: vec![1] }),
+        ] {
+            let kind = body::kind_of(&message);
+            assert_eq!(said(&message), Err(FrameError::Body { kind, wrong: Wrong::Large }), "{message:?}");
+        }
+    }
+    for message in [
+        hello(low, high, 1, vec![]),
+        hello(low, 1, high, vec![]),
+        hello(low, 1, 1, starts(low, high)),
+        follow(low, at(low, high), vec![], 1, None),
+        follow(low, at(low, 1), vec![], high, None),
+        follow(low, at(low, 1), vec![], 1, Some(high)),
+        Message::Append(append(low, at(low, high), 1, 1)),
+        Message::Append(append(low, at(low, 1), high, 1)),
+        Message::Records(append(low, at(low, 1), 1, high)),
+        beat(low, high, 1),
+        beat(low, 1, high),
+        ack(low, high, 1, 1),
+        ack(low, 1, high, 1),
+        ack(low, 1, 1, high),
+        answer(low, low, low, high, 1),
+        answer(low, low, low, 1, high),
+        promised(low, high, 1, vec![]),
+        promised(low, 1, high, vec![]),
+        Message::Fetch { epoch: low, after: high },
+        Message::HandOver { epoch: low, head: high },
+        Message::Results(Results { epoch: low, first: high, marks: vec![1] }),
+        Message::Want(Chunk { version: high, offset: 1 }),
+        Message::Chunk(Chunk { version: 1, offset: high }),
+    ] {
+        let kind = body::kind_of(&message);
+        assert_eq!(said(&message), Err(FrameError::Body { kind, wrong: Wrong::Large }), "{message:?}");
+    }
+    let most = epoch(NUMBER_MAX, NUMBER_MAX);
+    let most = hello(most, NUMBER_MAX, NUMBER_MAX, starts(most, NUMBER_MAX));
+    assert_eq!(said(&most), Ok(vec![(most, vec![])]));
 }
 
 #[test]

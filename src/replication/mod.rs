@@ -29,7 +29,7 @@
 //! # Not here
 //! Locks, keys and deadlines (`node::engine`), the bytes of a record (`log`), the bytes of a message (`peer`),
 //! connections and when to dial (`node::peers`), what a coordinator outside is and how it is spoken with
-//! (`node::coordinator`): here its value leaves as [`Output::Swap`] and comes back as an answer.
+//! (`node::coordination`): here its value leaves as [`Output::Swap`] and comes back as an answer.
 
 mod behind;
 mod candidate;

@@ -137,6 +137,8 @@ fn alone(test: &str, flags: &[&str], durability: &str) {
     // The last one may have come into the log while the lease ended.
     assert!(matches!(refused.status, 503 | 504), "{refused:?}");
     pair.refuses_for(1, "refused", Duration::from_millis(1500));
+    let detail = pair.cluster.request(1, "why", "why", 1000).unwrap().json()["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("does not answer, or this node holds no lease"), "{detail}");
     // Reads go on.
     let address = pair.cluster.url(1);
     let read = Wire::open(address.strip_prefix("http://").unwrap()).unwrap().get("/data/user/alone").unwrap();

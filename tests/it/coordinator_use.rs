@@ -91,6 +91,56 @@ fn the_record_of_a_cluster_is_not_taken_by_another_one() {
 }
 
 #[test]
+fn of_two_fresh_primaries_the_one_that_comes_second_joins_as_it_is_told() {
+    let test = "of_two_fresh_primaries";
+    let Some(etcd) = Etcd::new(test, 1, &[]) else { return };
+    let home = Home::new();
+    let url = etcd.address("/rig/race").to_string();
+    // Both have seen no record, and want to write the first one.
+    let names = ["n1", "n2"];
+    let addresses = names.map(|_| Link::free_address());
+    etcd.signal(1, "STOP");
+    let mut nodes = std::array::from_fn::<_, 2, _>(|at| {
+        home.ok(&["init", names[at]]);
+        let flags = ["-D", names[at], "--role", "primary", "--coordinator", &url, "--listen", &addresses[at]];
+        let mut command = home.rig(&[&["serve", "--json"], &flags[..]].concat());
+        let log = std::fs::File::create(home.path(&format!("{}.log", names[at]))).unwrap();
+        command.stdout(std::process::Stdio::null()).stderr(log);
+        Some(command.spawn().unwrap())
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    etcd.signal(1, "CONT");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let ended = |node: &mut Option<std::process::Child>| node.as_mut().unwrap().try_wait().unwrap();
+    let (lost, code) = loop {
+        let found = nodes.iter_mut().enumerate().find_map(|(at, node)| Some((at, ended(node)?.code())));
+        match found {
+            Some(found) => break found,
+            None => assert!(Instant::now() < deadline, "both go on"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let said = std::fs::read_to_string(home.path(&format!("{}.log", names[lost]))).unwrap();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--role replica --peer URL"), "{said}");
+    let meta = std::fs::read_to_string(home.path(&format!("{}/meta.json", names[lost]))).unwrap();
+    assert!(meta.contains("\"cluster_id\":null"), "{meta}");
+    let winner = format!("http://{}", addresses[1 - lost]);
+    home.ok(&["wait", "ready", "-N", &winner]);
+    let peer = ["--role", "replica", "--peer", &winner];
+    let joined = Node::serve(&home, &[&["-D", names[lost], "--coordinator", &url][..], &peer].concat());
+    home.ok(&["wait", "in-sync", "-N", joined.url(), "--timeout", "20s"]);
+    home.ok(&["apply", "user_put", "--data", "{\"id\":\"x\"}", "-N", &url]);
+    let record = home.ok(&["coordinator", "show", &url, "--json"]).json()["record"].clone();
+    assert_eq!(record["in_sync"][0]["name"], names[lost], "{record:#}");
+    for child in nodes.iter_mut().flatten() {
+        // One has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+#[test]
 fn a_node_whose_coordinator_is_not_there_yet_says_so_and_opens_when_it_comes() {
     let test = "a_node_whose_coordinator_is_not_there_yet";
     let Some(mut etcd) = Etcd::new(test, 1, &[]) else { return };

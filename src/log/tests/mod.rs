@@ -71,3 +71,29 @@ fn a_log_rolls_over_segments_and_goes_on_after_each_start() {
     assert!(made.vfs.list(&Path::new(DIR).join("log")).unwrap().len() > 5);
     assert!(made.vfs.read(&testing::segment(1)).unwrap().len() <= 4096);
 }
+
+#[test]
+fn an_empty_log_is_removed_for_one_of_another_cluster_and_a_crash_leaves_one_that_opens() {
+    let other = Config { cluster: crate::types::ClusterId([0xee; 16]), ..config() };
+    let (dir, log_dir) = (Path::new(DIR), Path::new(DIR).join("log"));
+    for seed in 0..200 {
+        let Made { vfs, opened, .. } = Made::new(config());
+        prepare_spare(&vfs, dir, &config()).unwrap();
+        drop(opened);
+        // As far as it gets, if it dies in between; what of that has reached the disk is a matter of luck.
+        let whole = vfs.fork();
+        vfs.remove(&mark::path_in(dir)).unwrap();
+        let names = vfs.list(&log_dir).unwrap();
+        let gone = seed as usize % (names.len() + 2);
+        if gone > 0 {
+            vfs.sync_dir(&dir.join("state")).unwrap();
+            names.iter().take(gone - 1).for_each(|name| vfs.remove(&log_dir.join(name)).unwrap());
+        }
+        vfs.crash(seed);
+        assert_eq!(Made::on(vfs, config()).opened.report.head.version, 0, "seed {seed}");
+
+        remove_empty(&whole, dir).unwrap();
+        whole.crash(seed);
+        assert_eq!(Made::on(whole, other.clone()).opened.report.head.version, 0, "seed {seed}");
+    }
+}

@@ -644,8 +644,8 @@ impl Engine {
                 })
             }
             Refusal::NoCoordinator => {
-                let detail =
-                    "the coordinator does not answer, and without it fewer nodes may not decide; nothing was logged";
+                let detail = "the coordinator does not answer, or this node holds no lease there, and without it fewer nodes \
+                              may not decide; nothing was logged";
                 Problem::new(Code::NotEnoughReplicas, detail).hint("look at the coordinator; `rig status` says more")
             }
             Refusal::VersionConflict { next } => {

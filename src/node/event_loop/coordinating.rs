@@ -3,6 +3,8 @@
 //! # Invariants
 //! 1. The cluster has its identity, durably, before the coordinator hears of it.
 //! 2. The core's clock counts the time that the machine sleeps: a lease ends then too.
+//! 3. A cluster that this process founded and that lost the race for the record is forgotten when the node ends, if nothing
+//!    was done in its name.
 
 use super::*;
 use crate::coordinator::{self, Record as Outside};
@@ -28,6 +30,10 @@ pub(in crate::node) struct Coordinating {
     lease_fault: Option<String>,
     since: Micros,
     leased_until: u64,
+    /// The cluster of this node was founded by this process.
+    has_founded: bool,
+    /// It is to be forgotten.
+    forgets: bool,
 }
 
 impl Coordinating {
@@ -56,6 +62,8 @@ impl Coordinating {
             lease_fault: None,
             since: start::wall_clock(),
             leased_until: 0,
+            has_founded: false,
+            forgets: false,
         }))
     }
 
@@ -186,17 +194,51 @@ impl Node {
     }
 
     /// A node that is of no cluster yet, or of another one, and would found one of its own there.
-    fn refuse_foreign(&self, cluster: ClusterId) -> Result<(), NodeError> {
+    fn refuse_foreign(&mut self, cluster: ClusterId) -> Result<(), NodeError> {
         let has_begun = self.coordinating.as_ref().is_some_and(|outside| outside.record.is_some());
         if has_begun {
             // It runs, and the record is not what it was: it goes on without, and says so.
             return Ok(());
         }
-        let reason = format!(
-            "the record there is of cluster {cluster}, and this node is not of it: join it with --role replica --peer URL, \
-             or give another prefix"
-        );
+        let is_forgotten = self.is_founded_in_vain();
+        if let Some(outside) = &mut self.coordinating {
+            outside.forgets = is_forgotten;
+        }
+        let reason = match self.cluster.filter(|_| !is_forgotten) {
+            None => format!(
+                "the record there is of cluster {cluster}, and this node is not of it: join it with --role replica --peer \
+                 URL, or give another prefix"
+            ),
+            Some(own) => {
+                let holds = if self.engine.head() == 0 { ", and holds nothing" } else { "" };
+                format!(
+                    "the record there is of cluster {cluster}, and this directory is of another one, {own}{holds}: give \
+                     another prefix, or, to join that cluster, a new directory made by `rig init`"
+                )
+            }
+        };
         Err(NodeError::Setting { name: "coordinator", reason })
+    }
+
+    /// Whether this process has founded the cluster, and nobody has heard of it: neither this disk, nor another node, nor a
+    /// service in another process.
+    fn is_founded_in_vain(&self) -> bool {
+        let has_founded = self.coordinating.as_ref().is_some_and(|outside| outside.has_founded);
+        let standing = self.standing_file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let has_promised = standing.last().is_some_and(|standing| standing.promised != Epoch::default());
+        let core = self.engine.core();
+        has_founded && !has_promised && self.engine.head() == 0 && core.peers().is_empty() && self.outside.is_none()
+    }
+
+    /// Behind the last word of every thread: takes back a cluster that was founded in vain.
+    pub(super) fn forget_cluster(&mut self) {
+        if !self.coordinating.as_ref().is_some_and(|outside| outside.forgets) {
+            return;
+        }
+        let removed = log::remove_empty(&log::DiskVfs, self.dir.path()).map_err(NodeError::from);
+        if let Err(error) = removed.and_then(|()| Ok(self.dir.forget_cluster()?)) {
+            ::log::warn!("this directory is of a cluster of its own, and holds nothing; forget it: {error}");
+        }
     }
 
     /// The core wants this value to be there.
@@ -204,6 +246,9 @@ impl Node {
         if self.cluster.is_none() {
             self.found_cluster(ClusterId(*uuid::Uuid::now_v7().as_bytes()), now)?;
             self.close_peers(now)?;
+            if let Some(outside) = &mut self.coordinating {
+                outside.has_founded = true;
+            }
         }
         let record = self.record_of(register);
         let outside = self.coordinating.as_mut().expect("the core swaps only where there is a coordinator");
