@@ -354,10 +354,20 @@ fn is(engine: &Engine, state: NodeState) -> f64 {
     f64::from(engine.core().state() == state)
 }
 
+/// One series for each name: of two nodes that are called alike, the one that is there.
+fn one_of_each_name(mut peers: Vec<PeerView>) -> Vec<PeerView> {
+    peers.sort_by(|a, b| {
+        let rank = |peer: &PeerView| (peer.connected, peer.in_sync, peer.acked);
+        a.member.name.cmp(&b.member.name).then_with(|| rank(b).cmp(&rank(a)))
+    });
+    peers.dedup_by(|a, b| a.member.name == b.member.name);
+    peers
+}
+
 /// The other nodes, and what happened with them.
 fn cluster_metrics(engine: &Engine, facts: &Facts<'_>, page: &mut Exposition) {
     let core = engine.core();
-    let peers = core.peers();
+    let peers = one_of_each_name(core.peers());
     let each = |of: &dyn Fn(&PeerView) -> f64| -> Vec<(&str, f64)> {
         peers.iter().map(|peer| (peer.member.name.as_str(), of(peer))).collect()
     };

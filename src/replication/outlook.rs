@@ -154,7 +154,7 @@ impl Replication {
         self.recorded.alone_from
     }
 
-    /// Every node that is known, beside this one.
+    /// The members that the log names, and whoever else is connected, beside this one.
     pub fn peers(&self) -> Vec<PeerView> {
         let in_sync = self.in_sync();
         let view = |peer: &super::links::Peer| PeerView {
@@ -167,7 +167,8 @@ impl Replication {
             heard: Some(peer.heard),
             promised: peer.promised,
         };
-        let mut peers: Vec<PeerView> = self.peers.iter().map(view).collect();
+        let known = self.peers.iter().filter(|peer| peer.link.is_some() || self.may_be_member(peer.id));
+        let mut peers: Vec<PeerView> = known.map(view).collect();
         for member in self.log.configs.newest().map_or(&[][..], |config| &config.members) {
             if member.id != self.me.id && self.peer(member.id).is_none() {
                 let in_sync = in_sync.contains(&member.id);
@@ -177,6 +178,11 @@ impl Replication {
             }
         }
         peers
+    }
+
+    /// Whether the log names it, or is too short to say.
+    fn may_be_member(&self, id: NodeId) -> bool {
+        self.log.configs.in_force().is_empty() || self.log.configs.name(id)
     }
 
     /// Whether an unforced promotion of this node would be allowed now, as far as it can know without asking.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -40,6 +40,50 @@ fn members_are_listed_alike_on_every_node_and_removed_by_name() {
     assert_eq!((&removed["type"], &removed["name"]), (&json!("removed"), &json!("n3")));
     assert_eq!(cluster.ok(1, &["member", "ls", "--json"]).lines().len(), 2);
     assert_eq!(cluster.put(1, "a")["durability"], "sync");
+}
+
+#[test]
+fn the_last_replica_is_removed_at_once_and_nothing_is_left_of_it() {
+    let mut cluster = Cluster::new(2, &[]);
+    for round in 0..3 {
+        if round > 0 {
+            // Another disk under the same name.
+            std::fs::remove_dir_all(cluster.home.path("n2")).unwrap();
+            cluster.home.ok(&["init", "n2"]);
+            let peer = cluster.url(1);
+            cluster.serve(2, &["--role", "replica", "--peer", &peer]);
+            cluster.wait(2, "in-sync");
+        }
+        cluster.put(1, "a");
+        cluster.kill(2);
+        if round == 1 {
+            assert_eq!(cluster.put(1, "b")["durability"], "degraded");
+        }
+        let begun = Instant::now();
+        let removed = cluster.ok(1, &["member", "remove", "n2", "--confirm", "n2", "--json"]).json();
+        assert_eq!((&removed["type"], &removed["name"]), (&json!("removed"), &json!("n2")));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!(cluster.status(1)["peers"], json!([]));
+    }
+    let metrics = Wire::open(cluster.node(1).address()).unwrap().get("/metrics").unwrap();
+    let metrics = String::from_utf8(metrics.body.clone()).unwrap();
+    assert!(!metrics.contains("peer=\"n2\""), "{metrics}");
+}
+
+#[test]
+fn two_members_of_one_name_are_one_series() {
+    let mut cluster = Cluster::new(2, &[]);
+    cluster.kill(2);
+    std::fs::remove_dir_all(cluster.home.path("n2")).unwrap();
+    cluster.home.ok(&["init", "n2"]);
+    let peer = cluster.url(1);
+    cluster.serve(2, &["--role", "replica", "--peer", &peer]);
+    cluster.wait(2, "in-sync");
+    assert_eq!(cluster.status(1)["peers"].as_array().unwrap().len(), 2, "two members, told apart by their ids");
+    let metrics = Wire::open(cluster.node(1).address()).unwrap().get("/metrics").unwrap();
+    let metrics = String::from_utf8(metrics.body.clone()).unwrap();
+    let connected: Vec<_> = metrics.lines().filter(|line| line.starts_with("rig_replica_connected{")).collect();
+    assert_eq!(connected, ["rig_replica_connected{peer=\"n2\"} 1"], "{metrics}");
 }
 
 #[test]

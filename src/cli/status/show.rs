@@ -237,7 +237,10 @@ fn next(status: &Value) -> Option<String> {
             "make room on the disk of the log: it goes on by itself".to_owned()
         }
         "degraded" if away.is_empty() => "nothing: it catches up".to_owned(),
-        "degraded" => format!("start {others}; or, if it is gone for good, `rig member remove NAME`"),
+        "degraded" => {
+            let (gone, first) = if let [one] = &away[..] { ("it is gone", one) } else { ("one is gone", &away[0]) };
+            format!("start {others}; or, if {gone} for good, `rig member remove {first} --confirm {first}`")
+        }
         "blocked" if list(&status["peers"]).next().is_none() => format!(
             "start a replica: rig serve -D DIR --role replica --peer {}; or go on alone: rig config set replication=semi-sync",
             word(&status["http"])
@@ -324,7 +327,7 @@ mod tests {
             "  degraded    since 2026-01-02 03:04:05\n",
             "  alone       versions 7..9 1040..: answered without a replica\n",
             "  peer        n2  http://127.0.0.1:7441  not connected  not in sync  lag 1,003 ops, 2.5s\n",
-            "  next        start n2; or, if it is gone for good, `rig member remove NAME`\n",
+            "  next        start n2; or, if it is gone for good, `rig member remove n2 --confirm n2`\n",
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
