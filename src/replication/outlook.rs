@@ -161,7 +161,7 @@ impl Replication {
             member: peer.member.clone(),
             connected: peer.link.is_some(),
             in_sync: in_sync.contains(&peer.id),
-            acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
+            acked: self.held_by(peer),
             fed: peer.fed,
             went_back: peer.went_back,
             heard: Some(peer.heard),
@@ -183,6 +183,21 @@ impl Replication {
     /// Whether the log names it, or is too short to say.
     fn may_be_member(&self, id: NodeId) -> bool {
         self.log.configs.in_force().is_empty() || self.log.configs.name(id)
+    }
+
+    /// What another node holds, as far as this one knows. What it said of that outlives its connection.
+    fn held_by(&self, peer: &super::links::Peer) -> Version {
+        match &self.part {
+            _ if peer.flow.is_streaming() => peer.durable,
+            // Who came back with less has not what it had confirmed, and who was in another term meanwhile may not.
+            Part::Primary(_) if peer.went_back.is_none() && peer.promised <= self.promised() => {
+                peer.head.max(peer.confirmed)
+            }
+            Part::Replica(replica) if peer.link.is_some() && peer.link == replica.following() => {
+                peer.head.max(self.head_of_primary())
+            }
+            _ => peer.head,
+        }
     }
 
     /// Whether an unforced promotion of this node would be allowed now, as far as it can know without asking.

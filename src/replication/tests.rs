@@ -287,6 +287,41 @@ fn who_was_removed_is_not_among_the_peers_any_more_unless_it_is_connected() {
 }
 
 #[test]
+fn what_a_member_had_confirmed_is_known_when_it_is_away_and_not_believed_of_an_older_copy() {
+    let mut core = left_alone();
+    let id = NodeId([9; 16]);
+    let epoch = core.epoch();
+    let history = vec![EpochStart { epoch: Epoch { start: 4, ..epoch }, first: 1, forced: false }];
+    let acked = |core: &Replication| core.peers().iter().map(|peer| peer.acked).collect::<Vec<_>>();
+    let come = |core: &mut Replication, link, boot, head| {
+        let mut out = Outputs::new();
+        let hello = Hello { head, committed: 7, history: history.clone(), joined: true, ..hello_of(9, boot) };
+        core.step(Input::Connected { link, dialed: false }, 0, &mut out);
+        core.step(Input::Message { link, message: Message::Hello(hello) }, 0, &mut out);
+        let read = out.iter().find_map(|output| match output {
+            Output::ReadHash { version, .. } => Some(*version),
+            _ => None,
+        });
+        if let Some(version) = read {
+            core.step(Input::HashIs { link, version, hash: Some(crate::types::Hash([1; 32])) }, 0, &mut out);
+        }
+        out
+    };
+    core.step(Input::Flush, 0, &mut Outputs::new());
+    come(&mut core, 1, 100, 8);
+    let ack = Ack { epoch, received: 10, durable: 10, applied: 7 };
+    let mut out = Outputs::new();
+    core.step(Input::Message { link: 1, message: Message::Ack(ack) }, 0, &mut out);
+    assert_eq!(acked(&core), [10], "{out:?}");
+    core.step(Input::Closed { link: 1 }, 0, &mut out);
+    assert_eq!(acked(&core), [10], "it is no further behind because it is away");
+    // An older copy of its directory.
+    come(&mut core, 2, 101, 8);
+    core.step(Input::Closed { link: 2 }, 0, &mut out);
+    assert_eq!((acked(&core), core.peers()[0].went_back, core.peers()[0].member.id), (vec![8], Some(10), id));
+}
+
+#[test]
 fn a_log_from_a_backup_makes_no_member_and_a_promise_ends_that() {
     let other = Member { id: NodeId([3; 16]), name: "n3".into(), url: String::new() };
     let epoch = Epoch { number: 4, owner: other.id, start: 1 };

@@ -37,7 +37,7 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
                 take(Check::warn(name, format!("{}: {why}", word(&peer["url"])), "start it, or mend the network"))?;
             }
             Ok(answer) => {
-                take(state_of_peer(&name, peer))?;
+                take(state_of_peer(&name, &own.status, peer))?;
                 take(clock(&name, "this command", &answer))?;
                 take(version(&name, &word(&own.status["rig"]), &answer.status))?;
                 if let Some(check) = same_coordinator(&name, &own.status, &answer.status) {
@@ -114,8 +114,10 @@ fn same_coordinator(name: &str, own: &Value, other: &Value) -> Option<Check> {
     Some(Check::fail(name, format!("it goes by the coordinator {there}, and the node by {here}"), fix))
 }
 
-fn state_of_peer(name: &str, peer: &Value) -> Check {
+fn state_of_peer(name: &str, own: &Value, peer: &Value) -> Check {
     match peer["connected"] == true {
+        // How far others are is known where they confirm it.
+        true if own["role"] == "replica" => Check::ok(name, "connected"),
         true => Check::ok(name, format!("connected, {} operations behind", word(&peer["lag_ops"]))),
         false => Check::warn(name, "it answers here, but the node has no link to it", "see `rig status --all`"),
     }
@@ -173,6 +175,13 @@ mod tests {
         assert_eq!((of("serving"), of("degraded"), of("failed")), (Verdict::Ok, Verdict::Warn, Verdict::Fail));
         assert_eq!(version("v", "1.0.0", &json!({ "rig": "1.0.0" })).result, Verdict::Ok);
         assert_eq!(version("v", "1.0.0", &json!({ "rig": "0.9.0" })).result, Verdict::Warn);
+    }
+
+    #[test]
+    fn only_a_primary_says_how_far_its_peers_are_behind() {
+        let peer = json!({ "connected": true, "lag_ops": 2 });
+        let said = |role: &str| state_of_peer("p", &json!({ "role": role }), &peer).message;
+        assert_eq!((&*said("primary"), &*said("replica")), ("connected, 2 operations behind", "connected"));
     }
 
     fn state_check(state_word: &str) -> Check {
