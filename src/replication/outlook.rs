@@ -135,6 +135,14 @@ impl Replication {
         self.log.configs.newest_version() <= self.log.committed
     }
 
+    /// The version of the newest configuration while it is not known to be committed, and the one that holds beside it
+    /// until it is.
+    pub fn pending_config(&self) -> Option<(Version, &ClusterConfig)> {
+        let configs = &self.log.configs;
+        let holds = configs.oldest().filter(|_| configs.in_force().len() > 1 && !self.config_is_committed());
+        holds.map(|config| (configs.newest_version(), config))
+    }
+
     /// Whether this primary's own disk decides: nobody else's acknowledgement is waited for.
     pub fn decides_alone(&self) -> bool {
         matches!(self.part, Part::Primary(_))
@@ -178,6 +186,13 @@ impl Replication {
             }
         }
         peers
+    }
+
+    /// What people call a node that is or was known here.
+    pub fn name_of(&self, id: NodeId) -> Option<&str> {
+        let known = self.peer(id).map(|peer| &peer.member).or_else(|| (id == self.me.id).then_some(&self.me));
+        let named = || self.log.configs.in_force().iter().rev().find_map(|(_, config)| config.member(id));
+        known.or_else(named).map(|member| member.name.as_str())
     }
 
     /// Whether the log names it, or is too short to say.

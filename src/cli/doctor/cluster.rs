@@ -29,6 +29,9 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
     if let Some(check) = coordinator(&own.status) {
         take(check)?;
     }
+    for rival in own.status["rivals"].as_array().into_iter().flatten() {
+        take(two_primaries(rival))?;
+    }
     for peer in own.status["peers"].as_array().into_iter().flatten() {
         let name = format!("peer {}", word(&peer["name"]));
         let asked = Url::parse(&word(&peer["url"])).map_err(|error| error.to_string());
@@ -112,6 +115,12 @@ fn same_coordinator(name: &str, own: &Value, other: &Value) -> Option<Check> {
     let (here, there) = (word(&own["url"]), word(&other["url"]));
     let fix = "start all nodes of the cluster with the same --coordinator";
     Some(Check::fail(name, format!("it goes by the coordinator {there}, and the node by {here}"), fix))
+}
+
+/// Another primary of the same cluster id.
+fn two_primaries(rival: &Value) -> Check {
+    let message = format!("{} leads epoch {} under the same cluster id", word(&rival["name"]), rival["epoch"]);
+    Check::fail("two lead", message, "stop one of them: see `rig status`, next")
 }
 
 fn state_of_peer(name: &str, own: &Value, peer: &Value) -> Check {
