@@ -128,6 +128,32 @@ fn the_mode_is_a_record_of_the_log_and_every_node_shows_where_it_came_from() {
 }
 
 #[test]
+fn a_change_that_waits_for_a_dead_member_is_shown_as_what_it_is_with_the_way_out() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync", "--sync-timeout", "200ms", "--request-timeout", "1s"]);
+    cluster.kill(2);
+    let set = cluster.run(1, &["config", "set", "replication=semi-sync", "--json"]);
+    let (error, version) = (set.error(), cluster.seen(1)["log"]["durable"].to_string());
+    let (message, hint) = (error["message"].to_string(), error["hint"].to_string());
+    assert_eq!(set.code, Some(7), "{set:#?}");
+    assert!(
+        message.contains(&format!("version {version} of the log and not committed: until it is, mode sync")),
+        "{error}"
+    );
+    assert!(hint.contains("start n2") && hint.contains("rig member remove n2 --accept-data-loss"), "{error}");
+    let status = cluster.ok(1, &["status"]).stdout;
+    assert!(status.contains(&format!("the mode is version {version}, not committed: until it is, sync")), "{status}");
+    assert!(status.contains("rig member remove n2 --accept-data-loss --confirm n2"), "{status}");
+    let origin = cluster.ok(1, &["config", "show", "--origin"]).stdout;
+    assert!(origin.contains(&format!("version {version}, not committed: until it is, sync holds too")), "{origin}");
+    let refused = cluster.run(1, &["apply", "user_put", "--data", "{\"id\":\"a\"}", "--timeout", "500ms", "--json"]);
+    assert!(refused.stderr.contains(&format!("which holds until version {version} is committed")), "{refused:#?}");
+    // The way out.
+    cluster.ok(1, &["member", "remove", "n2", "--accept-data-loss", "--confirm", "n2"]);
+    cluster.put(1, "b");
+    assert_eq!(cluster.status(1)["replication"]["pending"], json!(null));
+}
+
+#[test]
 fn what_cannot_be_set_is_refused_before_or_by_the_node() {
     let cluster = Cluster::new(2, &[]);
     for (arguments, exit, code) in [
