@@ -1,14 +1,24 @@
 //! Nodes that are connected and not of one mind: a member that goes by another record than its primary, and two that lead
 //! under one cluster id. The protocol allows both; people must hear of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Etcd, Home, Node};
 use crate::wire::Wire;
 
-fn events(address: &str) -> Vec<Value> {
-    let lines = Wire::open(address).unwrap().get("/events").unwrap().lines();
-    lines.into_iter().filter(|line| line["type"] == "event").collect()
+/// Waits until so many events of that name are there, which may come a moment after the status, and gives them.
+fn told(address: &str, name: &str, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut lines = Wire::open(address).unwrap().get("/events").unwrap().lines();
+        lines.retain(|line| line["event"] == name);
+        if lines.len() >= count || Instant::now() >= deadline {
+            return lines;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -53,7 +63,7 @@ fn a_force_on_a_removed_node_says_what_it_makes_and_both_primaries_say_that_ther
         assert_eq!(resolve.code, Some(6), "{resolve:#?}");
         assert!(error["message"].as_str().unwrap().contains(&format!("{other} leads too")), "{error}");
         let address = cluster.node(number).address().to_owned();
-        let told: Vec<_> = events(&address).into_iter().filter(|event| event["event"] == "two-primaries").collect();
+        let told = told(&address, "two-primaries", 1);
         assert!(told.len() == 1 && told[0]["member"] == other, "{told:#?}");
     }
     // When one of them is stopped the other is well again.
@@ -98,7 +108,7 @@ fn a_member_that_goes_by_another_record_or_none_cannot_take_over_and_the_primary
     let shown = cluster.ok(1, &["status"]).stdout;
     assert!(shown.contains("n3 goes by another record (/rig/user), and cannot take over"), "{shown}");
     let address = cluster.node(1).address().to_owned();
-    let told: Vec<_> = events(&address).into_iter().filter(|event| event["event"] == "other-record").collect();
+    let told = told(&address, "other-record", 2);
     let told: Vec<_> = told.iter().map(|event| (&event["member"], &event["record"])).collect();
     assert_eq!(told, [(&json!("n2"), &json!("none")), (&json!("n3"), &json!("/rig/user"))]);
 }
