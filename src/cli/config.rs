@@ -129,6 +129,17 @@ fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
     for name in SETTINGS {
         let from = origin.as_ref().and_then(|origin| origin.get(name));
         let from = from.map(|from| format!("version {}, {}", from["version"], word(&from["method"])));
+        let holds = &config["pending"]["holds"][name];
+        // The log is read as far as it is committed: it knows where the value of before came from.
+        let from = match holds.is_null() || *holds == config[name] {
+            true => from,
+            false => Some(format!(
+                "version {}, not committed: until it is, {} holds too{}",
+                config["pending"]["version"],
+                word(holds),
+                from.map(|from| format!(" ({from})")).unwrap_or_default()
+            )),
+        };
         let (label, value) = match (name, config[name].as_u64()) {
             ("sync_timeout_ms", Some(ms)) => ("sync_timeout", values::show_duration(Duration::from_millis(ms))),
             _ => (name, word(&config[name])),

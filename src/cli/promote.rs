@@ -98,10 +98,27 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             "{name} becomes primary at version {} whatever the others have: operations that were answered may be lost",
             status["log"]["durable"]
         );
+        let what = match removed(&status, &name) {
+            Some(removed) => format!("{removed}\n{what}"),
+            None => what,
+        };
         context.confirm(args.confirm.as_deref(), &name, &what)?;
+        // Who has confirmed it beforehand reads it too.
+        if let Some(removed) = removed(&status, &name).filter(|_| args.confirm.is_some()) {
+            context.out.note(removed);
+        }
     }
     let data = order(&mut client, &request(false), context).map_err(|failure| in_numbers(failure, &name))?;
     tell(&data, "promoted", &name, force, context)
+}
+
+/// What was said to a node that is no member any more.
+fn removed(status: &Value, name: &str) -> Option<String> {
+    let (by, version) = (status["removed"]["by"].as_str()?, &status["removed"]["version"]);
+    Some(format!(
+        "{name} was removed from this cluster, at version {version} at the latest; {by} led without it: if {by} lives, or is \
+         started again, both lead under one cluster id"
+    ))
 }
 
 fn dry_run(client: &mut Client, request: &Request, force: bool, name: &str, context: &Context) -> Outcome {

@@ -23,6 +23,7 @@ use super::admission::Client;
 use super::auth::Shown;
 use super::backup::Archive;
 use super::lines::Lines;
+use super::others::Record;
 use super::request_id::RequestId;
 use super::routes::Route;
 use super::streams::LogStream;
@@ -128,7 +129,7 @@ pub(super) struct Connection {
     /// The token of its last request.
     pub(super) shown: Option<Shown>,
     /// It becomes a peer's, with this answer.
-    pub(super) upgrade: Option<Vec<u8>>,
+    pub(super) upgrade: Option<(Vec<u8>, Option<Record>)>,
     stuck_since: Option<Instant>,
     /// Everything is said: until then we wait for the client to close first.
     linger_until: Option<Instant>,

@@ -59,6 +59,7 @@ use super::engine::{Answer, Condition, Engine, Now, ReplyTo};
 use super::hook::Hook;
 use super::keys::Runs;
 use super::metrics::Metrics;
+use super::others::{self, Others};
 use super::pace::Pace;
 use super::peers::{Dialer, Peer, Range};
 use super::pool::Pool;
@@ -258,6 +259,7 @@ pub struct Node {
     tried: bool,
     /// Peers that were refused, and why.
     refused_peers: BTreeMap<String, String>,
+    others: Others,
     operators: BTreeMap<u64, (ReplyTo, Instant)>,
     /// Those who wait to hear that this node is a replica, durably.
     demoted: Vec<ReplyTo>,
@@ -432,6 +434,7 @@ impl Node {
             dialer,
             tried: config.peers.is_empty(),
             refused_peers: BTreeMap::new(),
+            others: Others::new(others::Record::of(config.coordinator.as_ref().map(|asked| &asked.address))),
             operators: BTreeMap::new(),
             demoted: Vec::new(),
             operator_count: 0,

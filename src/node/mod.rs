@@ -42,6 +42,7 @@ mod locks;
 mod marks;
 mod metrics;
 mod objects;
+mod others;
 mod pace;
 mod peers;
 mod pool;

@@ -21,6 +21,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 
 use super::auth::Shown;
+use super::others::Record;
 use crate::http;
 use crate::net::{self, Stream};
 use crate::peer;
@@ -47,6 +48,8 @@ pub(super) struct Peer {
     pub(super) dialed: Option<String>,
     /// The token that it was made with: theirs, or ours where we have dialled.
     pub(super) shown: Option<Shown>,
+    /// By which record it goes, if it has said so.
+    pub(super) record: Option<Record>,
     pub(super) stage: Stage,
     pub(super) readable: bool,
     /// Nothing more will come. That news comes once, perhaps together with the last bytes.
@@ -114,6 +117,7 @@ impl Peer {
             link,
             dialed,
             shown: None,
+            record: None,
             stage,
             readable: true,
             has_ended: false,

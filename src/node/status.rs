@@ -12,6 +12,7 @@ use super::dir::DataDir;
 use super::engine::{Condition, Counters, Engine, Method};
 use super::hook::Hook;
 use super::metrics::{Exposition, Metrics};
+use super::others::{Others, Record};
 use super::scrub::Scrub;
 use super::settings::Watch;
 use super::start;
@@ -39,6 +40,7 @@ pub(super) struct Facts<'a> {
     /// How often each event has happened.
     pub(super) events: &'a BTreeMap<&'static str, u64>,
     pub(super) refused_peers: &'a BTreeMap<String, String>,
+    pub(super) others: &'a Others,
     pub(super) scrub: &'a Scrub,
     /// The command for events.
     pub(super) hook: Option<&'a Hook>,
@@ -78,12 +80,20 @@ pub(super) fn status(engine: &Engine, facts: &Facts<'_>) -> Value {
             "min_replicas": config.map(|config| config.min_replicas),
             "sync_timeout_ms": config.map(|config| config.sync_timeout_ms),
             "ack": config.map(|config| config.ack.as_str()),
+            "pending": core.pending_config().map(|(version, holds)| json!({
+                "version": version,
+                "holds": { "mode": holds.replication.as_str(), "min_replicas": holds.min_replicas },
+            })),
             "in_sync": in_sync(core, facts.name),
             "degraded_since": facts.degraded_since,
             "blocked_since": facts.blocked_since,
             "alone": alone(core, facts.alone),
         },
-        "peers": peers(engine, facts.oldest),
+        "peers": peers(engine, facts),
+        "rivals": rivals(core, facts),
+        "removed": facts.others.removed(core).map(|removed| {
+            json!({ "by": name_of(core, removed.by), "version": removed.version })
+        }),
         "needs_snapshot": facts.taking.is_some(),
         "snapshot_transfer": facts.taking.map(|(version, size, received)| {
             json!({ "version": version, "size_bytes": size, "received_bytes": received })
@@ -133,19 +143,25 @@ fn stalled(engine: &Engine) -> Option<(&str, Micros)> {
     }
 }
 
+fn name_of(core: &Replication, id: NodeId) -> String {
+    core.name_of(id).map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// Who leads beside this primary, under the same cluster id.
+fn rivals(core: &Replication, facts: &Facts<'_>) -> Vec<Value> {
+    let peers = core.peers();
+    let url = |id| peers.iter().find(|peer| peer.member.id == id).map(|peer| peer.member.url.as_str());
+    let view = |(id, epoch): (NodeId, u64)| json!({ "name": name_of(core, id), "node_id": id.to_string(), "url": url(id), "epoch": epoch });
+    facts.others.rivals(core, Instant::now()).into_iter().map(view).collect()
+}
+
 /// Names of the in-sync set, the primary first.
 fn in_sync(core: &Replication, own: &str) -> Vec<String> {
-    let names = core.peers();
-    let name_of = |id: &NodeId| match names.iter().find(|peer| peer.member.id == *id) {
-        _ if *id == core.me() => own.to_owned(),
-        Some(peer) => peer.member.name.clone(),
-        None => id.to_string(),
-    };
     let primary = match core.role() {
         Role::Primary => Some(own.to_owned()),
         Role::Replica => core.primary().map(|member| member.name.clone()),
     };
-    primary.into_iter().chain(core.in_sync().iter().map(name_of)).collect()
+    primary.into_iter().chain(core.in_sync().into_iter().map(|id| name_of(core, id))).collect()
 }
 
 /// Ranges of versions that were acknowledged alone; the last one may go on.
@@ -159,7 +175,7 @@ fn alone(core: &Replication, noted: &[alone::Range]) -> Vec<Value> {
     ranges
 }
 
-fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
+fn peers(engine: &Engine, facts: &Facts<'_>) -> Vec<Value> {
     let core = engine.core();
     let head = core.appended();
     let view = |peer: &PeerView| {
@@ -172,9 +188,11 @@ fn peers(engine: &Engine, oldest: Version) -> Vec<Value> {
             "connected": peer.connected,
             "in_sync": peer.in_sync,
             "acked": peer.acked,
-            "needs_snapshot": peer.acked.saturating_add(1) < oldest,
+            "needs_snapshot": peer.acked.saturating_add(1) < facts.oldest,
             "offered_snapshot": peer.fed,
             "went_back": peer.went_back,
+            "record": facts.others.record_of(peer.member.id).map(Record::as_str),
+            "other_record": facts.others.is_elsewhere(peer.member.id, core),
             "lag_ops": lag,
             "lag_ms": if lag == 0 { Some(0) } else { silent_ms },
         })
@@ -357,10 +375,20 @@ fn is(engine: &Engine, state: NodeState) -> f64 {
     f64::from(engine.core().state() == state)
 }
 
+/// One series for each name: of two nodes that are called alike, the one that is there.
+fn one_of_each_name(mut peers: Vec<PeerView>) -> Vec<PeerView> {
+    peers.sort_by(|a, b| {
+        let rank = |peer: &PeerView| (peer.connected, peer.in_sync, peer.acked);
+        a.member.name.cmp(&b.member.name).then_with(|| rank(b).cmp(&rank(a)))
+    });
+    peers.dedup_by(|a, b| a.member.name == b.member.name);
+    peers
+}
+
 /// The other nodes, and what happened with them.
 fn cluster_metrics(engine: &Engine, facts: &Facts<'_>, page: &mut Exposition) {
     let core = engine.core();
-    let peers = core.peers();
+    let peers = one_of_each_name(core.peers());
     let each = |of: &dyn Fn(&PeerView) -> f64| -> Vec<(&str, f64)> {
         peers.iter().map(|peer| (peer.member.name.as_str(), of(peer))).collect()
     };

@@ -135,6 +135,14 @@ impl Replication {
         self.log.configs.newest_version() <= self.log.committed
     }
 
+    /// The version of the newest configuration while it is not known to be committed, and the one that holds beside it
+    /// until it is.
+    pub fn pending_config(&self) -> Option<(Version, &ClusterConfig)> {
+        let configs = &self.log.configs;
+        let holds = configs.oldest().filter(|_| configs.in_force().len() > 1 && !self.config_is_committed());
+        holds.map(|config| (configs.newest_version(), config))
+    }
+
     /// Whether this primary's own disk decides: nobody else's acknowledgement is waited for.
     pub fn decides_alone(&self) -> bool {
         matches!(self.part, Part::Primary(_))
@@ -154,20 +162,21 @@ impl Replication {
         self.recorded.alone_from
     }
 
-    /// Every node that is known, beside this one.
+    /// The members that the log names, and whoever else is connected, beside this one.
     pub fn peers(&self) -> Vec<PeerView> {
         let in_sync = self.in_sync();
         let view = |peer: &super::links::Peer| PeerView {
             member: peer.member.clone(),
             connected: peer.link.is_some(),
             in_sync: in_sync.contains(&peer.id),
-            acked: if peer.flow.is_streaming() { peer.durable } else { peer.head },
+            acked: self.held_by(peer),
             fed: peer.fed,
             went_back: peer.went_back,
             heard: Some(peer.heard),
             promised: peer.promised,
         };
-        let mut peers: Vec<PeerView> = self.peers.iter().map(view).collect();
+        let known = self.peers.iter().filter(|peer| peer.link.is_some() || self.may_be_member(peer.id));
+        let mut peers: Vec<PeerView> = known.map(view).collect();
         for member in self.log.configs.newest().map_or(&[][..], |config| &config.members) {
             if member.id != self.me.id && self.peer(member.id).is_none() {
                 let in_sync = in_sync.contains(&member.id);
@@ -177,6 +186,33 @@ impl Replication {
             }
         }
         peers
+    }
+
+    /// What people call a node that is or was known here.
+    pub fn name_of(&self, id: NodeId) -> Option<&str> {
+        let known = self.peer(id).map(|peer| &peer.member).or_else(|| (id == self.me.id).then_some(&self.me));
+        let named = || self.log.configs.in_force().iter().rev().find_map(|(_, config)| config.member(id));
+        known.or_else(named).map(|member| member.name.as_str())
+    }
+
+    /// Whether the log names it, or is too short to say.
+    fn may_be_member(&self, id: NodeId) -> bool {
+        self.log.configs.in_force().is_empty() || self.log.configs.name(id)
+    }
+
+    /// What another node holds, as far as this one knows. What it said of that outlives its connection.
+    fn held_by(&self, peer: &super::links::Peer) -> Version {
+        match &self.part {
+            _ if peer.flow.is_streaming() => peer.durable,
+            // Who came back with less has not what it had confirmed, and who was in another term meanwhile may not.
+            Part::Primary(_) if peer.went_back.is_none() && peer.promised <= self.promised() => {
+                peer.head.max(peer.confirmed)
+            }
+            Part::Replica(replica) if peer.link.is_some() && peer.link == replica.following() => {
+                peer.head.max(self.head_of_primary())
+            }
+            _ => peer.head,
+        }
     }
 
     /// Whether an unforced promotion of this node would be allowed now, as far as it can know without asking.

@@ -86,7 +86,9 @@ impl Primary {
 
     /// Whether time changes nothing: no other member, nothing that waits.
     pub(super) fn has_no_one_to_wait_for(&self, core: &Replication) -> bool {
-        self.is_open() && core.wanted.set.is_empty() && !core.is_full() && self.request.is_none()
+        let wants_change = self.removing.is_some() || core.asked != Default::default();
+        let waits = core.is_full() || self.request.is_some() || wants_change;
+        self.is_open() && core.wanted.set.is_empty() && !waits
     }
 
     pub(super) fn assert_invariants(&self, core: &Replication) {
@@ -227,10 +229,15 @@ impl Replication {
             primary.unacknowledged.pop_front();
         }
         let opens = primary.phase == Phase::Opening && upto >= primary.record;
+        let config = self.log.configs.newest_version();
+        let changes = self.log.committed < config && config <= upto;
         self.commit(upto, out);
         self.commit_must_be_told();
         if opens {
             self.open(out);
+        } else if changes {
+            // Who has asked for it hears of it now, and the next change may follow: no later input has to come for that.
+            self.change_config(out);
         }
     }
 
@@ -255,12 +262,12 @@ impl Replication {
         }
         let Some(newest) = self.log.configs.newest().cloned() else { return };
         if primary.removing.is_some_and(|(_, id)| !newest.names(id)) {
-            return self.answer_removal(Ok(()), out);
+            self.answer_removal(Ok(()), out);
         }
         let mut config = self.asked.applied_to(&newest);
         let mut changed = Vec::new();
         let mut dismissed = None;
-        if let Some((_, id)) = primary.removing {
+        if let Some((_, id)) = self.primary_mut().and_then(|primary| primary.removing) {
             config.members.retain(|member| member.id != id);
             dismissed = Some(id);
             changed.push(Event::Removed(id));

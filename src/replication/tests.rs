@@ -236,6 +236,92 @@ fn a_second_process_with_one_identity_is_refused_while_the_first_one_lives() {
     assert!(!is_refused(&out, 5) && out.contains(&Output::Close { link: 4, why: Closing::Replaced }), "{out:?}");
 }
 
+/// A primary whose log names one more, which was in its set and does not answer any more: it goes on alone.
+fn left_alone() -> Replication {
+    let last = Epoch { number: 3, owner: me().id, start: 4 };
+    let mut found = restarted(last, true);
+    found.configs[0].1.members.push(hello_of(9, 1).member);
+    let (mut core, _) = start(found, Asked::default());
+    step(&mut core, Input::Recorded);
+    assert_eq!(step(&mut core, synced(10)), [Output::Commit(10), Output::Opened(core.epoch())]);
+    core
+}
+
+#[test]
+fn the_removal_of_the_last_replica_is_answered_when_it_is_committed_and_by_nothing_later() {
+    let mut core = left_alone();
+    let gone = NodeId([9; 16]);
+    let out = step(&mut core, Input::RemoveMember { request: 5, id: gone, force: false });
+    assert!(matches!(out[..], [Output::Append { slot: Slot { version: 11, .. }, .. }]), "{out:?}");
+    let out = step(&mut core, synced(11));
+    assert_eq!(out, [Output::Commit(11), Output::Answer { request: 5, result: Ok(()) }]);
+    assert_eq!(core.wake_at(), None);
+}
+
+#[test]
+fn what_is_asked_for_while_a_change_is_on_its_way_follows_it_without_anything_else() {
+    let mut core = left_alone();
+    step(&mut core, Input::RemoveMember { request: 5, id: NodeId([9; 16]), force: false });
+    step(&mut core, Input::Change(Asked { sync_timeout_ms: Some(500), ..Asked::default() }));
+    let out = step(&mut core, synced(11));
+    let [Output::Commit(11), Output::Answer { .. }, Output::Append { slot, control: Some(control) }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((slot.version, ClusterConfig::from_json(&control.data).unwrap().sync_timeout_ms), (12, 500));
+    assert_eq!(step(&mut core, synced(12)), [Output::Commit(12)]);
+}
+
+#[test]
+fn who_was_removed_is_not_among_the_peers_any_more_unless_it_is_connected() {
+    let mut core = left_alone();
+    let gone = NodeId([9; 16]);
+    greet(&mut core, 1, 100, 0);
+    let mut out = Outputs::new();
+    core.step(Input::Closed { link: 1 }, 0, &mut out);
+    assert_eq!(core.peers().len(), 1, "a member is shown when it is away");
+    step(&mut core, Input::RemoveMember { request: 5, id: gone, force: false });
+    assert_eq!(core.peers().len(), 1, "it is one until its removal is committed");
+    step(&mut core, synced(11));
+    assert_eq!(core.peers(), []);
+    greet(&mut core, 2, 101, 0);
+    assert!(matches!(&core.peers()[..], [peer] if peer.connected && peer.member.id == gone), "{:?}", core.peers());
+}
+
+#[test]
+fn what_a_member_had_confirmed_is_known_when_it_is_away_and_not_believed_of_an_older_copy() {
+    let mut core = left_alone();
+    let id = NodeId([9; 16]);
+    let epoch = core.epoch();
+    let history = vec![EpochStart { epoch: Epoch { start: 4, ..epoch }, first: 1, forced: false }];
+    let acked = |core: &Replication| core.peers().iter().map(|peer| peer.acked).collect::<Vec<_>>();
+    let come = |core: &mut Replication, link, boot, head| {
+        let mut out = Outputs::new();
+        let hello = Hello { head, committed: 7, history: history.clone(), joined: true, ..hello_of(9, boot) };
+        core.step(Input::Connected { link, dialed: false }, 0, &mut out);
+        core.step(Input::Message { link, message: Message::Hello(hello) }, 0, &mut out);
+        let read = out.iter().find_map(|output| match output {
+            Output::ReadHash { version, .. } => Some(*version),
+            _ => None,
+        });
+        if let Some(version) = read {
+            core.step(Input::HashIs { link, version, hash: Some(crate::types::Hash([1; 32])) }, 0, &mut out);
+        }
+        out
+    };
+    core.step(Input::Flush, 0, &mut Outputs::new());
+    come(&mut core, 1, 100, 8);
+    let ack = Ack { epoch, received: 10, durable: 10, applied: 7 };
+    let mut out = Outputs::new();
+    core.step(Input::Message { link: 1, message: Message::Ack(ack) }, 0, &mut out);
+    assert_eq!(acked(&core), [10], "{out:?}");
+    core.step(Input::Closed { link: 1 }, 0, &mut out);
+    assert_eq!(acked(&core), [10], "it is no further behind because it is away");
+    // An older copy of its directory.
+    come(&mut core, 2, 101, 8);
+    core.step(Input::Closed { link: 2 }, 0, &mut out);
+    assert_eq!((acked(&core), core.peers()[0].went_back, core.peers()[0].member.id), (vec![8], Some(10), id));
+}
+
 #[test]
 fn a_log_from_a_backup_makes_no_member_and_a_promise_ends_that() {
     let other = Member { id: NodeId([3; 16]), name: "n3".into(), url: String::new() };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -40,6 +40,50 @@ fn members_are_listed_alike_on_every_node_and_removed_by_name() {
     assert_eq!((&removed["type"], &removed["name"]), (&json!("removed"), &json!("n3")));
     assert_eq!(cluster.ok(1, &["member", "ls", "--json"]).lines().len(), 2);
     assert_eq!(cluster.put(1, "a")["durability"], "sync");
+}
+
+#[test]
+fn the_last_replica_is_removed_at_once_and_nothing_is_left_of_it() {
+    let mut cluster = Cluster::new(2, &[]);
+    for round in 0..3 {
+        if round > 0 {
+            // Another disk under the same name.
+            std::fs::remove_dir_all(cluster.home.path("n2")).unwrap();
+            cluster.home.ok(&["init", "n2"]);
+            let peer = cluster.url(1);
+            cluster.serve(2, &["--role", "replica", "--peer", &peer]);
+            cluster.wait(2, "in-sync");
+        }
+        cluster.put(1, "a");
+        cluster.kill(2);
+        if round == 1 {
+            assert_eq!(cluster.put(1, "b")["durability"], "degraded");
+        }
+        let begun = Instant::now();
+        let removed = cluster.ok(1, &["member", "remove", "n2", "--confirm", "n2", "--json"]).json();
+        assert_eq!((&removed["type"], &removed["name"]), (&json!("removed"), &json!("n2")));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!(cluster.status(1)["peers"], json!([]));
+    }
+    let metrics = Wire::open(cluster.node(1).address()).unwrap().get("/metrics").unwrap();
+    let metrics = String::from_utf8(metrics.body.clone()).unwrap();
+    assert!(!metrics.contains("peer=\"n2\""), "{metrics}");
+}
+
+#[test]
+fn two_members_of_one_name_are_one_series() {
+    let mut cluster = Cluster::new(2, &[]);
+    cluster.kill(2);
+    std::fs::remove_dir_all(cluster.home.path("n2")).unwrap();
+    cluster.home.ok(&["init", "n2"]);
+    let peer = cluster.url(1);
+    cluster.serve(2, &["--role", "replica", "--peer", &peer]);
+    cluster.wait(2, "in-sync");
+    assert_eq!(cluster.status(1)["peers"].as_array().unwrap().len(), 2, "two members, told apart by their ids");
+    let metrics = Wire::open(cluster.node(1).address()).unwrap().get("/metrics").unwrap();
+    let metrics = String::from_utf8(metrics.body.clone()).unwrap();
+    let connected: Vec<_> = metrics.lines().filter(|line| line.starts_with("rig_replica_connected{")).collect();
+    assert_eq!(connected, ["rig_replica_connected{peer=\"n2\"} 1"], "{metrics}");
 }
 
 #[test]
@@ -81,6 +125,32 @@ fn the_mode_is_a_record_of_the_log_and_every_node_shows_where_it_came_from() {
     cluster.ok(1, &["config", "set", "replication=sync"]);
     let last = cluster.ok(1, &["log", "dump", "-r", "-n", "1", "--json"]).json();
     assert_eq!(last["version"].to_string(), version);
+}
+
+#[test]
+fn a_change_that_waits_for_a_dead_member_is_shown_as_what_it_is_with_the_way_out() {
+    let mut cluster = Cluster::new(2, &["--replication", "sync", "--sync-timeout", "200ms", "--request-timeout", "1s"]);
+    cluster.kill(2);
+    let set = cluster.run(1, &["config", "set", "replication=semi-sync", "--json"]);
+    let (error, version) = (set.error(), cluster.seen(1)["log"]["durable"].to_string());
+    let (message, hint) = (error["message"].to_string(), error["hint"].to_string());
+    assert_eq!(set.code, Some(7), "{set:#?}");
+    assert!(
+        message.contains(&format!("version {version} of the log and not committed: until it is, mode sync")),
+        "{error}"
+    );
+    assert!(hint.contains("start n2") && hint.contains("rig member remove n2 --accept-data-loss"), "{error}");
+    let status = cluster.ok(1, &["status"]).stdout;
+    assert!(status.contains(&format!("the mode is version {version}, not committed: until it is, sync")), "{status}");
+    assert!(status.contains("rig member remove n2 --accept-data-loss --confirm n2"), "{status}");
+    let origin = cluster.ok(1, &["config", "show", "--origin"]).stdout;
+    assert!(origin.contains(&format!("version {version}, not committed: until it is, sync holds too")), "{origin}");
+    let refused = cluster.run(1, &["apply", "user_put", "--data", "{\"id\":\"a\"}", "--timeout", "500ms", "--json"]);
+    assert!(refused.stderr.contains(&format!("which holds until version {version} is committed")), "{refused:#?}");
+    // The way out.
+    cluster.ok(1, &["member", "remove", "n2", "--accept-data-loss", "--confirm", "n2"]);
+    cluster.put(1, "b");
+    assert_eq!(cluster.status(1)["replication"]["pending"], json!(null));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod bench;
 mod cli_log;
 mod cli_node;
 mod cli_usage;
+mod cluster_apart;
 mod cluster_config;
 mod cluster_crash;
 mod cluster_cuts;

@@ -30,6 +30,9 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
     if let Some(check) = coordinator(&own.status) {
         take(check)?;
     }
+    for rival in own.status["rivals"].as_array().into_iter().flatten() {
+        take(two_primaries(rival))?;
+    }
     for peer in own.status["peers"].as_array().into_iter().flatten() {
         let name = format!("peer {}", word(&peer["name"]));
         let asked = Url::parse(&word(&peer["url"])).map_err(|error| error.to_string());
@@ -38,7 +41,7 @@ pub(super) fn check(url: &Url, context: &Context, take: Take<'_>) -> Result<(), 
                 take(Check::warn(name, format!("{}: {why}", word(&peer["url"])), "start it, or mend the network"))?;
             }
             Ok(answer) => {
-                take(state_of_peer(&name, peer))?;
+                take(state_of_peer(&name, &own.status, peer))?;
                 take(clock(&name, "this command", &answer))?;
                 take(version(&name, &word(&own.status["rig"]), &answer.status))?;
                 if let Some(check) = same_coordinator(&name, &own.status, &answer.status) {
@@ -123,8 +126,16 @@ fn same_coordinator(name: &str, own: &Value, other: &Value) -> Option<Check> {
     Some(Check::fail(name, format!("it goes by {}, and the node by {}", says(other), says(own)), fix))
 }
 
-fn state_of_peer(name: &str, peer: &Value) -> Check {
+/// Another primary of the same cluster id.
+fn two_primaries(rival: &Value) -> Check {
+    let message = format!("{} leads epoch {} under the same cluster id", word(&rival["name"]), rival["epoch"]);
+    Check::fail("two lead", message, "stop one of them: see `rig status`, next")
+}
+
+fn state_of_peer(name: &str, own: &Value, peer: &Value) -> Check {
     match peer["connected"] == true {
+        // How far others are is known where they confirm it.
+        true if own["role"] == "replica" => Check::ok(name, "connected"),
         true => Check::ok(name, format!("connected, {} operations behind", word(&peer["lag_ops"]))),
         false => Check::warn(name, "it answers here, but the node has no link to it", "see `rig status --all`"),
     }
@@ -206,6 +217,13 @@ mod tests {
         assert!(same_coordinator("peer n2", &without, &without).is_none());
         let said = same_coordinator("peer n2", &own, &without).unwrap().message;
         assert_eq!(said, "it goes by none, and the node by the coordinator etcd://a,b:2379/rig/users");
+    }
+
+    #[test]
+    fn only_a_primary_says_how_far_its_peers_are_behind() {
+        let peer = json!({ "connected": true, "lag_ops": 2 });
+        let said = |role: &str| state_of_peer("p", &json!({ "role": role }), &peer).message;
+        assert_eq!((&*said("primary"), &*said("replica")), ("connected, 2 operations behind", "connected"));
     }
 
     fn state_check(state_word: &str) -> Check {

@@ -169,11 +169,12 @@ pub(crate) fn health(status: &Value) -> Exit {
     if status.get("unreachable").is_some() {
         return Exit::Unreachable;
     }
-    if has_damage(status) {
+    if has_damage(status) || has_rival(status) {
         return Exit::Corrupt;
     }
     match status["state"].as_str().unwrap_or_default() {
         "serving" | "in_sync" if status["disk_full"] == true || status["service"]["healthy"] == false => Exit::Degraded,
+        "serving" | "in_sync" if show::elsewhere(status).next().is_some() => Exit::Degraded,
         "serving" | "in_sync" => Exit::Ok,
         "diverged" | "split_brain" | "failed" => Exit::Corrupt,
         "stopped" => Exit::Unreachable,
@@ -184,6 +185,11 @@ pub(crate) fn health(status: &Value) -> Exit {
 /// Whether the log of a node that serves was found damaged.
 fn has_damage(status: &Value) -> bool {
     status["scrub"]["errors"].as_u64().is_some_and(|errors| errors > 0)
+}
+
+/// Whether another node leads under the same cluster id, and is connected: two sides write.
+fn has_rival(status: &Value) -> bool {
+    status["rivals"].as_array().is_some_and(|rivals| !rivals.is_empty())
 }
 
 /// The worst of several nodes decides.
@@ -272,6 +278,10 @@ mod tests {
         assert_eq!(table.len(), crate::types::NodeState::ALL.len());
         let damaged = serde_json::json!({ "state": "serving", "scrub": { "errors": 2 } });
         assert_eq!(health(&damaged), Exit::Corrupt);
+        let rival = serde_json::json!({ "state": "serving", "rivals": [{ "name": "n2" }] });
+        assert_eq!(health(&rival), Exit::Corrupt);
+        let elsewhere = serde_json::json!({ "state": "serving", "peers": [{ "name": "n2", "other_record": true }] });
+        assert_eq!(health(&elsewhere), Exit::Degraded);
         let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
         assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
         assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));

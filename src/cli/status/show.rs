@@ -104,6 +104,19 @@ fn replication(status: &Value) -> Lines {
     if !replication["mode"].is_null() {
         let in_sync = words(&replication["in_sync"], " ");
         lines.push(("mode", format!("{}  in sync: {in_sync}", word(&replication["mode"]))));
+        let (pending, holds) = (&replication["pending"], &replication["pending"]["holds"]);
+        if holds.is_object()
+            && (holds["mode"] != replication["mode"] || holds["min_replicas"] != replication["min_replicas"])
+        {
+            let rule = match holds["mode"] == "sync" {
+                true => format!("sync with min_replicas={}", holds["min_replicas"]),
+                false => word(&holds["mode"]),
+            };
+            lines.push((
+                "pending",
+                format!("the mode is version {}, not committed: until it is, {rule} holds too", pending["version"]),
+            ));
+        }
     }
     lines.extend(coordinator(&status["coordinator"]).map(|text| ("coordinator", text)));
     for (name, label) in [("degraded_since", "degraded"), ("blocked_since", "blocked")] {
@@ -148,6 +161,21 @@ fn replication(status: &Value) -> Lines {
             ));
         }
     }
+    for peer in elsewhere(status) {
+        lines.push(("record", format!("{}, and cannot take over", of_record(peer))));
+    }
+    for rival in list(&status["rivals"]) {
+        let (name, epoch) = (word(&rival["name"]), &rival["epoch"]);
+        lines.push(("two lead", format!("{name} leads epoch {epoch} under the same cluster id: both answer writes")));
+    }
+    let removed = &status["removed"];
+    if let Some(by) = removed["by"].as_str() {
+        let version = &removed["version"];
+        lines.push((
+            "removed",
+            format!("{by} leads without this node: its log, up to version {version}, does not name it"),
+        ));
+    }
     for (name, why) in status["refused_peers"].as_object().into_iter().flatten() {
         lines.push(("refused", format!("{name}: {}", word(why))));
     }
@@ -158,6 +186,18 @@ fn replication(status: &Value) -> Lines {
         lines.push(("can promote", if status["can_promote"] == true { "yes".into() } else { "no".into() }));
     }
     lines
+}
+
+/// Members that go by another record than the primary, or by none.
+pub(super) fn elsewhere(status: &Value) -> impl Iterator<Item = &Value> {
+    list(&status["peers"]).filter(|peer| peer["other_record"] == true)
+}
+
+fn of_record(peer: &Value) -> String {
+    match word(&peer["record"]).as_str() {
+        "none" => format!("{} goes by no record", word(&peer["name"])),
+        other => format!("{} goes by another record ({other})", word(&peer["name"])),
+    }
 }
 
 /// Who leads by the record outside, or why nobody can say.
@@ -228,9 +268,24 @@ fn next(status: &Value) -> Option<String> {
         list(&status["peers"]).filter(|peer| peer["connected"] != true).map(|peer| word(&peer["name"])).collect();
     let others = if away.is_empty() { "the others".to_owned() } else { away.join(", ") };
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
+    if let Some(rival) = list(&status["rivals"]).next() {
+        let rival = word(&rival["name"]);
+        return Some(format!(
+            "choose one, and stop the other: `rig log verify -N {name} --against {rival}` says where the two logs part; \
+             what only the other has, bring over (`rig log dump --from V`, `rig apply --batch`) before it starts anew"
+        ));
+    }
+    let compare = |primary: &str| {
+        format!(
+            "what only {name} has, `rig log verify -D DIR --against {primary}` and `rig rescue ls` say: save that before you \
+         join anew with an empty directory"
+        )
+    };
     Some(match status["state"].as_str()? {
         "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
-            "see `rig log verify`; while another node has all of it, join anew with an empty directory".to_owned()
+            "see `rig log verify`, and with --against another node whether that has all of it: only then join anew with an \
+             empty directory"
+                .to_owned()
         }
         "serving" | "in_sync" | "degraded" | "catching_up" if status["service"]["state"] == "apply-stalled" => {
             "bring the service back: the node tries again all the time, and nothing is lost meanwhile".to_owned()
@@ -238,8 +293,16 @@ fn next(status: &Value) -> Option<String> {
         "serving" | "in_sync" | "degraded" | "catching_up" if status["disk_full"] == true => {
             "make room on the disk of the log: it goes on by itself".to_owned()
         }
+        "serving" | "degraded" if elsewhere(status).next().is_some() => format!(
+            "start {} with the --coordinator that this node has: {}",
+            word(&elsewhere(status).next()?["name"]),
+            word(&status["coordinator"]["url"])
+        ),
         "degraded" if away.is_empty() => "nothing: it catches up".to_owned(),
-        "degraded" => format!("start {others}; or, if it is gone for good, `rig member remove NAME`"),
+        "degraded" => {
+            let (gone, first) = if let [one] = &away[..] { ("it is gone", one) } else { ("one is gone", &away[0]) };
+            format!("start {others}; or, if {gone} for good, `rig member remove {first} --confirm {first}`")
+        }
         "blocked" if list(&status["peers"]).next().is_none() => format!(
             "start a replica: rig serve -D DIR --role replica --peer {}; or go on alone: rig config set replication=semi-sync",
             word(&status["http"])
@@ -247,7 +310,11 @@ fn next(status: &Value) -> Option<String> {
         "blocked" if away.is_empty() => {
             "nothing, if they catch up; if they stay out they follow another: see `rig status --all`".to_owned()
         }
-        "blocked" => format!("start {others}: writes wait for it, reads go on"),
+        "blocked" => format!(
+            "start {others}: writes wait for it, reads go on; or, if it is gone for good, \
+             `rig member remove {first} --accept-data-loss --confirm {first}`",
+            first = away[0]
+        ),
         "recovering" if status["role"] == "primary" && status["coordinator"]["reachable"] == false => format!(
             "bring the coordinator back, or mend what it says: this node waits for its record; or, if it is gone for good, accept the loss: {force}"
         ),
@@ -263,9 +330,10 @@ fn next(status: &Value) -> Option<String> {
         }
         "recovering" if !away.is_empty() => format!("start {others}, or another node that knows the primary"),
         "recovering" if status["role"] == "replica" => "start a primary, with --peer if it has to be found".to_owned(),
+        "outdated" | "fenced" if status["removed"]["by"].is_string() => compare(&word(&status["removed"]["by"])),
         "outdated" | "fenced" if away.is_empty() => {
-            "nothing, if it catches up; if not, the primary does not know this node: join anew with an empty directory"
-                .to_owned()
+            let primary = list(&status["peers"]).next().map_or("NODE".to_owned(), |peer| word(&peer["name"]));
+            format!("nothing, if it catches up; if not, the primary does not know this node: {}", compare(&primary))
         }
         "outdated" | "fenced" => format!("start {others}: what this node missed is there"),
         "diverged" if status["diverged_at"].is_u64() => format!(
@@ -329,7 +397,7 @@ mod tests {
             "  degraded    since 2026-01-02 03:04:05\n",
             "  alone       versions 7..9 1040..: answered without a replica\n",
             "  peer        n2  http://127.0.0.1:7441  not connected  not in sync  lag 1,003 ops, 2.5s\n",
-            "  next        start n2; or, if it is gone for good, `rig member remove NAME`\n",
+            "  next        start n2; or, if it is gone for good, `rig member remove n2 --confirm n2`\n",
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
@@ -372,6 +440,36 @@ mod tests {
         let said = next(&of(false)).unwrap();
         assert!(said.contains("coordinator back") && !said.contains("start n2"), "{said}");
         assert!(next(&of(true)).unwrap().contains("start n2"));
+    }
+
+    #[test]
+    fn what_only_the_coordinator_or_another_primary_would_show_is_said_with_what_to_do() {
+        let out = Output::new(false, false, Color::Never);
+        let mut status = status();
+        status["coordinator"] = json!({ "url": "etcd://e/rig/a", "record": null });
+        status["peers"] = json!([
+            { "name": "n2", "url": "u", "connected": true, "other_record": true, "record": "/rig/b" },
+            { "name": "n3", "url": "u", "connected": true, "other_record": true, "record": "none" },
+        ]);
+        let text = paragraph(&status, &out);
+        for line in [
+            "  record      n2 goes by another record (/rig/b), and cannot take over\n",
+            "  record      n3 goes by no record, and cannot take over\n",
+            "  next        start n2 with the --coordinator that this node has: etcd://e/rig/a\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+        status["rivals"] = json!([{ "name": "n2", "epoch": 4 }]);
+        let text = paragraph(&status, &out);
+        assert!(text.contains("two lead    n2 leads epoch 4 under the same cluster id"), "{text}");
+        assert!(text.contains("rig log verify -N n1 --against n2"), "{text}");
+        let removed = json!({ "by": "n1", "version": 9 });
+        let status = json!({ "name": "n2", "role": "replica", "state": "outdated", "removed": removed, "peers": [] });
+        let text = paragraph(&status, &out);
+        assert!(text.contains("n1 leads without this node: its log, up to version 9, does not name it"), "{text}");
+        let next = text.lines().last().unwrap();
+        let (first, then) = (next.find("--against n1").unwrap(), next.find("join anew").unwrap());
+        assert!(first < then && next.contains("rig rescue ls"), "{text}");
     }
 
     #[test]

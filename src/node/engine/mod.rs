@@ -634,7 +634,12 @@ impl Engine {
             Refusal::Failed => Problem::new(Code::Recovering, "the log has failed; nothing was logged")
                 .hint("read the node's log for the reason"),
             Refusal::NotEnoughReplicas { wanted, present } => {
-                let detail = format!("mode sync wants {wanted} replicas in sync, {present} are; nothing was logged");
+                // Another mode may be on its way, and this one holds until that is committed.
+                let until = self.core.pending_config().map(|(version, _)| version);
+                let until = until.map(|version| format!(", which holds until version {version} is committed,"));
+                let until = until.unwrap_or_default();
+                let detail =
+                    format!("mode sync{until} wants {wanted} replicas in sync, {present} are; nothing was logged");
                 // Without a member to be asked this node alone decides about the mode.
                 let is_alone = self.core.config().is_some_and(|config| config.replicas() == 0);
                 Problem::new(Code::NotEnoughReplicas, detail).hint(if is_alone {

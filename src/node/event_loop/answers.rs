@@ -102,7 +102,7 @@ impl Node {
                     slot
                 }
                 Ok(Handled::Body(body)) => Slot::Done(self.body(&exchange, &body)),
-                Ok(Handled::Upgrade(_)) => {
+                Ok(Handled::Upgrade(..)) => {
                     unreachable!("only a request itself can become a peer's call")
                 }
                 Err(RouteError::Problem(problem)) => Slot::Done(self.problem(&exchange, &problem)),

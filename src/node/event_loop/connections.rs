@@ -163,10 +163,10 @@ impl Node {
                 readers -= 1;
             }
             let outcome = self.serve(&mut connection, index, now);
-            if let Some(head) = connection.upgrade.take() {
+            if let Some((head, record)) = connection.upgrade.take() {
                 self.forget(&connection, index);
                 let Connection { socket, http, shown, .. } = *connection;
-                self.welcome(socket, &http.into_rest(), &head, shown, now);
+                self.welcome(socket, &http.into_rest(), &head, (shown, record), now);
                 continue;
             }
             self.connections[index] = Some(connection);
@@ -275,6 +275,7 @@ impl Node {
                     taking: self.taking.progress(),
                     events: self.events.counts(),
                     refused_peers: &self.refused_peers,
+                    others: &self.others,
                     scrub: &self.scrub,
                     hook: self.events.hook(),
                     watch: &self.watch,
@@ -322,19 +323,21 @@ impl Node {
         let slot = match handled {
             Ok(Handled::Slot(slot)) => slot,
             Ok(Handled::Body(body)) => Slot::Done(self.body(exchange, &body)),
-            Ok(Handled::Upgrade(exchange)) if self.must_show_certificate(connection) => {
+            Ok(Handled::Upgrade(exchange, _)) if self.must_show_certificate(connection) => {
                 ::log::warn!("a peer at {:?} is refused: {NO_CERTIFICATE}", connection.socket.socket().peer_addr());
                 let problem = Problem::new(Code::Auth, NO_CERTIFICATE).hint("give it --tls-cert and --tls-key");
                 Slot::Done(self.problem(&exchange, &problem))
             }
-            Ok(Handled::Upgrade(exchange)) if connection.slots.is_empty() && connection.unsent() == 0 => {
+            Ok(Handled::Upgrade(exchange, record)) if connection.slots.is_empty() && connection.unsent() == 0 => {
                 let mut head = Vec::new();
-                http::Answer::new(&mut head, exchange.reply, 101).upgrade(crate::node::peers::UPGRADE);
-                connection.upgrade = Some(head);
+                let mut answer = http::Answer::new(&mut head, exchange.reply, 101);
+                answer.header(others::FIELD, self.others.own().as_str());
+                answer.upgrade(crate::node::peers::UPGRADE);
+                connection.upgrade = Some((head, record));
                 connection.ending = true;
                 return Ok(());
             }
-            Ok(Handled::Upgrade(exchange)) => {
+            Ok(Handled::Upgrade(exchange, _)) => {
                 let problem = Problem::new(Code::BadRequest, "a call comes alone on its connection");
                 Slot::Done(self.problem(&exchange, &problem))
             }

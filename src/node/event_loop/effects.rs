@@ -177,13 +177,7 @@ impl Node {
 
     pub(super) fn note_event(&mut self, event: &crate::replication::Event, now: Now) {
         let core = self.engine.core();
-        let (own, me) = (self.dir.meta().name.clone(), core.me());
-        let peers = core.peers();
-        let name_of = |id: NodeId| match peers.iter().find(|peer| peer.member.id == id) {
-            Some(peer) => peer.member.name.clone(),
-            None if id == me => own.clone(),
-            None => id.to_string(),
-        };
+        let name_of = |id: NodeId| core.name_of(id).map_or_else(|| id.to_string(), str::to_owned);
         let (name, facts) = events::describe(event, name_of);
         if let crate::replication::Event::Twin(id) = event {
             let why = "two processes run with this identity: one of them on a copy of the other's directory";

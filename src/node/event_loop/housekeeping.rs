@@ -137,7 +137,32 @@ impl Node {
         if self.events.see(objects(&self.engine, own), own, now.micros) {
             self.touched.extend(self.streaming.iter().copied());
         }
+        self.tell_of_others(now);
         Ok(())
+    }
+
+    /// What others say of themselves, and is not as it should be.
+    fn tell_of_others(&mut self, now: Now) {
+        for news in self.others.news(self.engine.core(), now.instant) {
+            let name_of = |node| self.engine.core().name_of(node).map_or_else(|| node.to_string(), str::to_owned);
+            let (event, facts) = match &news {
+                others::News::Rival { node, epoch } => {
+                    let name = name_of(*node);
+                    ::log::error!(
+                        "{name} leads epoch {epoch} under the same cluster id: both answer writes, see `rig status`"
+                    );
+                    ("two-primaries", [("member", name.into()), ("epoch", (*epoch).into())])
+                }
+                others::News::OtherRecord { node, record } => {
+                    let (name, record) = (name_of(*node), record.as_str());
+                    ::log::warn!("{name} does not go by the record of this node ({record}): it cannot take over");
+                    ("other-record", [("member", name.into()), ("record", record.into())])
+                }
+            };
+            let facts =
+                facts.into_iter().map(|(key, value): (&str, serde_json::Value)| (key.to_owned(), value)).collect();
+            self.tell_people(event, facts, now);
+        }
     }
 
     /// Says where it listens, for commands on this machine.

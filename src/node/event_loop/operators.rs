@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Code, Problem};
 use crate::node::routes::{self, Handled, RouteError};
-use crate::replication::NotPromoted;
+use crate::replication::{NotPromoted, Replication};
 
 /// An operator hears something within this time.
 const OPERATOR_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,13 +101,7 @@ impl Node {
                 core.config().filter(|config| asked.applied_to(config) == **config && core.config_is_committed());
             let handled = match config {
                 Some(config) => Ok(Handled::Body(routes::Body::data(config))),
-                None if deadline <= now.instant => Err(RouteError::Problem(
-                    Problem::new(
-                        Code::OutcomeUnknown,
-                        "the change is not committed yet: both the old and the new rule hold until it is",
-                    )
-                    .hint("rig config show"),
-                )),
+                None if deadline <= now.instant => Err(RouteError::Problem(not_committed(core))),
                 None => {
                     self.changes.push((to, asked, deadline));
                     continue;
@@ -123,4 +117,27 @@ impl Node {
         let handled = routes::operator_answer(&self.engine, start::wall_clock(), result);
         self.answer_elsewhere(to, handled)
     }
+}
+
+/// A change that is in the log, and waits for those whom the rule of before needs.
+fn not_committed(core: &Replication) -> Problem {
+    let Some((version, holds)) = core.pending_config() else {
+        return Problem::new(Code::OutcomeUnknown, "the change is not in the log yet, and may still come")
+            .hint("rig config show");
+    };
+    let rule = match holds.replication {
+        Mode::Sync => format!("mode sync with min_replicas={}", holds.min_replicas),
+        mode => format!("mode {}", mode.as_str()),
+    };
+    let detail =
+        format!("the change is version {version} of the log and not committed: until it is, {rule} holds as well");
+    let peers = core.peers();
+    let away = peers.iter().find(|peer| !peer.connected).map(|peer| peer.member.name.as_str());
+    let hint = match away {
+        Some(name) => format!(
+            "start {name}; or, if it is gone for good, rig member remove {name} --accept-data-loss --confirm {name}"
+        ),
+        None => "it comes when they have caught up: rig status".to_owned(),
+    };
+    Problem::new(Code::OutcomeUnknown, detail).hint(hint)
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::net::{self, Stream};
 use crate::node::auth::Shown;
 use crate::node::engine::Malformed;
+use crate::node::others;
 use crate::node::peers::{self, Flow, Peer, Stage};
 use crate::peer::{Frame, Greeting};
 use crate::replication::Closing;
@@ -72,6 +73,7 @@ impl Node {
             match reader.poll() {
                 Ok(http::Event::More) => return Ok(Flow::Open),
                 Ok(http::Event::Head(head)) if head.status == 101 => {
+                    peer.record = others::Record::said(head.header(others::FIELD));
                     if let Stage::Asking(reader) = std::mem::replace(&mut peer.stage, Stage::Greeting) {
                         peer.decoder.push(&reader.into_rest());
                     }
@@ -104,6 +106,7 @@ impl Node {
                     }
                 }
                 (Frame::Message { message, records }, true) => {
+                    self.others.heard(peer.link, peer.record.as_ref(), &message, now.instant);
                     if let Err(Malformed(fault)) = self.engine.peer_said(peer.link, message, records, now)? {
                         let at = peer.socket.socket().peer_addr();
                         ::log::warn!("a peer at {at:?} sent records that do not fit: {fault:?}");
@@ -166,7 +169,7 @@ impl Node {
         mut socket: Stream<TcpStream>,
         rest: &[u8],
         head: &[u8],
-        shown: Option<Shown>,
+        (shown, record): (Option<Shown>, Option<others::Record>),
         now: Now,
     ) {
         if self.peers.iter().flatten().count() >= PEERS_MAX {
@@ -183,7 +186,7 @@ impl Node {
             return;
         }
         let mut peer = Peer::new(socket, self.next_link, None, now.instant);
-        peer.shown = shown;
+        (peer.shown, peer.record) = (shown, record);
         peer.send_raw(head);
         let own = self.greeting();
         peer.send(|out| own.encode(out));
@@ -311,6 +314,7 @@ impl Node {
         if let Some(bearer) = &bearer {
             headers.push(("Authorization", bearer));
         }
+        headers.push((others::FIELD, self.others.own().as_str()));
         http::write_request(&mut request, "GET", "/peer", &headers, None);
         peer.send_raw(&request);
         peer.stage = Stage::Asking(http::ResponseReader::new(false));
@@ -326,6 +330,7 @@ impl Node {
             self.dialer.failed(address, peer.is_linked(), now.instant);
         }
         if peer.is_linked() {
+            self.others.gone(peer.link);
             self.engine.tell(Input::Closed { link: peer.link }, now)?;
         }
         Ok(())
@@ -333,6 +338,7 @@ impl Node {
 
     /// The core has ended a connection: what it still had to say is tried to be sent.
     pub(super) fn close_link(&mut self, link: Link, why: Closing) {
+        self.others.gone(link);
         let Some(place) = self.place_of(link) else { return };
         ::log::info!("a peer's connection is closed: {why:?}");
         if let Some(mut peer) = self.peers[place].take() {

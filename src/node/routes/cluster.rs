@@ -13,9 +13,10 @@ use crate::node::connection::EventStream;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::compacting::Bounds;
 use crate::node::event_loop::{Operator, Task};
+use crate::node::others::{self, Record};
 use crate::node::peers::UPGRADE;
 use crate::node::{rescue, settings_to_json, snapshots};
-use crate::replication::{Asked, NotPromoted};
+use crate::replication::{Asked, NotPromoted, PeerView};
 use crate::types::{NodeState, Role, Version, format_time};
 
 /// Paths below which only an admin may change anything.
@@ -106,7 +107,9 @@ pub(super) fn call(request: &Request<'_>, exchange: Exchange, caller: &Caller) -
         return Err(Problem::new(Code::Auth, format!("the token `{}` is none of a peer", caller.name)).into());
     }
     match request.upgrade() {
-        Some(protocol) if protocol == UPGRADE => Ok(Handled::Upgrade(exchange)),
+        Some(protocol) if protocol == UPGRADE => {
+            Ok(Handled::Upgrade(exchange, Record::said(request.header(others::FIELD))))
+        }
         _ => Err(Problem::new(Code::BadRequest, format!("expected Upgrade: {}", UPGRADE)).into()),
     }
 }
@@ -293,6 +296,16 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
         return Err(Problem::new(Code::BadRequest, detail).into());
     }
     if core.state() != NodeState::SplitBrain {
+        let rivals = desk.facts.others.rivals(core, desk.now.instant);
+        let peers = core.peers();
+        let rival = peers.iter().find(|peer| rivals.iter().any(|(node, _)| *node == peer.member.id));
+        if let Some(PeerView { member, .. }) = rival {
+            let detail = format!(
+                "{} leads too, and this node is no member there: a choice of the winner does not end that",
+                member.name
+            );
+            return Err(Problem::new(Code::StaleEpoch, detail).hint("rig status says what to do").into());
+        }
         let detail = format!("there is no split brain here: the node is {}", core.state());
         return Err(Problem::new(Code::StaleEpoch, detail).into());
     }
@@ -351,6 +364,9 @@ pub(super) fn read(desk: &mut Desk<'_>, request: &Request<'_>, exchange: Exchang
             let mut config = json!(desk.engine.core().config());
             if let Some(config) = config.as_object_mut() {
                 config.insert("settings".to_owned(), settings_to_json(&desk.facts.watch.settings));
+                let pending = desk.engine.core().pending_config();
+                let pending = pending.map(|(version, holds)| json!({ "version": version, "holds": holds }));
+                config.insert("pending".to_owned(), json!(pending));
             }
             Ok(Handled::Body(Body::data(&config)))
         }

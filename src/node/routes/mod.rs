@@ -25,6 +25,7 @@ use super::dir::DataDir;
 use super::engine::{Engine, Now, ReplyTo};
 use super::event_loop::Task;
 use super::metrics::Metrics;
+use super::others::Record;
 use super::proxy;
 use super::status::Facts;
 use super::streams::LogStream;
@@ -63,7 +64,7 @@ pub(super) enum Handled {
     /// The answer comes later, into this slot.
     Slot(Slot),
     /// The connection speaks the peers' protocol from now on.
-    Upgrade(Exchange),
+    Upgrade(Exchange, Option<Record>),
 }
 
 /// A body with its status and fields.
