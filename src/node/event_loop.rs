@@ -70,6 +70,7 @@ use super::status::Facts;
 use super::streams::Piece;
 use super::writer::LogThread;
 use super::{Config, NodeError, Ready, coordination, events, proxy, repair, rescue, scrub, start};
+use crate::coordinator::Sighting;
 use crate::http;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::net;
@@ -133,8 +134,8 @@ pub(super) enum Operator {
         id: NodeId,
         force: bool,
     },
-    /// Build on what the coordinator has, whatever it had before.
-    Accept,
+    /// Build on this if the coordinator has it, whatever it had before.
+    Accept(Sighting),
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
     /// Send an archive of what is committed, or of what came after a version.

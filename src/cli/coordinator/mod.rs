@@ -3,6 +3,7 @@
 //! # Not here
 //! What a node does with it (`node::coordination`), how it is read and written (`coordinator`).
 
+mod cluster;
 mod repair;
 
 use serde::Serialize;

@@ -1,22 +1,26 @@
 //! `rig coordinator repair`: the record was lost, or cannot be read, and the node that leads writes it anew.
 //!
 //! ```text
-//!   every member says its term ─► one leads, none knows a newer one ─► it is told: build on what is there ─► it swaps
+//!   every member says its term ─► one leads, none knows a newer one ─► it is told: build on what was seen ─► it swaps
 //! ```
 //!
 //! The record is never made up here: the primary writes it as it would write any other change of it.
+//!
+//! # Not here
+//! Whose record it is, and what the members say (`cluster`).
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Outcome, address_of, failure, open, value_of};
-use crate::cli::ask::{order, question, word, words};
+use super::cluster::{Cluster, Meant, term};
+use super::{Outcome, failure, open, value_of};
+use crate::cli::ask::{order, word, words};
 use crate::cli::output::Look;
 use crate::cli::{Context, Failure, help, status, target};
 use crate::client::{Client, Request, Url};
-use crate::coordinator::{Address, Coordinator, Kind};
+use crate::coordinator::{Address, Coordinator, Sighting};
 use crate::error::Exit;
 
 /// Between two looks whether it is done.
@@ -28,11 +32,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// all members are there, and nobody takes over. This asks every member for its term and lets the one that leads write the
 /// record again. It refuses while a member does not answer, because that one may lead a newer term, and names it.
 /// --accept-data-loss goes on all the same: operations that such a member has answered are then lost.
+///
+/// With URL it asks a node that goes by that record: the one that -N or -D names, or the record itself, or that runs here.
+/// A record of another cluster, or of a newer release, is never replaced.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         "rig coordinator repair --dry-run",
         "rig coordinator repair -N n1",
+        "rig coordinator repair etcd://10.0.0.1:2379/rig/users --dry-run",
         "rig coordinator repair -N n1 --accept-data-loss --confirm n1",
     ]),
     after_long_help = help::exits(&[
@@ -61,17 +69,20 @@ enum Found {
     Nothing,
     /// At its key is something else.
     Rubbish(String),
+    /// A record that only a newer release can read.
+    Newer(String),
 }
 
 impl Found {
-    fn read(coordinator: &mut Coordinator) -> Result<Self, Failure> {
-        match coordinator.read() {
-            Ok(reading) => Ok(reading.record.as_ref().map_or(Self::Nothing, |record| Self::Record(value_of(record)))),
-            Err(error) => match error.kind() {
-                Kind::Record { .. } => Ok(Self::Rubbish(error.to_string())),
-                _ => Err(failure(error)),
-            },
-        }
+    fn look(coordinator: &mut Coordinator) -> Result<(Self, Sighting), Failure> {
+        let look = coordinator.look().map_err(failure)?;
+        let found = match look.record {
+            Ok(Some(record)) => Self::Record(value_of(&record)),
+            Ok(None) => Self::Nothing,
+            Err(why) if why.is_newer() => Self::Newer(why.to_string()),
+            Err(why) => Self::Rubbish(why.to_string()),
+        };
+        Ok((found, look.sighting))
     }
 
     fn in_words(&self) -> String {
@@ -80,19 +91,46 @@ impl Found {
                 format!("epoch {} of {}", record["epoch"]["number"], word(&record["primary"]["name"]))
             }
             Self::Nothing => "nothing".to_owned(),
-            Self::Rubbish(why) => why.clone(),
+            Self::Rubbish(why) | Self::Newer(why) => why.clone(),
         }
     }
 
-    /// How it stands to the term of the node that leads.
-    fn against(&self, leader: &Value) -> Standing {
-        let Self::Record(record) = self else { return Standing::Lost };
+    /// How it stands to the term of the node that leads, where that may go on.
+    fn against(&self, leader: &Value, address: &Address) -> Result<Standing, Failure> {
+        let record = match self {
+            Self::Record(record) => record,
+            Self::Nothing | Self::Rubbish(_) => return Ok(Standing::Lost),
+            Self::Newer(why) => {
+                let message = format!("the record at {address} was {why}. Nothing was changed");
+                return Err(Failure::new(Exit::Conflict, "format", message).hint(format!(
+                    "run the release here that the other nodes have; if no node has it any more, remove the record \
+                     (etcdctl del {}/record) and try again",
+                    address.prefix()
+                )));
+            }
+        };
+        if record["cluster_id"] != leader["cluster_id"] {
+            let primary = &record["primary"];
+            let message = format!(
+                "the record at {address} is of another cluster ({}, led by {} at {}). Nothing was changed",
+                word(&record["cluster_id"]),
+                word(&primary["name"]),
+                word(&primary["url"])
+            );
+            return Err(Failure::new(Exit::Conflict, "foreign_record", message)
+                .hint("give one of the two clusters another prefix: start all its nodes with that --coordinator"));
+        }
         let epoch = &record["epoch"];
         let there = (epoch["number"].as_u64(), epoch["owner"].as_str(), epoch["start"].as_u64());
         match there.cmp(&term(leader)) {
-            std::cmp::Ordering::Greater => Standing::Ahead,
-            std::cmp::Ordering::Equal if record["phase"] == "open" => Standing::Well,
-            _ => Standing::Lost,
+            std::cmp::Ordering::Greater => {
+                let name = word(&leader["name"]);
+                let message = format!("the record is of {}, newer than what {name} leads", self.in_words());
+                Err(Failure::new(Exit::Conflict, "stale_epoch", message)
+                    .hint("nothing is lost: who is named there takes over by itself; see `rig coordinator show`"))
+            }
+            std::cmp::Ordering::Equal if record["phase"] == "open" => Ok(Standing::Well),
+            _ => Ok(Standing::Lost),
         }
     }
 }
@@ -100,13 +138,7 @@ impl Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Well,
-    /// Somebody is taking over, or has tried to.
-    Ahead,
     Lost,
-}
-
-fn term(status: &Value) -> (Option<u64>, Option<&str>, Option<u64>) {
-    (status["epoch"].as_u64(), status["owner"].as_str(), status["start"].as_u64())
 }
 
 #[derive(Serialize)]
@@ -123,28 +155,24 @@ struct Repaired<'a> {
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Outcome {
-    let cluster = Cluster::ask(context)?;
-    let address = address_of(args.url.clone(), context)?;
+    let Meant { address, node } = Meant::of(args.url.as_ref(), context)?;
+    let cluster = Cluster::ask(&node, context)?;
     let mut coordinator = open(&address, context)?;
-    let found = Found::read(&mut coordinator)?;
+    let (found, seen) = Found::look(&mut coordinator)?;
     let (leader, url) = cluster.leader()?;
     let name = word(&leader["name"]);
-    let standing = found.against(leader);
-    if standing == Standing::Ahead {
-        let message = format!("the record is of {}, newer than what {name} leads", found.in_words());
-        return Err(Failure::new(Exit::Conflict, "stale_epoch", message)
-            .hint("nothing is lost: who is named there takes over by itself; see `rig coordinator show`"));
-    }
+    let standing = found.against(leader, &address)?;
     let is_well = standing == Standing::Well && !leader["coordinator"]["why"].is_string();
     let (done, dry_run) = (!is_well && !args.dry_run, args.dry_run);
+    if !is_well {
+        vouch(&cluster, &args, &name, context)?;
+    }
     if done {
-        cluster.vouch(&args, &name, context)?;
-        if matches!(found, Found::Rubbish(_)) {
-            coordinator.discard().map_err(failure)?;
-        }
+        let seen = if let Found::Rubbish(_) = found { clear(&mut coordinator, seen)? } else { seen };
+        let body = json!({ "store": seen.store.to_string(), "revision": seen.revision }).to_string();
         let mut client = Client::new(url.clone(), target::options(context));
-        order(&mut client, &Request::post("/coordinator/accept", "{}"), context)?;
-        wait(&mut coordinator, url, context)?;
+        order(&mut client, &Request::post("/coordinator/accept", body), context)?;
+        wait(&mut coordinator, &address, url, context)?;
     }
     let (epoch, in_sync) = (&leader["epoch"], &leader["replication"]["in_sync"]);
     let (url, primary, found) = (address.to_string(), name.clone(), found.in_words());
@@ -163,84 +191,54 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The record is as the primary has it.
-fn wait(coordinator: &mut Coordinator, url: &Url, context: &Context) -> Result<(), Failure> {
+/// Whether nobody can lead without being seen here, or the operator takes that on himself.
+fn vouch(cluster: &Cluster, args: &Args, leader: &str, context: &Context) -> Result<(), Failure> {
+    if cluster.silent.is_empty() {
+        return Ok(());
+    }
+    let silent = cluster.silent.join(", ");
+    if !args.accept_data_loss {
+        let message = format!("{silent} does not answer, and may lead a newer term than {leader}");
+        return Err(Failure::new(Exit::Unavailable, "promotion_unsafe", message).hint(format!(
+            "start it, or accept the loss: rig coordinator repair -N {leader} --accept-data-loss --confirm {leader}"
+        )));
+    }
+    let what = format!("the term of {leader} is written, whatever {silent} has answered");
+    // To look does not need a confirmation.
+    if args.dry_run { Ok(()) } else { context.confirm(args.confirm.as_deref(), leader, &what) }
+}
+
+/// What is no record is removed, and nothing else.
+fn clear(coordinator: &mut Coordinator, seen: Sighting) -> Result<Sighting, Failure> {
+    coordinator.discard(seen.revision).map_err(failure)?;
+    match Found::look(coordinator)? {
+        (Found::Nothing, seen) => Ok(seen),
+        (other, _) => {
+            let message = format!("something has come into its place meanwhile: {}", other.in_words());
+            Err(Failure::new(Exit::Unavailable, "coordinator", message)
+                .hint("see `rig coordinator show`, and try again"))
+        }
+    }
+}
+
+/// The record is as the primary has it, and the primary goes by it.
+fn wait(coordinator: &mut Coordinator, address: &Address, url: &Url, context: &Context) -> Result<(), Failure> {
     let deadline = Instant::now() + context.timeout();
     loop {
         let leader = status::ask(url, context)?;
-        if Found::read(coordinator)?.against(&leader) == Standing::Well {
+        let why = &leader["coordinator"]["why"];
+        if Found::look(coordinator)?.0.against(&leader, address)? == Standing::Well && why.is_null() {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let message = format!("{} was told, and the record is not there yet", word(&leader["name"]));
+            let name = word(&leader["name"]);
+            let message = match why.as_str() {
+                Some(why) => format!("{name} was told, and does not go by the record yet: {why}"),
+                None => format!("{name} was told, and the record is not there yet"),
+            };
             return Err(Failure::new(Exit::Unknown, "outcome_unknown", message)
-                .hint("see `rig status` and `rig coordinator show`"));
+                .hint("see `rig status` and `rig coordinator show`; then run this again"));
         }
         std::thread::sleep(PAUSE);
-    }
-}
-
-/// Everybody whom the log names.
-struct Cluster {
-    answers: Vec<(Value, Url)>,
-    silent: Vec<String>,
-}
-
-impl Cluster {
-    fn ask(context: &Context) -> Result<Self, Failure> {
-        let target = target::node(context)?;
-        let mut client = Client::new(target.url.clone(), target::options(context));
-        let members = question(&mut client, "/members", context)?;
-        let (mut answers, mut silent) = (Vec::new(), Vec::new());
-        for member in members.as_array().into_iter().flatten() {
-            let url = Url::parse(&word(&member["url"])).ok();
-            match url.and_then(|url| Some((status::ask(&url, context).ok()?, url))) {
-                // Another node may have come to its address.
-                Some((status, url)) if status["node_id"] == member["node_id"] => answers.push((status, url)),
-                _ => silent.push(word(&member["name"])),
-            }
-        }
-        Ok(Self { answers, silent })
-    }
-
-    /// Who leads the newest term.
-    fn leader(&self) -> Result<(&Value, &Url), Failure> {
-        let leads = |status: &Value| {
-            status["role"] == "primary" && matches!(status["state"].as_str(), Some("serving" | "degraded" | "blocked"))
-        };
-        let leading = self.answers.iter().filter(|(status, _)| leads(status));
-        let Some((leader, url)) = leading.max_by_key(|(status, _)| term(status)) else {
-            return Err(Failure::new(Exit::Unavailable, "no_primary", "no member that answers leads")
-                .hint("start the members; without a record they open by the rules of nodes without a coordinator"));
-        };
-        match self.answers.iter().find(|(status, _)| status["epoch"].as_u64() > leader["epoch"].as_u64()) {
-            Some((newer, _)) => {
-                let message = format!(
-                    "{} knows epoch {}, and {} leads an older one",
-                    word(&newer["name"]),
-                    newer["epoch"],
-                    word(&leader["name"])
-                );
-                Err(Failure::new(Exit::Conflict, "stale_epoch", message)
-                    .hint("wait until the newer one has opened, then try again"))
-            }
-            None => Ok((leader, url)),
-        }
-    }
-
-    /// Whether nobody can lead without being seen here.
-    fn vouch(&self, args: &Args, leader: &str, context: &Context) -> Result<(), Failure> {
-        if self.silent.is_empty() {
-            return Ok(());
-        }
-        let silent = self.silent.join(", ");
-        if !args.accept_data_loss {
-            let message = format!("{silent} does not answer, and may lead a newer term than {leader}");
-            return Err(Failure::new(Exit::Unavailable, "promotion_unsafe", message).hint(format!(
-                "start it, or accept the loss: rig coordinator repair -N {leader} --accept-data-loss --confirm {leader}"
-            )));
-        }
-        let what = format!("the term of {leader} is written, whatever {silent} has answered");
-        context.confirm(args.confirm.as_deref(), leader, &what)
     }
 }

@@ -11,6 +11,7 @@
 //!    whose answer was lost is found by reading.
 //! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back to an
 //!    older epoch, is a fault that an operator mends (`rig coordinator repair`): nothing is built on it.
+//!    That one's word is for what he has seen: it ends with the first reading, which finds that or something else.
 //! 4. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
 //!    earlier here than there.
 //!
@@ -26,13 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 
 pub(super) use view::View;
 
-use crate::coordinator::{Address, Coordinator, Options, Record};
+use crate::coordinator::{Address, Coordinator, Options, Record, Sighting};
 use crate::limits::{LEASE_MAX, LEASE_MIN};
 use crate::net::Trust;
 use crate::replication::Seen;
@@ -95,6 +96,9 @@ impl CoordinatorConfig {
 const TIMEOUT_MIN: Duration = Duration::from_millis(300);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2);
 
+/// An operator's word about what is there holds for so long, while etcd does not answer this node.
+const ACCEPTED_FOR: Duration = Duration::from_secs(10);
+
 /// What the event loop wants.
 #[derive(Debug)]
 enum Order {
@@ -104,8 +108,8 @@ enum Order {
     Forget,
     /// Whether the lease should be held.
     Lease(bool),
-    /// An operator wants what is there to be built on.
-    Accept,
+    /// An operator wants this to be built on if it is what is there, and if that is found before the time.
+    Accept { seen: Sighting, until: Instant },
     /// This node is of this cluster.
     Cluster(ClusterId),
     /// Give the lease back, and end.
@@ -207,9 +211,9 @@ impl Coordination {
         }
     }
 
-    /// What is there is built on, whatever was there before.
-    pub(super) fn accept(&self) {
-        self.give(Order::Accept);
+    /// What was seen is built on if it is still there, whatever was there before.
+    pub(super) fn accept(&self, seen: Sighting) {
+        self.give(Order::Accept { seen, until: Instant::now() + ACCEPTED_FOR });
     }
 
     /// This node is of this cluster.

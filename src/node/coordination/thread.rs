@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use super::{News, Order, Shared, boot_micros};
-use crate::coordinator::{Coordinator, Error, Lease, Reading, Record, Swap};
+use crate::coordinator::{Coordinator, Error, Kind, Lease, Reading, Record, Sighting, Swap};
 use crate::replication::Seen;
 use crate::types::{ClusterId, Epoch, NodeId};
 
@@ -49,8 +49,8 @@ pub(super) struct Worker {
     lease: Option<Lease>,
     lease_due: Instant,
     read_due: Instant,
-    /// An operator has said that what is there is to be built on, whatever was there before.
-    accepts: bool,
+    /// What an operator has seen and wants to be built on, whatever was there before; and until when.
+    accepted: Option<(Sighting, Instant)>,
     /// As it was told last.
     told: Option<Result<(), String>>,
 }
@@ -78,7 +78,7 @@ impl Worker {
             lease: None,
             lease_due: now,
             read_due: now,
-            accepts: false,
+            accepted: None,
             told: None,
         }
     }
@@ -106,7 +106,7 @@ impl Worker {
                 self.read_due = Instant::now();
             }
             Order::Forget => self.swap = None,
-            Order::Accept => (self.accepts, self.read_due) = (true, Instant::now()),
+            Order::Accept { seen, until } => (self.accepted, self.read_due) = (Some((seen, until)), Instant::now()),
             Order::Cluster(cluster) => self.cluster = Some(cluster),
             Order::Lease(wants) => (self.wants_lease, self.lease_due) = (wants, Instant::now()),
             Order::Stop => unreachable!("it ends the loop"),
@@ -202,6 +202,7 @@ impl Worker {
 
     /// What a reading means here: nothing, if it must not be built on.
     fn judge(&mut self, reading: &Reading) -> Option<Seen> {
+        let is_accepted = self.take_accepted(reading);
         let record = reading.record.as_ref();
         if let (Some(record), Some(cluster)) = (record, self.cluster)
             && record.cluster != cluster
@@ -213,7 +214,7 @@ impl Worker {
         let epoch = record.map(|record| record.register.epoch).unwrap_or_default();
         let known = self.known.get_or_insert_with(|| Known { store: reading.store, ..Known::default() });
         let went_back = reading.store != known.store || reading.revision < known.revision;
-        if went_back && epoch < known.epoch && !self.accepts {
+        if went_back && epoch < known.epoch && !is_accepted {
             let why = "the record has gone, or gone back to an older epoch: nothing is decided by it before \
                        `rig coordinator repair` has mended it";
             self.reachable(Err(why.to_owned()));
@@ -222,12 +223,16 @@ impl Worker {
         if went_back {
             known.offset += known.revision + 1;
         }
-        self.accepts = false;
         (known.store, known.revision, known.epoch) = (reading.store, reading.revision, epoch);
         let revision = known.offset + reading.revision;
         self.reachable(Ok(()));
         let leased = record.is_some_and(|record| reading.leases.contains(&record.register.epoch.owner));
         Some(Seen { register: record.map(|record| record.register.clone()), revision, leased })
+    }
+
+    /// Whether an operator has said that this is to be built on. Said of something else, it is for nothing any more.
+    fn take_accepted(&mut self, reading: &Reading) -> bool {
+        self.accepted.take().is_some_and(|(seen, until)| seen == reading.sighting() && Instant::now() < until)
     }
 
     fn heard<T>(&mut self, answer: Result<T, Error>) -> Option<T> {
@@ -236,6 +241,9 @@ impl Worker {
             Ok(answer) => Some(answer),
             Err(error) => {
                 self.count(|counts| counts.failed += 1);
+                if matches!(error.kind(), Kind::Record { .. }) {
+                    self.accepted = None;
+                }
                 self.reachable(Err(error.to_string()));
                 None
             }

@@ -240,10 +240,10 @@ impl Node {
         }
     }
 
-    /// An operator says that the record that is there, or that none is there, is to be built on.
-    pub(super) fn accept_record(&mut self, to: ReplyTo) -> Result<(), NodeError> {
+    /// An operator has seen a record there, or that there is none, and says that it is to be built on.
+    pub(super) fn accept_record(&mut self, to: ReplyTo, seen: coordinator::Sighting) -> Result<(), NodeError> {
         if let Some(outside) = &self.coordinating {
-            outside.way.accept();
+            outside.way.accept(seen);
         }
         let body = routes::role_body(&self.engine);
         self.answer_elsewhere(to, Ok(Handled::Body(body)))

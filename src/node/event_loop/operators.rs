@@ -48,8 +48,8 @@ impl Node {
                     self.begin_backup(to, since)?;
                     continue;
                 }
-                Operator::Accept => {
-                    self.accept_record(to)?;
+                Operator::Accept(seen) => {
+                    self.accept_record(to, seen)?;
                     continue;
                 }
                 Operator::Snapshot => {

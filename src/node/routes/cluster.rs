@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
+use crate::coordinator::Sighting;
 use crate::error::{Code, Problem};
 use crate::http::require_json;
 use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
@@ -39,7 +40,7 @@ pub(super) fn change(
         ("POST", ["resolve"]) => admin(caller).and_then(|()| resolve(desk, request, to, exchange)),
         ("DELETE", ["members", name]) => admin(caller).and_then(|()| remove(desk, request, to, exchange, name)),
         ("POST", ["log", "compact"]) => admin(caller).and_then(|()| compact(desk, request, to, exchange)),
-        ("POST", ["coordinator", "accept"]) => admin(caller).and_then(|()| accept(desk, to, exchange)),
+        ("POST", ["coordinator", "accept"]) => admin(caller).and_then(|()| accept(desk, request, to, exchange)),
         ("POST", ["snapshots"]) => admin(caller).map(|()| {
             desk.tasks.push((to, Task::Operator(Operator::Snapshot)));
             Handled::Slot(Slot::Elsewhere(exchange))
@@ -303,8 +304,16 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /coordinator/accept`: to the node that leads, which then writes the record anew.
-fn accept(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+/// `POST /coordinator/accept` `{"store","revision"}`: to the node that leads, which then writes the record anew in the place
+/// of what was seen there.
+fn accept(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let body = body_of(request)?;
+    // Ids of etcd are above what a number of JSON can be trusted with.
+    let store = body.get("store").and_then(Value::as_str).and_then(|store| store.parse().ok());
+    let (Some(store), Some(revision)) = (store, body.get("revision").and_then(Value::as_u64)) else {
+        let detail = "expected {\"store\",\"revision\"}: the etcd, and what was seen there in the place of the record";
+        return Err(Problem::new(Code::BadRequest, detail).hint("send it with `rig coordinator repair`").into());
+    };
     let core = desk.engine.core();
     if desk.facts.coordinator.is_none() {
         return Err(Problem::new(Code::NotFound, "this node has no coordinator").into());
@@ -312,7 +321,7 @@ fn accept(desk: &mut Desk<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
     if core.role() == Role::Replica || !core.is_open() {
         return Err(desk.engine.not_primary("/coordinator/accept").into());
     }
-    desk.tasks.push((to, Task::Operator(Operator::Accept)));
+    desk.tasks.push((to, Task::Operator(Operator::Accept(Sighting { store, revision }))));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
