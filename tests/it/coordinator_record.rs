@@ -87,6 +87,12 @@ fn a_record_that_was_removed_is_written_anew_by_repair_only() {
         (&json!("n1"), &json!(["n1", "n2"]), &json!("nothing"))
     );
     assert_eq!(pair.record().0, Value::Null, "nothing was done");
+    let none = pair.cluster.run(1, &["coordinator", "show", "--json"]);
+    let hint = none.error()["hint"].as_str().unwrap().to_owned();
+    assert!(
+        none.code == Some(3) && hint.contains("rig coordinator repair -N n1") && !hint.contains("prefix"),
+        "{none:#?}"
+    );
     let done = repair(&pair, &[]);
     assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
     let after = pair.record().0;

@@ -151,7 +151,9 @@ fn replication(status: &Value) -> Lines {
     for (name, why) in status["refused_peers"].as_object().into_iter().flatten() {
         lines.push(("refused", format!("{name}: {}", word(why))));
     }
-    if list(&status["waits_for"]).next().is_some() {
+    if status["state"] == "recovering" && status["coordinator"]["why"].is_string() {
+        lines.push(("waits for", "the coordinator".to_owned()));
+    } else if list(&status["waits_for"]).next().is_some() {
         lines.push(("waits for", words(&status["waits_for"], ", ")));
     }
     if status["role"] == "replica" && status["state"] != "stopped" {
@@ -165,8 +167,9 @@ fn coordinator(of_status: &Value) -> Option<String> {
     let (url, record) = (of_status["url"].as_str()?, &of_status["record"]);
     if let Some(why) = of_status["why"].as_str() {
         let since = second(&word(&of_status["since"]));
+        let until = if is_silent(why) { "until it answers again" } else { "until that is mended" };
         return Some(format!(
-            "{url}  of no use since {since}: {why}; until then nobody takes over and nobody is left out"
+            "{url}  of no use since {since}: {why}; {until} nobody takes over and nobody is left out"
         ));
     }
     let leads = if record["phase"] == "open" { "leads" } else { "is about to lead" };
@@ -179,6 +182,11 @@ fn coordinator(of_status: &Value) -> Option<String> {
             record["epoch"]["number"]
         )),
     }
+}
+
+/// Whether that is what is said of an etcd that gives no answer, or says no; not of what it has.
+fn is_silent(why: &str) -> bool {
+    why.starts_with("etcd at ")
 }
 
 fn rest(status: &Value) -> Lines {
@@ -226,6 +234,9 @@ fn next(status: &Value) -> Option<String> {
         list(&status["peers"]).filter(|peer| peer["connected"] != true).map(|peer| word(&peer["name"])).collect();
     let others = if away.is_empty() { "the others".to_owned() } else { away.join(", ") };
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
+    if let Some(next) = by_record(status, &name, &away, &force) {
+        return Some(next);
+    }
     Some(match status["state"].as_str()? {
         "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
             "see `rig log verify`; while another node has all of it, join anew with an empty directory".to_owned()
@@ -277,6 +288,43 @@ fn next(status: &Value) -> Option<String> {
             format!("{others} does not answer: start it, or `rig promote {name}`")
         }
         _ => return None,
+    })
+}
+
+/// What to do where the record decides who leads, and nobody does, as far as this node knows.
+fn by_record(status: &Value, name: &str, away: &[String], force: &str) -> Option<String> {
+    let (coordinator, record) = (&status["coordinator"], &status["coordinator"]["record"]);
+    let is_replica = status["role"] == "replica";
+    let is_without = match status["state"].as_str()? {
+        "recovering" => !coordinator.is_null(),
+        "in_sync" | "catching_up" | "outdated" | "fenced" => {
+            !coordinator.is_null() && is_replica && (status["primary"].is_null() || !away.is_empty())
+        }
+        _ => false,
+    };
+    if !is_without {
+        return None;
+    }
+    if let Some(why) = coordinator["why"].as_str() {
+        return Some(match is_silent(why) {
+            true => format!("bring etcd back: this node opens by itself; or, if it will not be back, {force}"),
+            false => format!(
+                "see `rig coordinator show`, then `rig coordinator repair`; or, if it cannot be mended, {force}"
+            ),
+        });
+    }
+    let primary = word(&record["primary"]["name"]);
+    if !is_replica || !away.contains(&primary) {
+        return None;
+    }
+    let in_sync: Vec<_> = list(&record["in_sync"]).map(|node| word(&node["name"])).collect();
+    let when = if coordinator["leased"] == true { format!(" when {primary}'s lease ends") } else { String::new() };
+    Some(match in_sync.iter().any(|node| node == name) {
+        true => format!("nothing: {name} takes over by itself{when}"),
+        false if in_sync.is_empty() => {
+            format!("start {primary}: nobody else holds every answered write; or, if it is gone for good, {force}")
+        }
+        false => format!("nothing: of {} one takes over by itself{when}", in_sync.join(", ")),
     })
 }
 
@@ -353,6 +401,49 @@ mod tests {
             match (next(&status), word) {
                 (Some(said), Some(word)) => assert!(said.contains(word), "{state}: {said}"),
                 (said, word) => assert_eq!(said.as_deref(), word, "{state}"),
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_record_decides_it_is_the_coordinator_that_is_waited_for_or_the_end_of_a_lease() {
+        let status = |state: &str, coordinator: Value| {
+            let peers = json!([{ "name": "n1", "connected": false }]);
+            json!({ "name": "n2", "role": "replica", "state": state, "primary": "n1", "peers": peers, "waits_for": ["n1"],
+                "coordinator": coordinator })
+        };
+        let force = "rig promote n2 --accept-data-loss --confirm n2";
+        let silent = json!({ "url": "etcd://a/b", "why": "etcd at http://a:2379: cannot connect", "since": "2026-01-02T03:04:05Z" });
+        let lost = json!({ "url": "etcd://a/b", "why": "the record has gone", "since": "2026-01-02T03:04:05Z" });
+        for state in ["recovering", "in_sync", "catching_up", "outdated"] {
+            let said = next(&status(state, silent.clone())).unwrap();
+            assert_eq!(
+                said,
+                format!("bring etcd back: this node opens by itself; or, if it will not be back, {force}")
+            );
+            let said = next(&status(state, lost.clone())).unwrap();
+            assert!(said.starts_with("see `rig coordinator show`"), "{said}");
+        }
+        let text = paragraph(&status("recovering", silent.clone()), &Output::new(false, false, Color::Never));
+        for words in
+            ["waits for   the coordinator\n", "until it answers again nobody takes over and nobody is left out"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let record = |in_sync: &[&str], leased: bool| {
+            let in_sync: Vec<_> = in_sync.iter().map(|name| json!({ "name": name })).collect();
+            json!({ "url": "etcd://a/b", "why": null, "leased": leased,
+                "record": { "phase": "open", "primary": { "name": "n1" }, "in_sync": in_sync } })
+        };
+        for (in_sync, leased, words) in [
+            (&["n2"][..], true, "nothing: n2 takes over by itself when n1's lease ends"),
+            (&["n2"], false, "nothing: n2 takes over by itself"),
+            (&["n3"], true, "nothing: of n3 one takes over by itself when n1's lease ends"),
+            (&[], true, "start n1: nobody else holds every answered write"),
+        ] {
+            for state in ["in_sync", "recovering"] {
+                let said = next(&status(state, record(in_sync, leased))).unwrap();
+                assert!(said.starts_with(words), "{state} {in_sync:?}: {said}");
             }
         }
     }

@@ -73,7 +73,9 @@ impl CoordinatorConfig {
     /// # Errors
     /// In words: a file that cannot be read, or is not what it should be.
     pub fn open(&self) -> Result<Coordinator, String> {
-        let trust = self.ca.as_deref().map(Trust::load).transpose().map_err(|fault| fault.to_string())?;
+        // The same kind of file as that of another flag, by whose name its faults go.
+        let trust = self.ca.as_deref().map(Trust::load).transpose();
+        let trust = trust.map_err(|fault| fault.to_string().replacen("--tls-ca", "--coordinator-ca", 1))?;
         let password = self.password.as_deref().map(Self::password).transpose()?;
         let timeout = (self.lease / 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         Ok(Coordinator::new(self.address.clone(), Options { password, trust, timeout }))

@@ -67,6 +67,12 @@ impl Coordinating {
         }
     }
 
+    /// Where it is and why it is of no use, for people.
+    pub(super) fn fault(&self) -> Option<String> {
+        let why = self.reachable.as_ref()?.as_ref().err()?;
+        Some(format!("{}: {why}", self.address))
+    }
+
     /// Whether there is nothing to be waited for: it does not answer.
     pub(super) fn is_away(&self) -> bool {
         matches!(self.reachable, Some(Err(_)))
@@ -118,6 +124,7 @@ impl Node {
             }
             News::Reachable(state) => {
                 let was = outside.reachable.replace(state.clone());
+                self.engine.set_coordinator_fault(state.as_ref().err().cloned());
                 // Another reason than before is shown, and is no news.
                 if was.as_ref().map(Result::is_ok) != Some(state.is_ok()) {
                     outside.since = now.micros;

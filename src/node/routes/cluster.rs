@@ -236,12 +236,17 @@ fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: u
         peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary()).max(core.durable());
     let heard = peers.iter().filter(|peer| !peer.connected).filter_map(|peer| peer.heard).max();
     let last_contact = heard.map(|heard| format_time(engine.wall_time_of(heard, now)));
-    let why = match needed {
-        Some(needed) => format!("{needed} members must promise, {reached} can be asked"),
-        None => "the mode lets the primary answer alone, so it may have answered what is not here".to_owned(),
+    let fault = engine.coordinator_fault();
+    let why = match (fault, needed) {
+        (Some(fault), _) => format!("the coordinator decides about it, and is of no use now: {fault}"),
+        (None, Some(needed)) => format!("{needed} members must promise, {reached} can be asked"),
+        (None, None) => "the mode lets the primary answer alone, so it may have answered what is not here".to_owned(),
     };
+    let what = if fault.is_some() { "the coordinator" } else { "the missing members" };
+    let hint = format!("bring {what} back, or accept the loss: rig promote --accept-data-loss --confirm NAME");
     Problem::new(Code::PromotionUnsafe, format!("a lost write cannot be ruled out: {why}"))
-        .hint("bring the missing members back, or accept the loss: rig promote --accept-data-loss --confirm NAME")
+        .hint(hint)
+        .with("coordinator", fault)
         .with("last_contact", last_contact)
         .with("my_version", core.durable())
         .with("last_known_version", last_known)
