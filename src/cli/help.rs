@@ -200,7 +200,7 @@ Examples:
   rig log verify                             audit the log";
     let root = each(root);
     root.before_help(story).help_template(format!(
-        "{{name}} {{version}}: {{about}}\n\n{{usage-heading}} {{usage}}\n\n{{before-help}}{groups}\nGlobal options:\n{{options}}\n\nMore: `rig help COMMAND`, `rig help exit-codes|environment|replication`\n"
+        "{{name}} {{version}}: {{about}}\n\n{{usage-heading}} {{usage}}\n\n{{before-help}}{groups}\nGlobal options:\n{{options}}\n\nMore: `rig help COMMAND`, `rig help exit-codes|environment|replication|alerts|systemd|haproxy`\n"
     ))
 }
 

@@ -183,12 +183,15 @@ fn in_numbers(mut failure: Failure, name: &str) -> Failure {
     if let Some(Value::String(contact)) = fact("last_contact") {
         numbers.push(format!("last contact {contact}"));
     }
+    let what = match fact("coordinator") {
+        Some(Value::String(_)) => "the coordinator back, then the nodes go on by themselves;",
+        _ => "the missing members back,",
+    };
+    let hint = format!("bring {what} or accept the loss: rig promote {name} --accept-data-loss --confirm {name}");
     if !numbers.is_empty() {
         failure.message = format!("{} ({})", failure.message, numbers.join("; "));
     }
-    failure.hint = format!(
-        "bring the missing members back, or accept the loss: rig promote {name} --accept-data-loss --confirm {name}"
-    );
+    failure.hint = hint;
     failure
 }
 

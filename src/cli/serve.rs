@@ -390,10 +390,11 @@ pub fn run(args: Args, context: &Context) -> Outcome {
 
 /// Whom it follows or waits for, in one line; nothing for a primary that is open.
 fn company(ready: &node::Ready, peers: &[Url]) -> Option<String> {
-    let waits_for = || match (ready.waits_for.is_empty(), peers.is_empty()) {
-        (false, _) => ready.waits_for.join(", "),
-        (true, false) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        (true, true) => "a primary that calls it".to_owned(),
+    let waits_for = || match (&ready.coordinator_fault, ready.waits_for.is_empty(), peers.is_empty()) {
+        (Some(fault), ..) => format!("the coordinator ({fault})"),
+        (None, false, _) => ready.waits_for.join(", "),
+        (None, true, false) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        (None, true, true) => "a primary that calls it".to_owned(),
     };
     match (ready.role, ready.state, &ready.primary) {
         (_, NodeState::Recovering, _) | (Role::Replica, _, None) => {

@@ -115,8 +115,8 @@ pub fn problem_of(status: u16, body: &[u8]) -> Problem {
 }
 
 /// Members of a problem document that say with numbers and names what its text says for people.
-const FACTS: [&str; 6] =
-    ["last_contact", "my_version", "last_known_version", "missing_members", "diverged_at", "checks"];
+const FACTS: [&str; 7] =
+    ["coordinator", "last_contact", "my_version", "last_known_version", "missing_members", "diverged_at", "checks"];
 
 fn facts_of(body: &[u8]) -> Vec<(Cow<'static, str>, serde_json::Value)> {
     let Ok(mut document) = serde_json::from_slice::<serde_json::Map<_, _>>(body) else { return Vec::new() };

@@ -88,6 +88,31 @@ pub struct Reading {
     pub store_revision: u64,
 }
 
+/// Which state of the record's key was seen: what an operator has decided about, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The etcd, as in [`Reading::store`].
+    pub store: u64,
+    /// The revision of what is there, whatever it is; 0 where nothing is.
+    pub revision: u64,
+}
+
+/// What is at the key of the record, also where that is none.
+#[derive(Debug)]
+pub struct Look {
+    /// Which state that is.
+    pub sighting: Sighting,
+    /// The record, nothing, or why what is there is none.
+    pub record: Result<Option<Record>, BadRecord>,
+}
+
+impl Reading {
+    /// Which state of the record's key this is of.
+    pub fn sighting(&self) -> Sighting {
+        Sighting { store: self.store, revision: self.revision }
+    }
+}
+
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swap {
@@ -151,10 +176,30 @@ impl Coordinator {
         }
     }
 
-    /// Removes what is at the key of the record, whatever it is: only for an operator who has looked at it.
-    pub fn discard(&mut self) -> Result<(), Error> {
+    /// What is at the key of the record now, whatever it is.
+    pub fn look(&mut self) -> Result<Look, Error> {
         let key = base64(self.record_key().as_bytes());
-        self.etcd.ask::<Revoked>(&Ask::change("/v3/kv/deleterange", serde_json::json!({ "key": key }))).map(drop)
+        let range: Range = self.etcd.ask(&Ask::read("/v3/kv/range", serde_json::json!({ "key": key })))?;
+        let found = range.kvs.first();
+        let sighting =
+            Sighting { store: range.header.cluster_id, revision: found.map_or(0, |there| there.mod_revision) };
+        let Some(there) = found else { return Ok(Look { sighting, record: Ok(None) }) };
+        let Some(value) = unbase64(&there.value).filter(|_| there.mod_revision > 0) else {
+            return Err(self.etcd.malformed("a value that is not base64, or without a revision"));
+        };
+        Ok(Look { sighting, record: Record::from_json(&value).map(Some) })
+    }
+
+    /// Removes what has this revision from the key of the record, whatever it is: only for an operator who has looked at it.
+    /// Where something else has come into its place, that stays: another look says what is there.
+    pub fn discard(&mut self, revision: u64) -> Result<(), Error> {
+        let key = base64(self.record_key().as_bytes());
+        let compare = serde_json::json!(
+            { "key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision.to_string() }
+        );
+        let delete = serde_json::json!({ "request_delete_range": { "key": key } });
+        let body = serde_json::json!({ "compare": [compare], "success": [delete] });
+        self.etcd.ask::<Txn>(&Ask::change("/v3/kv/txn", body)).map(drop)
     }
 
     /// Grants a lease for whole seconds, rounded up, and hangs this node's key on it. Etcd may grant a longer one.

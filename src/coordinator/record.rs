@@ -85,6 +85,11 @@ impl fmt::Display for BadRecord {
 impl std::error::Error for BadRecord {}
 
 impl BadRecord {
+    /// Whether a newer release has written it, which knows more than this one.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Format(format) if *format > FORMAT)
+    }
+
     /// What to do.
     pub(super) fn hint(&self) -> &'static str {
         match self {

@@ -165,6 +165,8 @@ impl NodeError {
                 "serve it for its own service; if it is the same one under another name, remove {}",
                 path.display()
             ),
+            // Its reasons say what to give; to leave it out is what must not be done by mistake.
+            Self::Setting { name: "coordinator", .. } => "see `rig help serve`, at --coordinator".into(),
             Self::Setting { .. } => "give it another value, or leave it out".into(),
             Self::Tokens { path, reason } if reason == auth::OPEN => format!("chmod 600 {}", path.display()),
             Self::Tokens { .. } => {

@@ -74,6 +74,7 @@ use super::{Config, NodeError, Ready, coordination, events, proxy, repair, rescu
 use crate::http;
 use crate::log::{self, Batch, LogError, Reader};
 use crate::net;
+use crate::node::coordination::Accept;
 use crate::replication::{Asked, Input, Link, Message};
 use crate::types::{ClusterId, Epoch, Hash, Mode, NodeId, Operation, Position, Record, Role, Version, format_time};
 use opening::{check_exposure, identity, listen, start_or_repair, url};
@@ -134,10 +135,8 @@ pub(super) enum Operator {
         id: NodeId,
         force: bool,
     },
-    /// Build on what the coordinator has, whatever it had before.
-    Accept {
-        write: Option<String>,
-    },
+    /// Build on this if the coordinator has it, whatever it had before.
+    Accept(Accept),
     /// Write a snapshot of what is applied now, and read it back.
     Snapshot,
     /// Send an archive of what is committed, or of what came after a version.

@@ -186,6 +186,8 @@ pub struct Ready {
     pub state: NodeState,
     /// The name of the primary that it knows.
     pub primary: Option<String>,
+    /// Where its coordinator is and why it is of no use, if it has one and it is not.
+    pub coordinator_fault: Option<String>,
     /// Names of those whom it waits for while it knows no primary and is none; `the coordinator`, whose record it has not read.
     pub waits_for: Vec<String>,
     /// The number of its epoch.

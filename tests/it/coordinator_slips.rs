@@ -83,3 +83,40 @@ fn a_command_that_goes_by_the_record_waits_for_whoever_leads_next() {
     assert_eq!((failed.code, &failed.error()["key"]), (Some(7), &json!("b")), "{failed:#?}");
     assert!((1..4).contains(&(begin.elapsed() + Duration::from_millis(200)).as_secs()), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn a_pair_that_starts_without_its_etcd_says_that_it_waits_for_that_and_for_no_member() {
+    let Some(mut pair) = Coordinated::new("a_pair_that_starts_without_its_etcd", "1s", SEMI) else { return };
+    pair.cluster.put(1, "before");
+    pair.lose_etcd();
+    (1..=2).for_each(|number| pair.cluster.kill(number));
+    (1..=2).for_each(|number| pair.cluster.serve(number, &[]));
+    for number in [1, 2] {
+        pair.cluster.until(number, |status| {
+            status["coordinator"]["why"].is_string() && status["peers"][0]["connected"] == true
+        });
+        let text = pair.cluster.ok(number, &["status"]).stdout;
+        let next = text.lines().find(|line| line.starts_with("  next ")).unwrap_or_else(|| panic!("{text}"));
+        assert!(next.contains("bring etcd back: this node opens by itself"), "{text}");
+        let refused = pair.cluster.run(number, &["promote", "--json"]);
+        let error = refused.error();
+        assert_eq!((refused.code, &error["code"]), (Some(6), &json!("promotion_unsafe")), "{refused:#?}");
+        assert_eq!(error["missing_members"], json!([]), "{error}");
+        for (member, words) in [("message", "the coordinator decides"), ("hint", "bring the coordinator back")] {
+            assert!(error[member].as_str().unwrap().contains(words), "{error}");
+        }
+    }
+    pair.bring_etcd_back();
+    pair.until_reachable(1, true);
+    assert_eq!(pair.write_until_answered(1, "after")["durability"], "sync");
+}
+
+#[test]
+fn a_replica_that_will_take_over_says_so_and_is_not_to_be_promoted() {
+    let Some(mut pair) = Coordinated::new("a_replica_that_will_take_over", "8s", SEMI) else { return };
+    pair.cluster.kill(1);
+    pair.cluster.until(2, |status| status["peers"][0]["connected"] == false);
+    let text = pair.cluster.ok(2, &["status"]).stdout;
+    assert!(text.contains("nothing: n2 takes over by itself when n1's lease ends"), "{text}");
+    assert_eq!(pair.write_until_answered(2, "heir")["epoch"], 2);
+}

@@ -36,11 +36,13 @@ fn flags_that_do_not_go_together_are_refused_before_anything_is_done() {
         (&["--coordinator", url, "--coordinator-lease", "2m"], "from 1.0s to 1m0s"),
         (&["--coordinator", "etcd://rig@127.0.0.1:1/a", "--coordinator-password", "none"], "none"),
         (&["--coordinator", "etcd://rig@127.0.0.1:1/a", "--coordinator-password", "empty"], "first line"),
-        (&["--coordinator", "etcds://127.0.0.1:1/a", "--coordinator-ca", "password"], "password"),
+        (&["--coordinator", "etcds://127.0.0.1:1/a", "--coordinator-ca", "password"], "--coordinator-ca password"),
+        (&["--coordinator", "etcds://127.0.0.1:1/a", "--coordinator-ca", "none.pem"], "--coordinator-ca none.pem"),
     ] {
         let ran = serve(&home, "n1", flags);
         assert_eq!(ran.code, Some(2), "{flags:?}: {ran:#?}");
         assert!(ran.stderr.contains(words) && !ran.stderr.contains(":secret"), "{flags:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("--tls-ca") && !ran.stderr.contains("leave it out"), "{flags:?}: {}", ran.stderr);
     }
     // The same in the file of the directory.
     home.file("n1/rig.toml", "coordinator_lease = \"2s\"\n");
@@ -150,6 +152,20 @@ fn a_node_whose_coordinator_is_not_there_yet_says_so_and_opens_when_it_comes() {
     // In the file of the directory, this time.
     let url = etcd.address("/rig/late").to_string();
     home.file("n1/rig.toml", format!("coordinator = \"{url}\"\ncoordinator_lease = \"2s\"\n"));
+    let (listen, stdout) = (Link::free_address(), home.path("stdout"));
+    let mut block = home.rig(&["serve", "-D", "n1", "--role", "primary", "--listen", &listen]);
+    let mut child =
+        block.stdout(std::fs::File::create(&stdout).unwrap()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let said = loop {
+        let said = std::fs::read_to_string(&stdout).unwrap();
+        if said.contains("state ") || Instant::now() > deadline {
+            break said;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    child.kill().and_then(|()| child.wait()).unwrap();
+    assert!(said.contains(&format!("recovering, waits for the coordinator ({url}: etcd at ")), "{said}");
     let node = Node::serve(&home, &["-D", "n1", "--role", "primary"]);
     let status = || Wire::open(node.address()).unwrap().get("/status").unwrap().data();
     let seen = status();
@@ -157,8 +173,20 @@ fn a_node_whose_coordinator_is_not_there_yet_says_so_and_opens_when_it_comes() {
     assert!(seen["coordinator"]["why"].as_str().is_some_and(|why| why.contains("refused")), "{seen:#}");
     let refused = Wire::open(node.address()).unwrap().operation("user_put", "{\"id\":\"a\"}", None).unwrap();
     assert_eq!((refused.status, &*refused.code()), (503, "recovering"), "{refused:?}");
+    for (member, words) in [("detail", "waits for the coordinator"), ("hint", "bring the coordinator back")] {
+        assert!(refused.json()[member].as_str().is_some_and(|said| said.contains(words)), "{refused:?}");
+    }
     let text = home.ok(&["status", "-N", node.url()]).stdout;
-    assert!(text.contains("of no use since") && text.contains("bring the coordinator back"), "{text}");
+    for words in
+        ["of no use since", "waits for   the coordinator\n", "next        bring etcd back: this node opens by itself"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let promoted = home.run(&["promote", "-N", node.url()]);
+    assert!(
+        promoted.stderr.contains("bring the coordinator back") && !promoted.stderr.contains("missing"),
+        "{promoted:#?}"
+    );
     assert_eq!(seen["waits_for"], json!([]), "{seen:#}");
     etcd.spawn(1);
     etcd.wait(1);

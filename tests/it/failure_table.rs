@@ -256,7 +256,9 @@ impl Pair {
     }
 
     fn lose_record(&mut self) {
-        self.etcd.at(&[1, 2, 3], "/rig/table", PATIENCE).discard().unwrap();
+        let mut coordinator = self.etcd.at(&[1, 2, 3], "/rig/table", PATIENCE);
+        let revision = coordinator.look().unwrap().sighting.revision;
+        coordinator.discard(revision).unwrap();
     }
 
     /// What the operator's cell says.

@@ -3,6 +3,7 @@
 //! # Not here
 //! What a node does with it (`node::coordination`), how it is read and written (`coordinator`).
 
+mod cluster;
 mod repair;
 
 use serde::Serialize;
@@ -98,24 +99,24 @@ fn open(address: &Address, context: &Context) -> Result<Coordinator, Failure> {
     Ok(Coordinator::new(address.clone(), Options { password, trust: context.trust.clone(), timeout }))
 }
 
-/// The URL that was given, or that of the node that is meant.
-fn address_of(given: Option<Address>, context: &Context) -> Result<Address, Failure> {
+/// The URL that was given, or that of the node that is meant, with what that one says.
+fn address_of(given: Option<Address>, context: &Context) -> Result<(Address, Option<Value>), Failure> {
     if let Some(address) = given {
-        return Ok(address);
+        return Ok((address, None));
     }
     if let Some(node) = context.node.as_deref().filter(|node| is_coordinator(node)) {
-        return super::serve::coordinator::address(node).map_err(|error| Failure::usage(format!("--node: {error}")));
+        let address = super::serve::coordinator::address(node);
+        return address.map(|address| (address, None)).map_err(|error| Failure::usage(format!("--node: {error}")));
     }
-    let of_node = status::of(None, context).map(|(_, status)| status["coordinator"]["url"].as_str().map(str::to_owned));
-    let (found, why) = match of_node {
-        Ok(found) => (found, None),
+    let (found, status, why) = match status::of(None, context) {
+        Ok((_, status)) => (status["coordinator"]["url"].as_str().map(str::to_owned), Some(status), None),
         // A node that does not run has it in its file, if it has.
         Err(failure) => {
-            (target::data_dir(context).ok().and_then(|dir| settings::coordinator(dir.path())), Some(failure))
+            (target::data_dir(context).ok().and_then(|dir| settings::coordinator(dir.path())), None, Some(failure))
         }
     };
     match (found, why) {
-        (Some(url), _) => super::serve::coordinator::address(&url).map_err(Failure::usage),
+        (Some(url), _) => Ok((super::serve::coordinator::address(&url).map_err(Failure::usage)?, status)),
         (None, Some(failure)) => Err(failure),
         (None, None) => Err(Failure::new(Exit::NotFound, "not_found", "this node has no coordinator")
             .hint("name the record: rig coordinator show etcd://HOST:2379/PREFIX")),
@@ -125,6 +126,18 @@ fn address_of(given: Option<Address>, context: &Context) -> Result<Address, Fail
 fn none(address: &Address) -> Failure {
     Failure::new(Exit::NotFound, "not_found", format!("there is no record at {address}"))
         .hint("is the prefix right? The first primary that is started with it writes the record")
+}
+
+/// The same where a node goes by it, which may know that there was one.
+fn none_of(address: &Address, status: Option<&Value>) -> Failure {
+    let lost = status.filter(|status| status["coordinator"]["why"].is_string());
+    match lost {
+        Some(status) => none(address).hint(format!(
+            "there was one, as {0} knows: rig coordinator repair -N {0} lets the node that leads write it again",
+            word(&status["name"])
+        )),
+        None => none(address),
+    }
 }
 
 fn failure(error: Error) -> Failure {
@@ -149,9 +162,9 @@ struct Shown<'a> {
 }
 
 fn show(args: Show, context: &Context) -> Outcome {
-    let address = address_of(args.url, context)?;
+    let (address, status) = address_of(args.url, context)?;
     let reading = open(&address, context)?.read().map_err(failure)?;
-    let Some(record) = &reading.record else { return Err(none(&address)) };
+    let Some(record) = &reading.record else { return Err(none_of(&address, status.as_ref())) };
     let value = value_of(record);
     let leases = reading.leases.iter().map(ToString::to_string).collect();
     let shown =

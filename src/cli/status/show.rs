@@ -179,7 +179,9 @@ fn replication(status: &Value) -> Lines {
     for (name, why) in status["refused_peers"].as_object().into_iter().flatten() {
         lines.push(("refused", format!("{name}: {}", word(why))));
     }
-    if list(&status["waits_for"]).next().is_some() {
+    if status["state"] == "recovering" && status["coordinator"]["why"].is_string() {
+        lines.push(("waits for", "the coordinator".to_owned()));
+    } else if list(&status["waits_for"]).next().is_some() {
         lines.push(("waits for", words(&status["waits_for"], ", ")));
     }
     if status["role"] == "replica" && status["state"] != "stopped" {
@@ -206,8 +208,9 @@ fn coordinator(of_status: &Value) -> Option<String> {
     let why = of_status["why"].as_str();
     if let Some(why) = why.filter(|_| of_status["reachable"] != true) {
         let since = second(&word(&of_status["since"]));
+        let until = if is_silent(why) { "until it answers again" } else { "until that is mended" };
         return Some(format!(
-            "{url}  of no use since {since}: {why}; until then nobody takes over and nobody is left out"
+            "{url}  of no use since {since}: {why}; {until} nobody takes over and nobody is left out"
         ));
     }
     let leads = if record["phase"] == "open" { "leads" } else { "is about to lead" };
@@ -221,6 +224,11 @@ fn coordinator(of_status: &Value) -> Option<String> {
             why.map(|why| format!("; {why}")).unwrap_or_default()
         )),
     }
+}
+
+/// Whether that is what is said of an etcd that gives no answer, or says no; not of what it has.
+fn is_silent(why: &str) -> bool {
+    why.starts_with("etcd at ")
 }
 
 fn rest(status: &Value) -> Lines {
@@ -281,6 +289,9 @@ fn next(status: &Value) -> Option<String> {
          join anew with an empty directory"
         )
     };
+    if let Some(next) = by_record(status, &name, &away, &force) {
+        return Some(next);
+    }
     Some(match status["state"].as_str()? {
         "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
             "see `rig log verify`, and with --against another node whether that has all of it: only then join anew with an \
@@ -315,9 +326,6 @@ fn next(status: &Value) -> Option<String> {
              `rig member remove {first} --accept-data-loss --confirm {first}`",
             first = away[0]
         ),
-        "recovering" if status["role"] == "primary" && status["coordinator"]["reachable"] == false => format!(
-            "bring the coordinator back, or mend what it says: this node waits for its record; or, if it is gone for good, accept the loss: {force}"
-        ),
         "recovering" if !waits_for.is_empty() => {
             format!("start {waits_for}; or, if it is gone for good, accept the loss: {force}")
         }
@@ -350,6 +358,43 @@ fn next(status: &Value) -> Option<String> {
             format!("{others} does not answer: start it, or `rig promote {name}`")
         }
         _ => return None,
+    })
+}
+
+/// What to do where the record decides who leads, and nobody does, as far as this node knows.
+fn by_record(status: &Value, name: &str, away: &[String], force: &str) -> Option<String> {
+    let (coordinator, record) = (&status["coordinator"], &status["coordinator"]["record"]);
+    let is_replica = status["role"] == "replica";
+    let is_without = match status["state"].as_str()? {
+        "recovering" => !coordinator.is_null(),
+        "in_sync" | "catching_up" | "outdated" | "fenced" => {
+            !coordinator.is_null() && is_replica && (status["primary"].is_null() || !away.is_empty())
+        }
+        _ => false,
+    };
+    if !is_without {
+        return None;
+    }
+    if let Some(why) = coordinator["why"].as_str() {
+        return Some(match is_silent(why) {
+            true => format!("bring etcd back: this node opens by itself; or, if it will not be back, {force}"),
+            false => format!(
+                "see `rig coordinator show`, then `rig coordinator repair`; or, if it cannot be mended, {force}"
+            ),
+        });
+    }
+    let primary = word(&record["primary"]["name"]);
+    if !is_replica || !away.contains(&primary) {
+        return None;
+    }
+    let in_sync: Vec<_> = list(&record["in_sync"]).map(|node| word(&node["name"])).collect();
+    let when = if coordinator["leased"] == true { format!(" when {primary}'s lease ends") } else { String::new() };
+    Some(match in_sync.iter().any(|node| node == name) {
+        true => format!("nothing: {name} takes over by itself{when}"),
+        false if in_sync.is_empty() => {
+            format!("start {primary}: nobody else holds every answered write; or, if it is gone for good, {force}")
+        }
+        false => format!("nothing: of {} one takes over by itself{when}", in_sync.join(", ")),
     })
 }
 
@@ -431,18 +476,6 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_the_record_of_the_coordinator_is_not_told_to_start_a_member() {
-        let of = |reachable: bool| {
-            let peers = json!([{ "name": "n2", "connected": false }]);
-            let coordinator = json!({ "url": "etcd://a/rig/a", "reachable": reachable });
-            json!({ "name": "n1", "role": "primary", "state": "recovering", "peers": peers, "coordinator": coordinator })
-        };
-        let said = next(&of(false)).unwrap();
-        assert!(said.contains("coordinator back") && !said.contains("start n2"), "{said}");
-        assert!(next(&of(true)).unwrap().contains("start n2"));
-    }
-
-    #[test]
     fn what_only_the_coordinator_or_another_primary_would_show_is_said_with_what_to_do() {
         let out = Output::new(false, false, Color::Never);
         let mut status = status();
@@ -470,6 +503,49 @@ mod tests {
         let next = text.lines().last().unwrap();
         let (first, then) = (next.find("--against n1").unwrap(), next.find("join anew").unwrap());
         assert!(first < then && next.contains("rig rescue ls"), "{text}");
+    }
+
+    #[test]
+    fn where_a_record_decides_it_is_the_coordinator_that_is_waited_for_or_the_end_of_a_lease() {
+        let status = |state: &str, coordinator: Value| {
+            let peers = json!([{ "name": "n1", "connected": false }]);
+            json!({ "name": "n2", "role": "replica", "state": state, "primary": "n1", "peers": peers, "waits_for": ["n1"],
+                "coordinator": coordinator })
+        };
+        let force = "rig promote n2 --accept-data-loss --confirm n2";
+        let silent = json!({ "url": "etcd://a/b", "why": "etcd at http://a:2379: cannot connect", "since": "2026-01-02T03:04:05Z" });
+        let lost = json!({ "url": "etcd://a/b", "why": "the record has gone", "since": "2026-01-02T03:04:05Z" });
+        for state in ["recovering", "in_sync", "catching_up", "outdated"] {
+            let said = next(&status(state, silent.clone())).unwrap();
+            assert_eq!(
+                said,
+                format!("bring etcd back: this node opens by itself; or, if it will not be back, {force}")
+            );
+            let said = next(&status(state, lost.clone())).unwrap();
+            assert!(said.starts_with("see `rig coordinator show`"), "{said}");
+        }
+        let text = paragraph(&status("recovering", silent.clone()), &Output::new(false, false, Color::Never));
+        for words in
+            ["waits for   the coordinator\n", "until it answers again nobody takes over and nobody is left out"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let record = |in_sync: &[&str], leased: bool| {
+            let in_sync: Vec<_> = in_sync.iter().map(|name| json!({ "name": name })).collect();
+            json!({ "url": "etcd://a/b", "why": null, "leased": leased,
+                "record": { "phase": "open", "primary": { "name": "n1" }, "in_sync": in_sync } })
+        };
+        for (in_sync, leased, words) in [
+            (&["n2"][..], true, "nothing: n2 takes over by itself when n1's lease ends"),
+            (&["n2"], false, "nothing: n2 takes over by itself"),
+            (&["n3"], true, "nothing: of n3 one takes over by itself when n1's lease ends"),
+            (&[], true, "start n1: nobody else holds every answered write"),
+        ] {
+            for state in ["in_sync", "recovering"] {
+                let said = next(&status(state, record(in_sync, leased))).unwrap();
+                assert!(said.starts_with(words), "{state} {in_sync:?}: {said}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!    whose answer was lost is found by reading.
 //! 3. Revisions only grow, also where the store behind the address was replaced; a record that has gone, or gone back, is a
 //!    fault that an operator mends (`rig coordinator repair`): nothing is built on it (`known`), after a restart neither
-//!    (`memory`).
+//!    (`memory`). His word is for what he has seen: it ends with the first reading, which finds that or something else.
 //! 4. What fails is said once, and is over when the same has worked: a record that can be read and not written, or a lease
 //!    that cannot be held, do not come and go with every reading.
 //! 5. The lease is counted from before it was asked for, by a clock that goes on while the machine sleeps, and ends a tenth
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 
@@ -38,7 +38,7 @@ pub(crate) use known::REPAIR;
 use memory::Memory;
 pub(super) use view::View;
 
-use crate::coordinator::{Address, Coordinator, Options, Record};
+use crate::coordinator::{Address, Coordinator, Options, Record, Sighting};
 use crate::limits::{LEASE_MAX, LEASE_MIN};
 use crate::net::Trust;
 use crate::replication::Seen;
@@ -78,7 +78,9 @@ impl CoordinatorConfig {
     /// # Errors
     /// In words: a file that cannot be read, or is not what it should be.
     pub fn open(&self) -> Result<Coordinator, String> {
-        let trust = self.ca.as_deref().map(Trust::load).transpose().map_err(|fault| fault.to_string())?;
+        // The same kind of file as that of another flag, by whose name its faults go.
+        let trust = self.ca.as_deref().map(Trust::load).transpose();
+        let trust = trust.map_err(|fault| fault.to_string().replacen("--tls-ca", "--coordinator-ca", 1))?;
         let password = self.password.as_deref().map(Self::password).transpose()?;
         let timeout = (self.lease / 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         Ok(Coordinator::new(self.address.clone(), Options { password, trust, timeout }))
@@ -101,6 +103,9 @@ impl CoordinatorConfig {
 const TIMEOUT_MIN: Duration = Duration::from_millis(300);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2);
 
+/// An operator's word about what is there holds for so long, while etcd does not answer this node.
+const ACCEPTED_FOR: Duration = Duration::from_secs(10);
+
 /// What the event loop wants.
 #[derive(Debug)]
 enum Order {
@@ -112,8 +117,8 @@ enum Order {
     Lease(bool),
     /// Whether this node leads.
     Leads(bool),
-    /// An operator says what is to be built on.
-    Accept(Accept),
+    /// An operator says what is to be built on, if it is what is found before the time.
+    Accept { what: Accept, until: Instant },
     /// This node is of this cluster.
     Cluster(ClusterId),
     /// Give the lease back, and end.
@@ -123,9 +128,9 @@ enum Order {
 /// The word of an operator who has seen what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Accept {
-    /// What is there counts as none until it was replaced: this node leads, or is about to open by the rules of nodes without
-    /// a coordinator, and writes the record anew.
-    Anew,
+    /// What was seen there counts as none until it was replaced: this node leads, or is about to open by the rules of nodes
+    /// without a coordinator, and writes the record anew.
+    Anew(Sighting),
     /// This write of the record is built on, whatever was there before.
     This(String),
 }
@@ -239,7 +244,7 @@ impl Coordination {
 
     /// What an operator says.
     pub(super) fn accept(&self, what: Accept) {
-        self.give(Order::Accept(what));
+        self.give(Order::Accept { what, until: Instant::now() + ACCEPTED_FOR });
     }
 
     /// This node is of this cluster.

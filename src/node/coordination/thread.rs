@@ -9,7 +9,7 @@ use mio::Waker;
 use super::known::{Known, Revisions};
 use super::memory::Memory;
 use super::{Accept, News, Order, Shared, boot_micros};
-use crate::coordinator::{Coordinator, Lease, Reading, Record, Swap};
+use crate::coordinator::{Coordinator, Kind, Lease, Reading, Record, Swap};
 use crate::replication::Seen;
 use crate::types::{ClusterId, NodeId};
 
@@ -49,8 +49,8 @@ pub(super) struct Worker {
     read_due: Instant,
     /// This node leads.
     leads: bool,
-    /// An operator has said what is to be built on, whatever was there before.
-    accepts: Option<Accept>,
+    /// What an operator has seen and wants to be built on, whatever was there before; and until when.
+    accepted: Option<(Accept, Instant)>,
     /// The write of the record that counts as none by that word.
     void: Option<String>,
     faults: Faults,
@@ -98,7 +98,7 @@ impl Worker {
             lease_again: AGAIN,
             read_due: now,
             leads: false,
-            accepts: None,
+            accepted: None,
             void: None,
             faults: Faults::default(),
             told: None,
@@ -130,7 +130,7 @@ impl Worker {
                 self.read_due = Instant::now();
             }
             Order::Forget => (self.swap, self.faults.swap) = (None, None),
-            Order::Accept(what) => (self.accepts, self.read_due) = (Some(what), Instant::now()),
+            Order::Accept { what, until } => (self.accepted, self.read_due) = (Some((what, until)), Instant::now()),
             Order::Leads(leads) => self.leads = leads,
             Order::Cluster(cluster) => self.cluster = Some(cluster),
             Order::Lease(wants) => {
@@ -167,6 +167,9 @@ impl Worker {
             Err(error) => {
                 self.read_due = Instant::now() + AGAIN;
                 self.has_failed();
+                if matches!(error.kind(), Kind::Record { .. }) {
+                    self.accepted = None;
+                }
                 self.faults.read = Some(error.to_string());
                 return self.say();
             }
@@ -277,6 +280,7 @@ impl Worker {
 
     /// What a reading means here: nothing, if it must not be built on.
     fn judge(&mut self, reading: &Reading) -> Option<Seen> {
+        let accepted = self.take_accepted(reading);
         let record = reading.record.as_ref();
         if let (Some(record), Some(cluster)) = (record, self.cluster)
             && record.cluster != cluster
@@ -286,7 +290,12 @@ impl Worker {
                 Some(format!("the record there is of cluster {}, and this is {cluster}", record.cluster));
             return None;
         }
-        self.hear_operator(record);
+        if let Some(what) = accepted {
+            self.known = None;
+            if let Accept::Anew(_) = what {
+                self.void = record.map(|record| record.write.clone());
+            }
+        }
         let record = self.valid(record);
         let leads = |known: &Known| self.leads && known.epoch.owner == self.me;
         let judged = self.known.as_ref().map(|known| known.is_followed_by(reading, record, leads(known)));
@@ -316,13 +325,14 @@ impl Worker {
         record.filter(|record| self.void.as_ref() != Some(&record.write))
     }
 
-    fn hear_operator(&mut self, record: Option<&Record>) {
-        match &self.accepts {
-            Some(Accept::Anew) => (self.void, self.known) = (record.map(|record| record.write.clone()), None),
-            Some(Accept::This(write)) if record.is_some_and(|record| record.write == *write) => self.known = None,
-            _ => return,
-        }
-        self.accepts = None;
+    /// An operator's word is for what he has seen: said of something else, it is for nothing any more.
+    fn take_accepted(&mut self, reading: &Reading) -> Option<Accept> {
+        let (what, until) = self.accepted.take()?;
+        let is_there = match &what {
+            Accept::Anew(seen) => *seen == reading.sighting(),
+            Accept::This(write) => reading.record.as_ref().is_some_and(|record| record.write == *write),
+        };
+        (is_there && Instant::now() < until).then_some(what)
     }
 
     fn has_failed(&self) {

@@ -272,12 +272,13 @@ impl Engine {
                 self.answers.push(Answer::refused(submission.reply, problem));
             }
             _ => {
-                let detail = if self.opened {
-                    "not all keys are known yet; this request was not logged"
+                let problem = if self.opened {
+                    Problem::new(Code::Recovering, "not all keys are known yet; this request was not logged")
+                        .hint("send it again in a moment")
                 } else {
-                    "the epoch is not open yet; this request was not logged"
+                    self.not_open("this request was not logged")
                 };
-                self.refuse(submission, Problem::new(Code::Recovering, detail));
+                self.refuse(submission, problem);
             }
         }
     }

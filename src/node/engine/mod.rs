@@ -115,6 +115,8 @@ pub(super) struct Engine {
     opened: bool,
     /// Who leads, as the coordinator has it.
     recorded_primary: Option<Member>,
+    /// Why the coordinator is of no use now.
+    coordinator_fault: Option<String>,
     full_since: Option<Instant>,
     next_probe: Option<Instant>,
     effects: Vec<Effect>,
@@ -203,6 +205,7 @@ impl Engine {
             slept: 0,
             core_time: 0,
             recorded_primary: None,
+            coordinator_fault: None,
             opened: false,
             full_since: None,
             next_probe: None,
@@ -618,8 +621,7 @@ impl Engine {
     /// A refusal of the core in the contract's words.
     fn explain(&self, refusal: Refusal) -> Problem {
         match refusal {
-            Refusal::Recovering => Problem::new(Code::Recovering, "the epoch is not open yet; nothing was logged")
-                .hint("wait for /readyz, or send again after Retry-After"),
+            Refusal::Recovering => self.not_open("nothing was logged"),
             Refusal::Draining => Problem::new(Code::Draining, "the node is stopping; nothing was logged")
                 .hint("send again when it is back"),
             Refusal::NotPrimary(_) => self.not_primary("/do"),

@@ -226,6 +226,31 @@ impl Engine {
         self.recorded_primary = primary;
     }
 
+    /// Why the coordinator is of no use, if it is not: nothing where there is none.
+    pub(in crate::node) fn set_coordinator_fault(&mut self, fault: Option<String>) {
+        self.coordinator_fault = fault;
+    }
+
+    pub(in crate::node) fn coordinator_fault(&self) -> Option<&str> {
+        self.coordinator_fault.as_deref()
+    }
+
+    /// The epoch is not open: what it waits for, as far as that is known here.
+    pub(super) fn not_open(&self, what: &str) -> Problem {
+        match &self.coordinator_fault {
+            Some(why) => {
+                let detail = format!(
+                    "the epoch is not open yet, and waits for the coordinator, which is of no use now: {why}; {what}"
+                );
+                Problem::new(Code::Recovering, detail).hint(
+                    "bring the coordinator back: the node opens by itself; `rig status` says what else can be done",
+                )
+            }
+            None => Problem::new(Code::Recovering, format!("the epoch is not open yet; {what}"))
+                .hint("wait for /readyz, or send again after Retry-After"),
+        }
+    }
+
     /// Where a write should go instead.
     pub(in crate::node) fn not_primary(&self, path: &str) -> Problem {
         let promised = self.core.epoch();

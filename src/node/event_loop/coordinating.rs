@@ -84,6 +84,12 @@ impl Coordinating {
         }
     }
 
+    /// Where it is and why it is of no use, for people.
+    pub(super) fn fault(&self) -> Option<String> {
+        let why = self.reachable.as_ref()?.as_ref().err()?;
+        Some(format!("{}: {why}", self.address))
+    }
+
     /// Whether there is nothing to be waited for: it does not answer.
     pub(super) fn is_away(&self) -> bool {
         matches!(self.reachable, Some(Err(_)))
@@ -135,6 +141,7 @@ impl Node {
             }
             News::Reachable(state) => {
                 let was = outside.reachable.replace(state.clone());
+                self.engine.set_coordinator_fault(state.as_ref().err().cloned());
                 // Another reason than before is shown, and is no news.
                 if was.as_ref().map(Result::is_ok) != Some(state.is_ok()) {
                     outside.since = now.micros;
@@ -305,10 +312,10 @@ impl Node {
         }
     }
 
-    /// An operator says that the record is to be written anew, or that this write of it is to be built on.
-    pub(super) fn accept_record(&mut self, write: Option<String>, to: ReplyTo) -> Result<(), NodeError> {
+    /// An operator says that what he has seen there is to be replaced, or that this write of it is to be built on.
+    pub(super) fn accept_record(&mut self, what: Accept, to: ReplyTo) -> Result<(), NodeError> {
         if let Some(outside) = &self.coordinating {
-            outside.way.accept(write.map_or(Accept::Anew, Accept::This));
+            outside.way.accept(what);
         }
         let body = routes::role_body(&self.engine);
         self.answer_elsewhere(to, Ok(Handled::Body(body)))

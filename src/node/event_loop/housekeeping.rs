@@ -114,18 +114,23 @@ impl Node {
         }
     }
 
-    /// What changes by itself and that people want to know the beginning of.
-    fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
-        self.remember_members();
-        let core = self.engine.core();
+    /// Since when this node answers less than was asked for, or nothing: kept as its state is, whoever asks.
+    pub(super) fn note_since(&mut self, now: Now) {
         let since = |place: &mut Option<String>, holds: bool| match (holds, &place) {
             (true, None) => *place = Some(format_time(now.micros)),
             (false, Some(_)) => *place = None,
             _ => {}
         };
-        let state = core.state();
+        let state = self.engine.core().state();
         since(&mut self.blocked_since, state == NodeState::Blocked);
         since(&mut self.degraded_since, state == NodeState::Degraded);
+    }
+
+    /// What changes by itself and that people want to know the beginning of.
+    fn watch_state(&mut self, now: Now) -> Result<(), NodeError> {
+        self.remember_members();
+        self.note_since(now);
+        let core = self.engine.core();
         if self.announced_role.is_some_and(|role| role != core.role()) {
             match self.announce() {
                 Ok(()) => self.announced_role = Some(self.engine.core().role()),
@@ -188,6 +193,7 @@ impl Node {
             role: core.role(),
             state: core.state(),
             primary: core.primary().map(|member| member.name.clone()),
+            coordinator_fault: self.coordinating.as_ref().and_then(super::coordinating::Coordinating::fault),
             waits_for: match waits_for.is_empty() {
                 true if awaits_record => vec!["the coordinator".to_owned()],
                 true => others(),

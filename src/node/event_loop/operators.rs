@@ -48,8 +48,8 @@ impl Node {
                     self.begin_backup(to, since)?;
                     continue;
                 }
-                Operator::Accept { write } => {
-                    self.accept_record(write, to)?;
+                Operator::Accept(what) => {
+                    self.accept_record(what, to)?;
                     continue;
                 }
                 Operator::Snapshot => {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Body, Desk, Exchange, Handled, Outcome, Request, RouteError, Slot, number, query_number};
+use crate::coordinator::Sighting;
 use crate::error::{Code, Problem};
 use crate::http::require_json;
 use crate::limits::{COMPACT_HOLD_BYTES, COMPACT_KEEP};
 use crate::node::auth::{Caller, Scope};
 use crate::node::connection::EventStream;
+use crate::node::coordination::Accept;
 use crate::node::engine::{Engine, ReplyTo};
 use crate::node::event_loop::compacting::Bounds;
 use crate::node::event_loop::{Operator, Task};
@@ -238,12 +240,17 @@ fn promotion_unsafe(engine: &Engine, now: u64, needed: Option<usize>, reached: u
         peers.iter().map(|peer| peer.acked).max().unwrap_or(0).max(core.head_of_primary()).max(core.durable());
     let heard = peers.iter().filter(|peer| !peer.connected).filter_map(|peer| peer.heard).max();
     let last_contact = heard.map(|heard| format_time(engine.wall_time_of(heard, now)));
-    let why = match needed {
-        Some(needed) => format!("{needed} members must promise, {reached} can be asked"),
-        None => "the mode lets the primary answer alone, so it may have answered what is not here".to_owned(),
+    let fault = engine.coordinator_fault();
+    let why = match (fault, needed) {
+        (Some(fault), _) => format!("the coordinator decides about it, and is of no use now: {fault}"),
+        (None, Some(needed)) => format!("{needed} members must promise, {reached} can be asked"),
+        (None, None) => "the mode lets the primary answer alone, so it may have answered what is not here".to_owned(),
     };
+    let what = if fault.is_some() { "the coordinator" } else { "the missing members" };
+    let hint = format!("bring {what} back, or accept the loss: rig promote --accept-data-loss --confirm NAME");
     Problem::new(Code::PromotionUnsafe, format!("a lost write cannot be ruled out: {why}"))
-        .hint("bring the missing members back, or accept the loss: rig promote --accept-data-loss --confirm NAME")
+        .hint(hint)
+        .with("coordinator", fault)
         .with("last_contact", last_contact)
         .with("my_version", core.durable())
         .with("last_known_version", last_known)
@@ -316,20 +323,33 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
-/// `POST /coordinator/accept`: to the node that leads, or that is to be primary and waits for the record, which then writes it
-/// anew; with the `write` of a record to any node, which then builds on that one.
+fn accepted(body: &Value) -> Option<Accept> {
+    if let Some(write) = body.get("write") {
+        return Some(Accept::This(write.as_str()?.to_owned()));
+    }
+    // Ids of etcd are above what a number of JSON can be trusted with.
+    let store = body.get("store")?.as_str()?.parse().ok()?;
+    Some(Accept::Anew(Sighting { store, revision: body.get("revision")?.as_u64()? }))
+}
+
+/// `POST /coordinator/accept` `{"store","revision"}`: to the node that leads, or that is to be primary and waits for the record,
+/// which then writes it anew in the place of what was seen there. `{"write"}`: to any node, which then builds on that record.
 fn accept(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Exchange) -> Outcome {
+    let body = body_of(request)?;
+    let what = accepted(&body).ok_or_else(|| {
+        let detail = "expected {\"store\",\"revision\"}: the etcd, and what was seen there in the place of the record; or \
+                      {\"write\"}: that of the record to build on";
+        Problem::new(Code::BadRequest, detail).hint("send it with `rig coordinator repair`")
+    })?;
     let Some(coordinator) = &desk.facts.coordinator else {
         return Err(Problem::new(Code::NotFound, "this node has no coordinator").into());
     };
-    let body = if request.body.is_empty() { Value::Null } else { body_of(request)? };
-    let write = body.get("write").and_then(Value::as_str).map(str::to_owned);
     let core = desk.engine.core();
     let may_write = core.role() == Role::Primary && (core.is_open() || coordinator.wants_repair());
-    if write.is_none() && !may_write {
+    if matches!(what, Accept::Anew(_)) && !may_write {
         return Err(desk.engine.not_primary("/coordinator/accept").into());
     }
-    desk.tasks.push((to, Task::Operator(Operator::Accept { write })));
+    desk.tasks.push((to, Task::Operator(Operator::Accept(what))));
     Ok(Handled::Slot(Slot::Elsewhere(exchange)))
 }
 
