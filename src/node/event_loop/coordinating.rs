@@ -26,6 +26,11 @@ pub(in crate::node) struct Coordinating {
     reachable: Option<Result<(), String>>,
     since: Micros,
     leased_until: u64,
+    lease: Duration,
+    /// [`boot_micros`] when the event loop went round last.
+    turned: u64,
+    /// It stood still: until then only the lease says that this node leads.
+    doubted_until: u64,
 }
 
 impl Coordinating {
@@ -48,11 +53,15 @@ impl Coordinating {
             reachable: None,
             since: start::wall_clock(),
             leased_until: 0,
+            lease: asked.lease,
+            turned: 0,
+            doubted_until: 0,
         }))
     }
 
     /// What people and programs are told.
     pub(super) fn view(&self) -> View<'_> {
+        let now = boot_micros();
         let fault = self.reachable.as_ref().and_then(|state| state.as_ref().err()).map(String::as_str);
         View {
             address: &self.address,
@@ -62,7 +71,9 @@ impl Coordinating {
             fault,
             is_known: self.reachable.is_some(),
             since: self.since,
-            lease_left: Duration::from_micros(self.leased_until.saturating_sub(boot_micros())),
+            lease: self.lease,
+            lease_left: Duration::from_micros(self.leased_until.saturating_sub(now)),
+            stood_still: now < self.doubted_until,
             counts: self.way.counts(),
         }
     }
@@ -79,7 +90,12 @@ impl Node {
         let Some(outside) = &mut self.coordinating else { return };
         let (boot, mono) = (boot_micros(), self.engine.monotonic_now());
         if outside.boot == 0 {
-            outside.boot = boot - mono;
+            (outside.boot, outside.turned) = (boot - mono, boot);
+        }
+        // What others said before may be read only now, and somebody else may lead since.
+        let lease = u64::try_from(outside.lease.as_micros()).unwrap_or(u64::MAX / 4);
+        if boot - std::mem::replace(&mut outside.turned, boot) >= lease / 2 {
+            outside.doubted_until = boot + lease;
         }
         let slept = (boot - outside.boot).saturating_sub(mono);
         if slept > self.engine.slept() + ASLEEP_MICROS {
