@@ -398,6 +398,7 @@ impl Node {
         let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
+        let found = scrubbing::found_before(&dir)?;
         let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
         let mut dialer = Dialer::default();
         config.peers.iter().for_each(|url| dialer.add(url, begin));
@@ -491,7 +492,7 @@ impl Node {
             bytes_since_spare: 0,
             spare_running: false,
             pace: Pace::new(begin),
-            scrub: scrub::Scrub::new(config.scrub_interval, begin),
+            scrub: scrub::Scrub::new(config.scrub_interval, found, begin),
             keys_to_load: started.keys_to_load,
             in_background: false,
             config,

@@ -26,6 +26,7 @@ mod busy_poll;
 mod chronicle;
 mod connection;
 mod coordination;
+mod damage;
 mod deep;
 pub mod dir;
 mod engine;
@@ -62,6 +63,7 @@ mod writer;
 
 pub use base::Base;
 pub use coordination::CoordinatorConfig;
+pub use damage::damaged_segments;
 pub use deep::{Deep, deep};
 pub use error::NodeError;
 pub use event_loop::{Node, Stopper};

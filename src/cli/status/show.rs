@@ -228,7 +228,9 @@ fn next(status: &Value) -> Option<String> {
     let force = format!("rig promote {name} --accept-data-loss --confirm {name}");
     Some(match status["state"].as_str()? {
         "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
-            "see `rig log verify`; while another node has all of it, join anew with an empty directory".to_owned()
+            "see `rig log verify`. In the newest segment: with another member a restart mends it. Before it: while another \
+             member has all of it, join anew with an empty directory"
+                .to_owned()
         }
         "serving" | "in_sync" | "degraded" | "catching_up" if status["service"]["state"] == "apply-stalled" => {
             "bring the service back: the node tries again all the time, and nothing is lost meanwhile".to_owned()
