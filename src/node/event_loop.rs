@@ -553,8 +553,13 @@ impl Node {
         // In the same process and on the same address, with the log that is whole now.
         let (config, shared) = (self.config.clone(), Arc::clone(&self.shared));
         let listen = self.listener.local_addr().unwrap_or(config.listen);
+        let repaired = self.repair.clone();
         self.end(outcome)?;
-        Self::start_with(Config { listen, ..config }, Some(shared)).map(Some)
+        let mut again = Self::start_with(Config { listen, ..config }, Some(shared))?;
+        if let Some(repaired) = repaired {
+            again.tell_of_repair(&repaired);
+        }
+        Ok(Some(again))
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
@@ -665,7 +670,8 @@ impl Node {
         if outcome.is_ok() {
             self.last_snapshot();
         }
-        self.log_thread.stop();
+        // After an error the mark says what it said: the next start finds out.
+        self.log_thread.stop(if outcome.is_ok() { self.engine.core().committed() } else { 0 });
         if let Some(outside) = &mut self.outside {
             outside.courier.stop();
         }

@@ -165,7 +165,7 @@ impl Scrub {
             "last_pass": self.last_pass.map(format_time),
             "position": self.position,
             "errors": self.errors(),
-            "first": self.found.values().next().map(|damage| facts(damage)),
+            "first": self.found.values().next().map(facts),
         })
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Check, Failure, settings};
-use crate::cli::{Context, target, values};
+use crate::cli::serve::LISTEN_DEFAULT;
+use crate::cli::{Context, node, target, values};
 use crate::limits::{CONNECTIONS_MAX, SEGMENT_BYTES};
 use crate::log::verify::{Finding, Options, Severity, verify};
 use crate::log::{DiskVfs, Held, Reader, Vfs};
@@ -221,11 +222,15 @@ fn open_files(limit: Option<u64>) -> Check {
     }
 }
 
-/// Whether the address that a node takes by itself is free.
+/// Whether the address that a node takes by itself is free: for `rig node start` the one that it had last.
 fn port(address: &str, context: &Context, dir: &DataDir) -> Check {
-    match TcpListener::bind(address) {
-        Ok(_) => Check::ok("port", format!("{address} is free")),
-        Err(error) => {
+    let last = node::last_address(dir).filter(|last| address == LISTEN_DEFAULT && last.ip().is_loopback());
+    match (TcpListener::bind(address), last) {
+        (Ok(_), _) => Check::ok("port", format!("{address} is free")),
+        (Err(_), Some(last)) if TcpListener::bind(last).is_ok() => {
+            Check::ok("port", format!("{last} is free, which `rig node start` takes: the node had it last"))
+        }
+        (Err(error), _) => {
             let fix =
                 format!("rig serve{} --listen 127.0.0.1:0, or another port", target::flag_for(context, dir.path()));
             Check::warn("port", format!("{address}: {error}"), &fix)

@@ -16,6 +16,16 @@ pub(super) fn found_before(dir: &DataDir) -> Result<Vec<Damage>, NodeError> {
 }
 
 impl Node {
+    /// The log was made whole from another node, and this one goes on with it.
+    pub(super) fn tell_of_repair(&mut self, wanted: &repair::Wanted) {
+        let repair::Wanted { from, upto, .. } = wanted;
+        ::log::info!(
+            "the log is whole again: versions {from} to {upto} came from another node, and the damaged bytes are in rescue/"
+        );
+        let facts = [("from".to_owned(), (*from).into()), ("to".to_owned(), (*upto).into())];
+        self.tell_people("repaired", facts.into_iter().collect(), now());
+    }
+
     /// Lets the background read the next segment, when it is due and the log stands still but for its end.
     pub(super) fn begin_scrub(&mut self, now: Now) {
         let is_away = self.repair.is_some() || self.cluster.is_none() || self.draining_until.is_some();
