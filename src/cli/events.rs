@@ -98,7 +98,7 @@ fn show(event: &Value, line: &[u8], context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     let look = match name.as_str() {
-        "in-sync" | "promoted" | "member-added" | "log-format" => Look::Good,
+        "in-sync" | "promoted" | "member-added" | "log-format" | "repaired" => Look::Good,
         "split-brain" | "diverged" | "damage" => Look::Bad,
         "exists" | "change" | "gone" => Look::Faint,
         _ => Look::Warn,

@@ -271,7 +271,7 @@ impl<'a> Seen<'a> {
             return Err(bad("Host is not valid"));
         }
         Err(Problem::new(Code::WrongHost, "the Host is none of this node's addresses")
-            .hint("use the address the node listens on, or start it with --advertise"))
+            .hint("use the address the node listens on; a proxy before it sets Host (`rig help haproxy`); --advertise is the address that other nodes dial"))
     }
 }
 

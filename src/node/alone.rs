@@ -49,9 +49,35 @@ pub(super) fn read(state_dir: &Path) -> io::Result<Vec<Range>> {
     }
 }
 
+/// The same, where no two have a version in common: a start that knew of fewer committed ones than there were has begun
+/// the next range before the end of the one before.
+pub(super) fn joined(ranges: &[Range]) -> Vec<Range> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable_by_key(|range| range.from);
+    let mut joined: Vec<Range> = Vec::new();
+    for range in sorted {
+        match joined.last_mut() {
+            Some(last) if range.from <= last.to => last.to = last.to.max(range.to),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_that_have_a_version_in_common_are_one() {
+        let ranges =
+            |all: &[(Version, Version)]| -> Vec<Range> { all.iter().map(|&(from, to)| Range { from, to }).collect() };
+        assert_eq!(
+            joined(&ranges(&[(8, 9), (9, 10), (12, 12), (13, 20), (14, 15)])),
+            ranges(&[(8, 10), (12, 12), (13, 20)])
+        );
+        assert_eq!(joined(&[]), []);
+    }
 
     #[test]
     fn ranges_are_kept_in_order_and_a_torn_line_is_none() {

@@ -401,6 +401,7 @@ impl Node {
         let proxy = reading::Proxy::start(service, &waker).map_err(failed("start the pool of"))?;
         let (state, folder) = (dir.state(), dir.rescue());
         let noted = alone::read(&state).map_err(|source| NodeError::Io { op: "read", path: state, source })?;
+        let found = scrubbing::found_before(&dir)?;
         let rescued = rescue::list(&folder).map_err(|source| NodeError::Io { op: "list", path: folder, source })?.len();
         let mut dialer = Dialer::default();
         config.peers.iter().for_each(|url| dialer.add(url, begin));
@@ -495,7 +496,7 @@ impl Node {
             bytes_since_spare: 0,
             spare_running: false,
             pace: Pace::new(begin),
-            scrub: scrub::Scrub::new(config.scrub_interval, begin),
+            scrub: scrub::Scrub::new(config.scrub_interval, found, begin),
             keys_to_load: started.keys_to_load,
             in_background: false,
             config,
@@ -556,8 +557,13 @@ impl Node {
         // In the same process and on the same address, with the log that is whole now.
         let (config, shared) = (self.config.clone(), Arc::clone(&self.shared));
         let listen = self.listener.local_addr().unwrap_or(config.listen);
+        let repaired = self.repair.clone();
         self.end(outcome)?;
-        Self::start_with(Config { listen, ..config }, Some(shared)).map(Some)
+        let mut again = Self::start_with(Config { listen, ..config }, Some(shared))?;
+        if let Some(repaired) = repaired {
+            again.tell_of_repair(&repaired);
+        }
+        Ok(Some(again))
     }
 
     fn turn(&mut self, events: &mut Events) -> Result<(), NodeError> {
@@ -668,7 +674,8 @@ impl Node {
         if outcome.is_ok() {
             self.last_snapshot();
         }
-        self.log_thread.stop();
+        // After an error the mark says what it said: the next start finds out.
+        self.log_thread.stop(if outcome.is_ok() { self.engine.core().committed() } else { 0 });
         if let Some(outside) = &mut self.outside {
             outside.courier.stop();
         }

@@ -12,19 +12,22 @@
 //! 1. Nothing is changed by it, and the node goes on serving whatever it finds: the state in memory came from the log
 //!    when that was whole. An operator decides.
 //! 2. What was read while the log was cut back or lost a segment says nothing, and is read again.
-//! 3. A finding stays until its segment was read again and is whole, or is gone.
+//! 3. A finding stays until its segment was read again and is whole, or is gone; also over a restart, behind which its
+//!    segment is read first, and told again if it is damaged still.
 //!
 //! # Not here
 //! When it may run and what is told about it (`event_loop::scrubbing`).
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::background::Hurry;
+use super::damage::{self, Damage};
 use crate::log::format::segment_name;
 use crate::log::verify::{Finding, Options, Severity, verify};
 use crate::log::{DiskVfs, Held, LogError, Reader};
@@ -36,13 +39,6 @@ const FIRST: Duration = Duration::from_secs(10);
 const REST_MAX: Duration = Duration::from_secs(60);
 /// More than a terabyte in a day, and a small part of what a disk does.
 const BYTES_IN_A_SECOND: u64 = 16 << 20;
-
-/// What was found in one segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Damage {
-    errors: u64,
-    first: Finding,
-}
 
 /// One segment that was read.
 #[derive(Debug)]
@@ -75,21 +71,26 @@ pub(super) struct Scrub {
     last_success: Option<Micros>,
     /// By the first version of its segment.
     found: BTreeMap<Version, Damage>,
+    /// Segments that were damaged before this start, and were not read since.
+    again: Vec<Version>,
 }
 
 impl Scrub {
-    pub(super) fn new(interval: Duration, now: Instant) -> Self {
+    /// With what was found before this start.
+    pub(super) fn new(interval: Duration, kept: Vec<Damage>, now: Instant) -> Self {
+        let first = if kept.is_empty() { FIRST } else { Duration::ZERO };
         Self {
             interval,
             hurry: Hurry::default(),
             running: false,
-            at: now + FIRST.min(interval),
+            at: now + first.min(interval),
             begun: None,
             position: 0,
             is_whole: true,
             last_pass: None,
             last_success: None,
-            found: BTreeMap::new(),
+            again: kept.iter().map(|damage| damage.base).collect(),
+            found: kept.into_iter().map(|damage| (damage.base, damage)).collect(),
         }
     }
 
@@ -97,6 +98,10 @@ impl Scrub {
     pub(super) fn begin(&mut self, now: Instant) -> Option<Version> {
         if self.running || now < self.at {
             return None;
+        }
+        if let Some(base) = self.again.last() {
+            self.running = true;
+            return Some(base.saturating_sub(1));
         }
         if self.begun.is_none() {
             (self.begun, self.position, self.is_whole) = (Some(now), 0, true);
@@ -106,7 +111,7 @@ impl Scrub {
     }
 
     /// A segment was read: what it has that was not known yet.
-    pub(super) fn end(&mut self, read: Result<Option<Read>, LogError>, now: Instant, time: Micros) -> Option<Finding> {
+    pub(super) fn end(&mut self, read: Result<Option<Read>, LogError>, now: Instant, time: Micros) -> Option<Damage> {
         self.running = false;
         self.at = now + REST_MAX.min(self.interval);
         let read = match read {
@@ -119,15 +124,15 @@ impl Scrub {
                 return None;
             }
         };
-        self.found.retain(|base, _| read.segments.contains(base));
+        let known = self.found.get(&read.base).cloned();
+        update(&mut self.found, &read);
+        if self.again.pop().is_some() {
+            self.at = now + if self.again.is_empty() { FIRST.min(self.interval) } else { Duration::ZERO };
+            return read.damage;
+        }
         let count = u32::try_from(read.segments.len().max(1)).unwrap_or(u32::MAX);
         self.at = now + REST_MAX.min(self.interval / count);
         self.position = read.last;
-        let known = self.found.remove(&read.base);
-        let news = read.damage.clone().filter(|damage| known.as_ref() != Some(damage)).map(|damage| damage.first);
-        if let Some(damage) = read.damage {
-            self.found.insert(read.base, damage);
-        }
         if read.is_newest {
             let begun = self.begun.take().expect("what ends has begun");
             self.at = self.at.max(begun + self.interval);
@@ -136,7 +141,12 @@ impl Scrub {
                 self.last_success = Some(time);
             }
         }
-        news
+        read.damage.filter(|damage| known.as_ref() != Some(damage))
+    }
+
+    /// What there is to be kept once a segment was read.
+    pub(super) fn found(&self) -> BTreeMap<Version, Damage> {
+        self.found.clone()
     }
 
     /// Errors in the log as it was read last.
@@ -155,21 +165,33 @@ impl Scrub {
             "last_pass": self.last_pass.map(format_time),
             "position": self.position,
             "errors": self.errors(),
-            "first": self.found.values().next().map(|damage| facts(&damage.first)),
+            "first": self.found.values().next().map(facts),
         })
     }
 }
 
 /// A finding as programs see it.
-pub(super) fn facts(finding: &Finding) -> Map<String, Value> {
+pub(super) fn facts(finding: &Damage) -> Map<String, Value> {
     let facts = [
-        ("code", finding.code.into()),
+        ("code", finding.code.clone().into()),
         ("version", finding.version.into()),
         ("segment", finding.segment.clone().into()),
         ("offset", finding.offset.into()),
         ("message", finding.message.clone().into()),
     ];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What is known once this was read.
+fn update(found: &mut BTreeMap<Version, Damage>, read: &Read) {
+    found.retain(|base, _| read.segments.contains(base) && *base != read.base);
+    found.extend(read.damage.iter().map(|damage| (damage.base, damage.clone())));
+}
+
+/// Keeps what is known once this was read.
+pub(super) fn keep(state_dir: &Path, mut found: BTreeMap<Version, Damage>, read: &Read) -> io::Result<()> {
+    update(&mut found, read);
+    damage::keep(state_dir, found.values())
 }
 
 /// Reads the segment that goes on behind `after`, the first one if that is gone. Nothing, when the log was cut back or
@@ -213,7 +235,15 @@ fn read_beside(dir: &Path, reader: &Reader, after: Version, between: &dyn Fn(u64
         return Ok(None);
     }
     let last = next.map_or(summary?.head.0.max(base - 1), |next| next - 1);
-    let damage = first.map(|first| Damage { errors, first });
+    let damage = first.map(|Finding { code, version, segment, offset, message, .. }| Damage {
+        base,
+        errors,
+        code: code.to_owned(),
+        version,
+        segment,
+        offset,
+        message,
+    });
     Ok(Some(Read { base, last, is_newest: next.is_none(), segments, damage }))
 }
 
@@ -265,7 +295,7 @@ mod tests {
     }
 
     /// One pass: what was told, and how many segments were read.
-    fn pass(scrub: &mut Scrub, dir: &Path, reader: &Reader, now: &mut Instant) -> (Vec<Finding>, usize) {
+    fn pass(scrub: &mut Scrub, dir: &Path, reader: &Reader, now: &mut Instant) -> (Vec<Damage>, usize) {
         let (mut told, mut count) = (Vec::new(), 0);
         loop {
             let Some(after) = scrub.begin(*now) else {
@@ -286,7 +316,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let opened = made(temp.path(), 0);
         let (reader, mut now) = (opened.writer.reader(), Instant::now());
-        let mut scrub = Scrub::new(Duration::from_millis(50), now);
+        let mut scrub = Scrub::new(Duration::from_millis(50), vec![], now);
         let segments = reader.segments();
         assert!(segments.len() >= 4, "{segments:?}");
 
@@ -311,6 +341,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_before_a_start_is_read_first_and_kept_until_it_is_whole_or_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let opened = made(temp.path(), 0);
+        let (reader, now) = (opened.writer.reader(), Instant::now());
+        let segments = reader.segments();
+        let path = temp.path().join("log").join(segment_name(segments[2]));
+        flip(&path, 4000);
+        let found = read(temp.path(), &reader, segments[2] - 1, &Hurry::default()).unwrap().unwrap();
+        keep(temp.path(), BTreeMap::new(), &found).unwrap();
+        let gone = Damage { base: 900, ..found.damage.clone().unwrap() };
+        for (mended, wanted) in [(false, vec![segments[2]]), (true, vec![])] {
+            if mended {
+                flip(&path, 4000);
+            }
+            let kept = [damage::kept(temp.path()).unwrap().0, vec![gone.clone()]].concat();
+            let mut scrub = Scrub::new(Duration::from_secs(600), kept, now);
+            assert!(scrub.errors() > 0 && scrub.last_pass.is_none());
+            let mut told = Vec::new();
+            for _ in 0..2 {
+                let read = read(temp.path(), &reader, scrub.begin(now).unwrap(), &scrub.hurry).unwrap().unwrap();
+                keep(temp.path(), scrub.found(), &read).unwrap();
+                told.extend(scrub.end(Ok(Some(read)), now, 1));
+            }
+            assert_eq!(told.iter().map(|damage| damage.base).collect::<Vec<_>>(), wanted);
+            assert_eq!(scrub.errors() > 0, !mended);
+            assert_eq!(damage::kept(temp.path()).unwrap().0, told);
+            assert_eq!((scrub.begin(now), scrub.begin(now + FIRST)), (None, Some(0)), "then a pass begins, as ever");
+        }
+    }
+
+    #[test]
     fn segments_that_do_not_meet_are_damage_though_each_is_whole() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let opened = made(one.path(), 0);
@@ -321,7 +382,7 @@ mod tests {
         let path = |dir: &Path| dir.join("log").join(segment_name(base));
         std::fs::copy(path(other.path()), path(one.path())).unwrap();
         let found = read(one.path(), &reader, base - 1, &Hurry::default()).unwrap().unwrap();
-        assert_eq!((found.base, found.damage.map(|damage| damage.first.code)), (base, Some("chain")));
+        assert_eq!((found.base, found.damage.map(|damage| damage.code)), (base, Some("chain".to_owned())));
     }
 
     #[test]
@@ -337,7 +398,7 @@ mod tests {
         assert!(read_beside(temp.path(), &reader, second - 1, &cut).unwrap().is_none());
         let again = read_beside(temp.path(), &reader, second - 1, &|_| ()).unwrap().unwrap();
         assert_eq!((again.last, again.is_newest, again.damage), (second + 1, true, None));
-        let mut scrub = Scrub::new(Duration::from_secs(600), Instant::now());
+        let mut scrub = Scrub::new(Duration::from_secs(600), vec![], Instant::now());
         let now = Instant::now() + FIRST * 2;
         assert_eq!(scrub.begin(now), Some(0));
         assert_eq!(scrub.end(Ok(None), now, 1), None);
@@ -348,7 +409,7 @@ mod tests {
     #[test]
     fn a_pass_takes_its_interval_and_rests_a_minute_at_most() {
         let begin = Instant::now();
-        let mut scrub = Scrub::new(Duration::from_secs(43_200), begin);
+        let mut scrub = Scrub::new(Duration::from_secs(43_200), vec![], begin);
         assert_eq!(scrub.begin(begin), None);
         let mut now = begin + FIRST;
         let (mut before, mut rests) = (now, Vec::new());

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::Config;
 use super::auth::Tokens;
+use super::{Config, CoordinatorConfig};
 use crate::net;
 
 /// Between two looks at the files.
@@ -116,6 +116,12 @@ fn stamp(path: &Path) -> Stamp {
     Some([inode, size, of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()])
 }
 
+/// What tells a password from the next, without being one.
+fn password_of(path: &Path) -> Option<u64> {
+    let password = CoordinatorConfig::password(path).ok()?;
+    Some(std::hash::BuildHasher::hash_one(&std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::new(), password))
+}
+
 /// The settings of a running node, and how its files were when they were read last.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -127,6 +133,10 @@ pub(super) struct Watch {
     live: Option<Live>,
     tokens: Option<PathBuf>,
     tls: Option<net::Files>,
+    /// The file with the password for the coordinator, and what it had at the start.
+    password: Option<(PathBuf, u64)>,
+    /// Whether it has another one now.
+    has_other_password: bool,
     /// At the first look all are read once more: who knows what was written while the node started.
     stamps: Stamps,
     next: Instant,
@@ -138,6 +148,7 @@ pub(super) struct Look {
     live: Option<Live>,
     tokens: Option<PathBuf>,
     tls: Option<net::Files>,
+    password: Option<PathBuf>,
     stamps: Stamps,
 }
 
@@ -154,6 +165,8 @@ pub(super) struct Seen {
     pub(super) settings: Option<Result<Reread, String>>,
     pub(super) tokens: Option<Result<Tokens, String>>,
     pub(super) tls: Option<Result<net::Identity, String>>,
+    /// Of the coordinator: what tells one from the next.
+    password: Option<u64>,
     stamps: Stamps,
 }
 
@@ -166,6 +179,7 @@ pub(super) struct Outcome {
 
 impl Watch {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
+        let password = config.coordinator.as_ref().and_then(|coordinator| coordinator.password.clone());
         Self {
             settings: config.settings.clone(),
             needs_restart: Vec::new(),
@@ -173,6 +187,8 @@ impl Watch {
             live: config.live.clone(),
             tokens: config.tokens.clone(),
             tls: config.tls.clone(),
+            password: password.and_then(|path| password_of(&path).map(|at_start| (path, at_start))),
+            has_other_password: false,
             stamps: Stamps::default(),
             next: now + LOOK_EVERY,
             looking: false,
@@ -181,18 +197,34 @@ impl Watch {
 
     /// The look that is due, if one is.
     pub(super) fn due(&mut self, now: Instant) -> Option<Look> {
-        let has_files = self.live.is_some() || self.tokens.is_some() || self.tls.is_some();
+        let has_files = self.live.is_some() || self.tokens.is_some() || self.tls.is_some() || self.password.is_some();
         if self.looking || now < self.next || !has_files {
             return None;
         }
         self.looking = true;
         let (live, tokens, tls) = (self.live.clone(), self.tokens.clone(), self.tls.clone());
-        Some(Look { live, tokens, tls, stamps: self.stamps.clone() })
+        let password = self.password.as_ref().map(|(path, _)| path.clone());
+        Some(Look { live, tokens, tls, password, stamps: self.stamps.clone() })
     }
 
     /// A look has ended: the next one is due in a while.
     pub(super) fn looked(&mut self, seen: &Seen, now: Instant) {
         (self.looking, self.next, self.stamps) = (false, now + LOOK_EVERY, seen.stamps.clone());
+    }
+
+    /// Notes whether the file of the coordinator's password has another one than at the start: which file, if that is
+    /// news. A file that cannot be read says nothing.
+    pub(super) fn note_password(&mut self, seen: &Seen) -> Option<PathBuf> {
+        let ((path, at_start), now) = (self.password.as_ref()?, seen.password?);
+        let is_other = now != *at_start;
+        (std::mem::replace(&mut self.has_other_password, is_other) != is_other).then(|| path.clone())
+    }
+
+    /// What needs a start.
+    pub(super) fn needs_restart(&self) -> Vec<&'static str> {
+        let password = self.has_other_password.then_some("coordinator_password");
+        let others = self.needs_restart.iter().copied().filter(|key| Some(*key) != password);
+        others.chain(password).collect()
     }
 
     /// The file of settings and the file of tokens.
@@ -242,7 +274,7 @@ impl Watch {
         let problem = |(file, error): (&PathBuf, &String)| json!({ "file": file.to_string_lossy(), "error": error });
         json!({
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
-            "needs_restart": self.needs_restart,
+            "needs_restart": self.needs_restart(),
         })
     }
 }
@@ -250,7 +282,8 @@ impl Watch {
 impl Look {
     /// Looks, and reads what has changed. This blocks.
     pub(super) fn run(self) -> Seen {
-        let Self { live, tokens, tls, stamps: before } = self;
+        let Self { live, tokens, tls, password, stamps: before } = self;
+        let password = password.as_deref().and_then(password_of);
         let stamps = Stamps {
             settings: live.as_ref().map(|live| stamp(&live.file)),
             tokens: tokens.as_deref().map(stamp),
@@ -261,7 +294,7 @@ impl Look {
         let tokens = tokens.map(|path| Tokens::load(&path).map_err(|error| error.to_string()));
         let tls = tls.filter(|_| stamps.tls != before.tls);
         let tls = tls.map(|files| net::Identity::load(&files).map_err(|fault| fault.to_string()));
-        Seen { settings, tokens, tls, stamps }
+        Seen { settings, tokens, tls, password, stamps }
     }
 }
 

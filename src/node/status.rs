@@ -166,7 +166,8 @@ fn in_sync(core: &Replication, own: &str) -> Vec<String> {
 
 /// Ranges of versions that were acknowledged alone; the last one may go on.
 fn alone(core: &Replication, noted: &[alone::Range]) -> Vec<Value> {
-    let mut ranges: Vec<Value> = noted.iter().map(|range| json!({ "from": range.from, "to": range.to })).collect();
+    let joined = alone::joined(noted);
+    let mut ranges: Vec<Value> = joined.iter().map(|range| json!({ "from": range.from, "to": range.to })).collect();
     if let Some(from) = core.alone_from()
         && core.committed() >= from
     {

@@ -28,6 +28,8 @@ enum Job {
     Compact { keep: Version },
     /// Set aside what is behind `end`, unless it is rolled back, then cut it off.
     Cut { end: Position, order: Option<Order> },
+    /// The log is closed next, and everything up to there is decided.
+    End { committed: Version },
 }
 
 /// What it answers.
@@ -120,9 +122,13 @@ impl LogThread {
         done
     }
 
-    /// Ends the thread after everything that it was asked for.
-    pub(super) fn stop(&mut self) {
-        self.jobs = None;
+    /// Ends the thread after everything that it was asked for. What is decided goes into the mark with which a log is
+    /// closed: what was committed after the last batch is marked by no other.
+    pub(super) fn stop(&mut self, committed: Version) {
+        if let Some(jobs) = self.jobs.take() {
+            // Its end is known, if it has ended.
+            drop(jobs.send(Job::End { committed }));
+        }
         if let Some(thread) = self.thread.take() {
             // A panic was reported by `Done::Panicked` already.
             drop(thread.join());
@@ -187,6 +193,10 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
                 committed = committed.min(end.version);
                 cut(&mut writer, end, order.as_ref())
             }
+            Job::End { committed: upto } => {
+                committed = committed.max(upto);
+                continue;
+            }
         };
         match done {
             Ok(done) => report.tell(done),
@@ -197,7 +207,8 @@ fn run(mut writer: Writer, inbox: &Receiver<Job>, mut report: Report) {
             }
         }
     }
-    if let Err(error) = writer.close(committed) {
+    let durable = writer.reader().durable();
+    if let Err(error) = writer.close(committed.min(durable)) {
         log::error!("close the log: {error}");
     }
     report.ended = true;

@@ -1,6 +1,6 @@
 //! `rig help alerts` and `rig help systemd`: what they say is what the program has.
 
-use crate::support::{Cluster, Home, RIG, has, run};
+use crate::support::{Coordinated, Home, RIG, has, run};
 use crate::wire::Wire;
 
 fn read(topic: &str) -> String {
@@ -16,8 +16,9 @@ fn names(text: &str) -> Vec<&str> {
 #[test]
 fn the_alerts_are_rules_and_name_only_what_a_node_shows() {
     let alerts = read("alerts");
-    let cluster = Cluster::new(2, &[]);
-    let address = cluster.url(1);
+    let test = "the_alerts_are_rules_and_name_only_what_a_node_shows";
+    let Some(pair) = Coordinated::new(test, "2s", &[]) else { return };
+    let address = pair.cluster.url(1);
     let reply = Wire::open(address.strip_prefix("http://").unwrap()).unwrap().get("/metrics").unwrap();
     let metrics = String::from_utf8(reply.body).unwrap();
     let named = names(&alerts);
@@ -25,12 +26,12 @@ fn the_alerts_are_rules_and_name_only_what_a_node_shows() {
     for name in named {
         assert!(metrics.contains(&format!("# TYPE {name} gauge\n")), "{name} is no gauge of /metrics: {metrics}");
     }
-    if has("promtool", "the_alerts_are_rules_and_name_only_what_a_node_shows") {
+    if has("promtool", test) {
         let home = Home::new();
         let file = home.file("alerts.yml", &alerts);
         let ran = run(home.command("promtool", &["check", "rules", file.to_str().unwrap()]), b"");
         assert_eq!(ran.code, Some(0), "{ran:#?}");
-        assert!(ran.stdout.contains("5 rules found"), "{ran:#?}");
+        assert!(ran.stdout.contains("6 rules found"), "{ran:#?}");
         let wrong = home.file("wrong.yml", alerts.replace("rig_blocked == 1", "rig_blocked ==="));
         assert_ne!(run(home.command("promtool", &["check", "rules", wrong.to_str().unwrap()]), b"").code, Some(0));
     }

@@ -286,3 +286,21 @@ fn a_record_that_was_altered_is_named_whatever_was_computed_anew_with_it() {
     let found = &findings(&behind)[0];
     assert_eq!((&found["code"], &found["version"]), (&json!("behind"), &json!(39)), "{found}");
 }
+
+#[test]
+fn a_node_that_was_stopped_has_marked_all_that_it_has_answered_and_of_one_that_runs_a_dump_says_what_it_knows() {
+    let mut cluster = Cluster::new(2, &[]);
+    cluster.settle();
+    cluster.put(1, "a");
+    let shown = cluster.home.ok(&["log", "dump", "-D", "n1"]).stdout;
+    assert!(!shown.contains("(prepared)"), "it was answered: {shown}");
+    assert!(shown.contains("(prepared, or committed since: "), "{shown}");
+    cluster.node(1).signal("TERM");
+    assert_eq!(cluster.node(1).wait(), Some(0));
+    let shown = cluster.home.ok(&["log", "dump", "-D", "n1"]).stdout;
+    assert!(!shown.contains("prepared"), "{shown}");
+    let lines = cluster.home.ok(&["log", "dump", "-D", "n1", "--json"]).lines();
+    assert!(lines.iter().all(|record| record["state"] == "committed"), "{lines:#?}");
+    let status = cluster.home.run(&["status", "-D", "n1", "--json"]).json();
+    assert_eq!(status["log"]["committed"], status["log"]["durable"], "{status}");
+}

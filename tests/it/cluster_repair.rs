@@ -55,6 +55,12 @@ fn is_made_whole(mode: &str, victim: usize) {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert!(kept.iter().any(|file| file.contains(segment.trim_end_matches(".log"))), "the damaged bytes: {kept:?}");
+    let url = cluster.url(victim);
+    let events = cluster.home.ok(&["events", "-N", &url, "--json"]).lines();
+    let repaired: Vec<_> = events.iter().filter(|event| event["event"] == "repaired").collect();
+    assert_eq!((repaired.len(), &repaired[0]["from"]), (1, &json!(1)), "{events:#?}");
+    let said = cluster.home.serve_log();
+    assert!(said.contains("the log is whole again: versions 1 to "), "{said}");
     // By its name: it says where it is although its process began with a log that was not whole.
     assert_eq!(cluster.ok(victim, &["ls", "user", "--json"]).lines().len(), DOCUMENTS);
     let put = cluster.request(1, "z", "kz", 5000).unwrap().data();

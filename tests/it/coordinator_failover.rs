@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::load::under_load;
 use crate::support::{Coordinated, in_sync};
-use crate::wire::Wire;
+use crate::wire::{Wire, get};
 
 const SEMI: &[&str] = &["--sync-timeout", "300ms"];
 
@@ -68,6 +68,61 @@ fn a_primary_that_is_killed_under_load_is_replaced_in_time_and_nothing_answered_
     let status = pair.cluster.seen(1);
     assert_eq!((&status["role"], &status["epoch"]), (&json!("replica"), &json!(2)));
     assert_eq!(in_sync(&pair.until_recorded(|record| !in_sync(record).is_empty())), ["n1"]);
+}
+
+/// Whether a node says to a load balancer that it leads.
+fn says_that_it_leads(wire: &mut Wire) -> bool {
+    let reply = wire.reply().unwrap();
+    assert!(matches!(reply.status, 200 | 503), "{reply:?}");
+    reply.status == 200
+}
+
+#[test]
+fn a_primary_that_stood_still_beyond_its_lease_says_to_nobody_that_it_leads_and_one_without_etcd_goes_on_saying_it() {
+    let Some(mut pair) = Coordinated::new("a_primary_that_stood_still", "1s", SEMI) else { return };
+    let ask = get("/readyz?role=primary", "");
+    for round in 0..3 {
+        let leads = pair.cluster.settle();
+        let address = pair.cluster.node(leads).address().to_owned();
+        let mut before = Wire::open(&address).unwrap();
+        before.send(ask.as_bytes()).unwrap();
+        assert!(says_that_it_leads(&mut before));
+        pair.cluster.node(leads).signal("STOP");
+        pair.write_until_answered(3 - leads, &format!("round-{round}"));
+        let mut meanwhile = Wire::open(&address).unwrap();
+        [&mut before, &mut meanwhile].into_iter().for_each(|wire| wire.send(ask.as_bytes()).unwrap());
+        pair.cluster.node(leads).signal("CONT");
+        let said = [before, meanwhile].each_mut().map(says_that_it_leads);
+        assert_eq!(said, [false, false], "round {round}: asked before the stop, and during it");
+        let mut wire = Wire::open(&address).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        while pair.cluster.seen(leads)["role"] != "replica" {
+            wire.send(ask.as_bytes()).unwrap();
+            assert!(!says_that_it_leads(&mut wire) && Instant::now() < until);
+        }
+    }
+    // Etcd is away, and the lease past: its member acknowledges all that it answers.
+    let leads = pair.cluster.settle();
+    let mut wire = Wire::open(pair.cluster.node(leads).address()).unwrap();
+    pair.lose_etcd();
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        wire.send(ask.as_bytes()).unwrap();
+        assert!(says_that_it_leads(&mut wire), "{:#}", pair.cluster.seen(leads));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(pair.cluster.put(leads, "without-etcd")["durability"], "sync");
+    // Its member stands still: the answers end, and so does this.
+    pair.cluster.node(3 - leads).signal("STOP");
+    let until = Instant::now() + Duration::from_secs(30);
+    while {
+        wire.send(ask.as_bytes()).unwrap();
+        says_that_it_leads(&mut wire)
+    } {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    pair.cluster.node(3 - leads).signal("CONT");
 }
 
 #[test]

@@ -265,6 +265,21 @@ fn a_coordinator_that_wants_a_user_or_speaks_tls_is_used_by_nodes_and_commands()
     assert!(refused.code == Some(2) && refused.stderr.contains("--tls-ca FILE"), "{refused:#?}");
 }
 
+#[test]
+fn a_pair_without_its_coordinator_is_not_as_asked() {
+    let Some(mut pair) = Coordinated::new("a_pair_without_its_coordinator", "1s", SEMI) else { return };
+    let check =
+        |pair: &Coordinated| [1, 2].map(|number| pair.cluster.run(number, &["status", "--check"]).code.unwrap());
+    pair.cluster.settle();
+    assert_eq!(check(&pair), [0, 0]);
+    pair.lose_etcd();
+    assert_eq!(check(&pair), [12, 12], "nobody can take over now");
+    assert_eq!(pair.cluster.put(1, "goes-on")["durability"], "sync");
+    pair.bring_etcd_back();
+    (1..=2).for_each(|number| _ = pair.until_reachable(number, true));
+    assert_eq!(check(&pair), [0, 0]);
+}
+
 /// Whether `/readyz?role=primary` says yes.
 fn is_ready(pair: &Coordinated, number: usize) -> bool {
     let address = pair.cluster.url(number);

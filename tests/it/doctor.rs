@@ -107,3 +107,20 @@ fn a_watched_status_is_a_line_each_time_and_goes_on_when_the_node_ends() {
     watch.wait().unwrap();
     assert!(stopped);
 }
+
+#[test]
+fn a_port_that_is_taken_is_no_fault_where_a_start_takes_the_one_that_the_node_had() {
+    let home = Home::new();
+    home.ok(&["init", "n1"]);
+    // It is there, by this or by another process of this machine.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:7440");
+    let port = |home: &Home| {
+        let ran = home.run(&["doctor", "-D", "n1"]);
+        ran.stdout.lines().find(|line| line.contains("  port")).unwrap().to_owned()
+    };
+    assert!(port(&home).starts_with("WARN"), "{}", port(&home));
+    home.ok(&["node", "start", "n1"]);
+    home.ok(&["node", "stop", "n1"]);
+    let line = port(&home);
+    assert!(line.starts_with("OK") && line.contains("`rig node start` takes"), "{line}");
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::storage::{Flipped, closed_log, places, segments};
+use crate::storage::{Flipped, closed_log, closed_log_of, places, segments};
 use crate::support::{Home, Node};
 use crate::wire::Wire;
 
@@ -70,4 +70,57 @@ fn damage_under_a_running_node_is_told_by_segment_and_version_and_the_node_serve
     drop(flipped);
     until(&home, |status| status["scrub"]["errors"] == 0);
     home.ok(&["status", "-D", "n1", "--check"]);
+}
+
+#[test]
+fn damage_that_was_found_is_not_forgotten_by_a_restart_until_the_segment_is_whole() {
+    let home = Home::new();
+    let dir = home.path("n1");
+    // Large segments: of small ones a start reads all on its way to the last record.
+    closed_log_of(&dir, 4000, 256 << 10);
+    let all = segments(&dir);
+    let path = &all[0];
+    assert!(all.len() > 2, "a start reads the newest in full");
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let starts = places(&std::fs::read(path).unwrap());
+    let node = Node::serve(&home, &["-D", "n1", "--scrub-interval", "100ms"]);
+    // With it a start reads no more than the newest segment.
+    home.ok(&["snapshot", "create", "-D", "n1"]);
+    let flipped = Flipped::new(path, (starts[300] + 90) * 8 + 3);
+    let before = until(&home, |status| status["scrub"]["errors"].as_u64() > Some(0));
+    drop(node);
+    let doctor = home.run(&["doctor", "-D", "n1"]);
+    let line = doctor.stdout.lines().find(|line| line.contains("  log")).unwrap();
+    assert!(line.starts_with("FAIL") && line.contains(name), "{doctor:#?}");
+
+    // By itself the scrub would come to it in half a day.
+    let check = |code| {
+        let ran = home.run(&["status", "-D", "n1", "--check", "--json"]);
+        assert_eq!(ran.code, Some(code), "{ran:#?}");
+        ran.json()["scrub"].clone()
+    };
+    for round in 0..2 {
+        let _node = Node::serve(&home, &["-D", "n1"]);
+        assert_eq!(check(9)["first"], before["scrub"]["first"], "round {round}");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !home.ok(&["events", "-D", "n1", "--json"]).lines().iter().any(|event| event["event"] == "damage") {
+            assert!(Instant::now() < deadline, "it is read again, and told again");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(check(9)["errors"], before["scrub"]["errors"]);
+    }
+    // A file that has rotted itself keeps no node from its start, and what it had is found again.
+    home.file("n1/state/damage", [0xff; 300]);
+    let node = Node::serve(&home, &["-D", "n1", "--scrub-interval", "100ms"]);
+    until(&home, |status| status["scrub"]["errors"] == before["scrub"]["errors"]);
+    assert!(home.serve_log().contains("state/damage: 1 of its lines cannot be read"), "{}", home.serve_log());
+    drop((node, flipped));
+    let line = home.run(&["doctor", "-D", "n1"]).stdout;
+    assert!(line.lines().any(|line| line.contains("  log") && line.starts_with("OK")), "{line}");
+
+    let node = Node::serve(&home, &["-D", "n1"]);
+    until(&home, |status| status["scrub"]["errors"] == 0);
+    drop(node);
+    let _node = Node::serve(&home, &["-D", "n1"]);
+    assert_eq!(check(0)["errors"], 0);
 }

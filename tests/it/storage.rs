@@ -373,13 +373,18 @@ const SEGMENT_BYTES: u64 = 8 << 10;
 
 /// A closed log of [`RECORDS`] small records in a data directory, written by the library.
 pub(crate) fn closed_log(path: &Path) {
+    closed_log_of(path, RECORDS, SEGMENT_BYTES);
+}
+
+/// The same of so many, in segments of another size.
+pub(crate) fn closed_log_of(path: &Path, records: u64, segment_bytes: u64) {
     let mut dir = DataDir::init(path, "n1").unwrap();
     let cluster = ClusterId([7; 16]);
     dir.set_cluster_id(cluster).unwrap();
-    let config = rig::log::Config { segment_bytes: SEGMENT_BYTES, ..rig::log::Config::new(cluster) };
+    let config = rig::log::Config { segment_bytes, ..rig::log::Config::new(cluster) };
     let mut opened = rig::log::open(Arc::new(DiskVfs), path, &config).unwrap();
     let mut batch = Batch::new();
-    for version in 1..=RECORDS {
+    for version in 1..=records {
         let mut record = Record {
             version,
             epoch: Epoch { number: 1, owner: NodeId([1; 16]), start: 1 },
@@ -399,7 +404,7 @@ pub(crate) fn closed_log(path: &Path) {
             batch.clear();
         }
     }
-    opened.writer.close(RECORDS).unwrap();
+    opened.writer.close(records).unwrap();
 }
 
 /// The segments of a data directory.

@@ -16,6 +16,8 @@ use crate::cli::Failure;
 
 const FILE: &str = "bench-disk.tmp";
 const FILE_BYTES: u64 = 32 << 20;
+/// What the node is compared with may be this much faster or slower behind a round than before it.
+const STEADY: f64 = 1.5;
 
 /// A zero-filled file, removed when it goes out of scope.
 pub(super) struct Disk {
@@ -25,6 +27,8 @@ pub(super) struct Disk {
     record: Vec<u8>,
     latency: Histogram<u64>,
     elapsed: Duration,
+    /// Of each run.
+    rates: Vec<f64>,
 }
 
 impl Disk {
@@ -38,13 +42,13 @@ impl Disk {
         }
         file.sync_all().map_err(failed)?;
         let record = (0..record_bytes.max(1)).map(|at| b'a' + (at % 26) as u8).collect();
-        Ok(Self { path, file, at: 0, record, latency: histogram(), elapsed: Duration::ZERO })
+        Ok(Self { path, file, at: 0, record, latency: histogram(), elapsed: Duration::ZERO, rates: Vec::new() })
     }
 
     /// Appends and syncs, one after the other, for so long.
     pub(super) fn run(&mut self, time: Duration) -> Result<(), Failure> {
         let begin = Instant::now();
-        let mut last = begin;
+        let (mut last, before) = (begin, self.latency.len());
         while last.duration_since(begin) < time {
             if self.at + self.record.len() as u64 > FILE_BYTES {
                 self.at = 0;
@@ -56,7 +60,9 @@ impl Disk {
             record(&mut self.latency, now.duration_since(last));
             last = now;
         }
-        self.elapsed += last.duration_since(begin);
+        let took = last.duration_since(begin);
+        self.elapsed += took;
+        self.rates.push((self.latency.len() - before) as f64 / took.as_secs_f64().max(1e-9));
         Ok(())
     }
 
@@ -68,9 +74,21 @@ impl Disk {
         &self.latency
     }
 
+    /// The slowest and the fastest run, if the disk was another one before a round than behind it.
+    pub(super) fn unsteady(&self) -> Option<(f64, f64)> {
+        unsteady(&self.rates)
+    }
+
     pub(super) fn per_s(&self) -> f64 {
         self.latency.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
+}
+
+fn unsteady(rates: &[f64]) -> Option<(f64, f64)> {
+    let differs = |pair: &[f64]| pair[0].max(pair[1]) > STEADY * pair[0].min(pair[1]);
+    let (least, most) =
+        rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
+    rates.windows(2).any(differs).then_some((least, most))
 }
 
 impl Drop for Disk {
@@ -83,6 +101,14 @@ impl Drop for Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_is_steady_whose_speed_is_behind_each_round_what_it_was_before() {
+        assert_eq!(unsteady(&[100.0, 149.0, 110.0, 160.0]), None);
+        assert_eq!(unsteady(&[100.0, 120.0, 1100.0]), Some((100.0, 1100.0)));
+        assert_eq!(unsteady(&[100.0, 60.0]), Some((60.0, 100.0)));
+        assert_eq!((unsteady(&[]), unsteady(&[5.0])), (None, None));
+    }
 
     #[test]
     fn the_file_goes_round_and_goes_away() {

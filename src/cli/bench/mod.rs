@@ -209,6 +209,10 @@ fn measure(args: &Args, clients: usize, subject: &mut Subject, context: &Context
     if tally.done() == 0 {
         return Err(nothing_done(&tally));
     }
+    if let Some(disk) = &mut disk {
+        // Behind the last round as before each.
+        disk.run(args.duration / rounds / 2)?;
+    }
     Ok(Report::new(args, clients, subject, &tally, &counted.unwrap_or_default(), disk.as_ref()))
 }
 

@@ -67,6 +67,10 @@ struct Beside {
     rate_ratio: f64,
     /// How much longer the node's median operation takes; negative: less long.
     p50_above_us: i64,
+    /// Whether the bare loop went about as fast behind each round as before it: else the comparison says nothing.
+    steady: bool,
+    /// Of the slowest and of the fastest run of the bare loop, where it was not.
+    range_per_s: Option<(f64, f64)>,
 }
 
 /// One measurement.
@@ -182,7 +186,10 @@ impl Report {
             role: node.role.clone(),
             log: Log::of(counted, tally.written),
         });
+        let unsteady = disk.and_then(Disk::unsteady);
         let disk = disk.map(|disk| Beside {
+            steady: unsteady.is_none(),
+            range_per_s: unsteady.map(|(least, most)| (round(least, 1), round(most, 1))),
             record_bytes: disk.record_bytes(),
             syncs_per_s: round(disk.per_s(), 1),
             p50_us: micros(disk.latency().value_at_quantile(0.5)),
@@ -314,16 +321,28 @@ pub(super) fn footer(reports: &[Report]) -> String {
         if let Some(disk) = &object.disk {
             writeln!(
                 text,
-                "\ndisk  append+fdatasync of {} B: {}/s, p50 {} us, p99 {} us\n      \
-                 the node with {}: {:.0} % of that rate, p50 {} us above",
+                "\ndisk  append+fdatasync of {} B: {}/s, p50 {} us, p99 {} us",
                 disk.record_bytes,
                 show_number(disk.syncs_per_s as u64),
                 disk.p50_us,
                 disk.p99_us,
-                clients(object.clients),
-                disk.rate_ratio * 100.0,
-                disk.p50_above_us,
             )
+            .expect("a string takes all text");
+            match disk.range_per_s {
+                Some((least, most)) => writeln!(
+                    text,
+                    "      the disk was not steady, from {}/s to {}/s: the node is not compared with it",
+                    show_number(least as u64),
+                    show_number(most as u64),
+                ),
+                None => writeln!(
+                    text,
+                    "      the node with {}: {:.0} % of that rate, p50 {} us above",
+                    clients(object.clients),
+                    disk.rate_ratio * 100.0,
+                    disk.p50_above_us,
+                ),
+            }
             .expect("a string takes all text");
         }
         for (status, count) in &object.refused {

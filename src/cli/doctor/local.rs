@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Check, Failure, settings};
-use crate::cli::{Context, target, values};
+use crate::cli::serve::LISTEN_DEFAULT;
+use crate::cli::{Context, node, target, values};
 use crate::limits::{CONNECTIONS_MAX, SEGMENT_BYTES};
 use crate::log::verify::{Finding, Options, Severity, verify};
 use crate::log::{DiskVfs, Held, Reader, Vfs};
+use crate::node::damaged_segments;
 use crate::node::dir::DataDir;
+use crate::types::Version;
 
 /// A node makes the next segment before it needs it, and writes a snapshot beside it.
 const SPACE_MIN: u64 = 4 * SEGMENT_BYTES;
@@ -166,34 +169,44 @@ fn judge_sync(time: Duration) -> Check {
     Check::warn("sync", message, "every write waits for this: use a faster disk, or one that others use less")
 }
 
-/// The newest segment, which a start reads in full too; the others are for `rig log verify` and the node's own scrub.
+/// The newest segment, which a start reads in full too, and those in which the node has found damage; the others are for
+/// `rig log verify` and the node's own scrub.
 fn log(dir: &DataDir) -> Check {
-    const FIX: &str = "see `rig log verify`; with another member a start mends it";
+    const MENDS: &str = "see `rig log verify`; with another member a start mends it";
+    const OLDER: &str = "see `rig log verify`; while another member has all of it, join anew with an empty directory";
     let held = if dir.is_in_use() { Held::ByNode } else { Held::ByNobody };
     let reader = match Reader::open(Arc::new(DiskVfs), dir.path(), held) {
         Ok(reader) => reader,
-        Err(error) => return Check::fail("log", error.to_string(), FIX),
+        Err(error) => return Check::fail("log", error.to_string(), MENDS),
     };
-    let Some(newest) = reader.segments().last().copied() else { return Check::ok("log", "nothing was written yet") };
-    let options = Options { from: newest, held, ..Options::default() };
-    let mut first = None;
-    let mut take = |finding: Finding| {
-        if finding.severity == Severity::Error {
-            first.get_or_insert(finding);
+    let segments = reader.segments();
+    let Some(newest) = segments.last().copied() else { return Check::ok("log", "nothing was written yet") };
+    let found = damaged_segments(&dir.state());
+    let mut head = 0;
+    for (place, base) in segments.iter().enumerate() {
+        if *base != newest && !found.contains(base) {
+            continue;
         }
-    };
-    match (verify(&DiskVfs, dir.path(), &options, &|_| (), &mut take), first) {
-        (Err(error), _) => Check::fail("log", error.to_string(), FIX),
-        (Ok(_), Some(Finding { segment, version, message, .. })) => {
-            let place = segment.unwrap_or_else(|| "the log".to_owned());
-            let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
-            Check::fail("log", format!("{place}{version}: {message}"), FIX)
-        }
-        (Ok(summary), None) => {
-            let (oldest, last) = (reader.oldest(), summary.head.0);
-            Check::ok("log", format!("versions {oldest} to {last}; the newest segment was read and is whole"))
+        let fix = if *base == newest { MENDS } else { OLDER };
+        let to = segments.get(place + 1).map_or(Version::MAX, |next| next - 1);
+        let options = Options { from: *base, to, held, ..Options::default() };
+        let mut first = None;
+        let mut take = |finding: Finding| {
+            if finding.severity == Severity::Error {
+                first.get_or_insert(finding);
+            }
+        };
+        match (verify(&DiskVfs, dir.path(), &options, &|_| (), &mut take), first) {
+            (Err(error), _) => return Check::fail("log", error.to_string(), fix),
+            (Ok(_), Some(Finding { segment, version, message, .. })) => {
+                let place = segment.unwrap_or_else(|| "the log".to_owned());
+                let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
+                return Check::fail("log", format!("{place}{version}: {message}"), fix);
+            }
+            (Ok(summary), None) => head = summary.head.0,
         }
     }
+    Check::ok("log", format!("versions {} to {head}; the newest segment was read and is whole", reader.oldest()))
 }
 
 fn open_files(limit: Option<u64>) -> Check {
@@ -209,11 +222,15 @@ fn open_files(limit: Option<u64>) -> Check {
     }
 }
 
-/// Whether the address that a node takes by itself is free.
+/// Whether the address that a node takes by itself is free: for `rig node start` the one that it had last.
 fn port(address: &str, context: &Context, dir: &DataDir) -> Check {
-    match TcpListener::bind(address) {
-        Ok(_) => Check::ok("port", format!("{address} is free")),
-        Err(error) => {
+    let last = node::last_address(dir).filter(|last| address == LISTEN_DEFAULT && last.ip().is_loopback());
+    match (TcpListener::bind(address), last) {
+        (Ok(_), _) => Check::ok("port", format!("{address} is free")),
+        (Err(_), Some(last)) if TcpListener::bind(last).is_ok() => {
+            Check::ok("port", format!("{last} is free, which `rig node start` takes: the node had it last"))
+        }
+        (Err(error), _) => {
             let fix =
                 format!("rig serve{} --listen 127.0.0.1:0, or another port", target::flag_for(context, dir.path()));
             Check::warn("port", format!("{address}: {error}"), &fix)

@@ -14,6 +14,7 @@ use crate::cli::{Context, Failure, Outcome, help, values};
 use crate::client::{Client, Request};
 use crate::error::Exit;
 use crate::http::encode;
+use crate::log::Held;
 use crate::node::dir::DataDir;
 use crate::types::dump::{self, RecordState, WithData};
 use crate::types::{Filter, Micros, Record, Version, format_time};
@@ -103,6 +104,7 @@ pub(super) fn run(args: Args, context: &Context) -> Outcome {
         header: false,
         line: String::new(),
         width: context.out.is_terminal().then(width).flatten().map(usize::from),
+        prepared: "prepared",
     };
     let wanted = Wanted { from, to, is_from_given: args.from.is_some(), reverse: args.reverse, follow: args.follow };
     match source(context)? {
@@ -131,11 +133,16 @@ struct Dump<'a> {
     header: bool,
     line: String,
     width: Option<usize>,
+    /// What a record is that is not known to be committed.
+    prepared: &'static str,
 }
 
 impl Dump<'_> {
     fn directory(&mut self, dir: &DataDir, wanted: &Wanted) -> Result<(), Failure> {
         let mut by = held(dir);
+        if by == Held::ByNode {
+            self.prepared = "prepared, or committed since: a running node marks that with its next batch";
+        }
         let mut reader = reader(dir)?;
         let oldest = reader.oldest();
         if wanted.from < oldest && (wanted.is_from_given || wanted.to < oldest) {
@@ -342,7 +349,7 @@ impl Dump<'_> {
         match state {
             RecordState::Committed => self.line.push_str(row),
             RecordState::Prepared => {
-                self.line.push_str(&self.context.out.look(Look::Warn, format!("{row}  (prepared)")))
+                self.line.push_str(&self.context.out.look(Look::Warn, format!("{row}  ({})", self.prepared)))
             }
         }
         self.line.push('\n');

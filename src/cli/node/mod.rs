@@ -13,6 +13,7 @@
 
 mod logs;
 mod start;
+pub(super) use start::last_address;
 mod stop;
 
 use std::ffi::OsStr;

@@ -146,7 +146,7 @@ fn runs_already(dir: &DataDir, context: &Context) -> Failure {
 }
 
 /// Where it listened last: what its own word says, if a crash left it, or what we noted.
-pub(super) fn last_address(dir: &DataDir) -> Option<SocketAddr> {
+pub(in crate::cli) fn last_address(dir: &DataDir) -> Option<SocketAddr> {
     let left = dir.read_endpoint().ok().flatten().map(|endpoint| endpoint.http);
     let noted = || fs::read_to_string(note(dir)).ok();
     let text = left.or_else(noted)?;

@@ -175,6 +175,8 @@ pub(crate) fn health(status: &Value) -> Exit {
     match status["state"].as_str().unwrap_or_default() {
         "serving" | "in_sync" if status["disk_full"] == true || status["service"]["healthy"] == false => Exit::Degraded,
         "serving" | "in_sync" if show::elsewhere(status).next().is_some() => Exit::Degraded,
+        // Nothing can take over, or change who is in sync, before it is back.
+        "serving" | "in_sync" if !status["coordinator"]["why"].is_null() => Exit::Degraded,
         "serving" | "in_sync" => Exit::Ok,
         "diverged" | "split_brain" | "failed" => Exit::Corrupt,
         "stopped" => Exit::Unreachable,
@@ -282,6 +284,10 @@ mod tests {
         assert_eq!(health(&rival), Exit::Corrupt);
         let elsewhere = serde_json::json!({ "state": "serving", "peers": [{ "name": "n2", "other_record": true }] });
         assert_eq!(health(&elsewhere), Exit::Degraded);
+        let without =
+            serde_json::json!({ "state": "in_sync", "coordinator": { "reachable": false, "why": "no answer" } });
+        let with = serde_json::json!({ "state": "in_sync", "coordinator": { "reachable": true, "why": null } });
+        assert_eq!((health(&without), health(&with)), (Exit::Degraded, Exit::Ok));
         let worst = |states: &[&str]| states.iter().map(|state| health(&node(state))).max_by_key(severity);
         assert_eq!(worst(&["serving", "degraded", "stopped"]), Some(Exit::Unreachable));
         assert_eq!(worst(&["stopped", "failed"]), Some(Exit::Corrupt));

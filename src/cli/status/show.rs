@@ -131,7 +131,9 @@ fn replication(status: &Value) -> Lines {
         })
         .collect();
     if !alone.is_empty() {
-        lines.push(("alone", format!("versions {}: answered without a replica", alone.join(" "))));
+        let is_pair = list(&status["peers"]).count() < 2;
+        let how = if is_pair { "answered without a replica" } else { "answered while a member was out" };
+        lines.push(("alone", format!("versions {}: {how}", alone.join(" "))));
     }
     if status["role"] == "replica" && !status["primary"].is_null() {
         lines.push(("follows", word(&status["primary"])));
@@ -248,7 +250,7 @@ fn rest(status: &Value) -> Lines {
     }
     if list(&status["config"]["needs_restart"]).next().is_some() {
         let changed = words(&status["config"]["needs_restart"], ", ");
-        lines.push(("settings", format!("{changed}: changed in rig.toml, and in force after a restart")));
+        lines.push(("settings", format!("{changed}: changed, and in force after a restart")));
     }
     if let Some(files) = status["rescued"].as_u64().filter(|files| *files > 0) {
         let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
@@ -294,8 +296,8 @@ fn next(status: &Value) -> Option<String> {
     }
     Some(match status["state"].as_str()? {
         "serving" | "in_sync" | "degraded" if super::has_damage(status) => {
-            "see `rig log verify`, and with --against another node whether that has all of it: only then join anew with an \
-             empty directory"
+            "see `rig log verify`. In the newest segment: with another member a restart mends it. Before it: with --against \
+             another member it says whether that has all of it, and only then join anew with an empty directory"
                 .to_owned()
         }
         "serving" | "in_sync" | "degraded" | "catching_up" if status["service"]["state"] == "apply-stalled" => {
@@ -446,6 +448,11 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
+        // Of three, one may have stayed.
+        let peer = status["peers"][0].clone();
+        status["peers"].as_array_mut().unwrap().push(peer);
+        let text = paragraph(&status, &Output::new(false, false, Color::Never));
+        assert!(text.contains("  alone       versions 7..9 1040..: answered while a member was out\n"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Counts, REPAIR};
 use crate::coordinator::Record;
 use crate::node::metrics::Exposition;
+use crate::replication::Replication;
 use crate::types::{Micros, format_time};
 
 /// What people and programs are told of it.
@@ -23,12 +24,27 @@ pub(in crate::node) struct View<'a> {
     pub(in crate::node) is_known: bool,
     /// Since when that is so.
     pub(in crate::node) since: Micros,
-    /// What is left of this node's own lease.
+    /// How long a lease is.
+    pub(in crate::node) lease: Duration,
+    /// What is left of this node's own.
     pub(in crate::node) lease_left: Duration,
+    /// Whether the node stood still for half a lease or more, less than a lease ago.
+    pub(in crate::node) stood_still: bool,
     pub(in crate::node) counts: Counts,
 }
 
 impl View<'_> {
+    /// Whether somebody vouches for a primary: its lease, by its own clock; or every member that it has recorded in sync,
+    /// where each was heard less than a lease ago (by `now`, the core's clock). What is heard just after a stand-still may
+    /// have been said before it, so then the lease alone counts.
+    pub(in crate::node) fn vouches(&self, core: &Replication, now: u64) -> bool {
+        let lately = |heard: u64| u128::from(now.saturating_sub(heard)) < self.lease.as_micros();
+        let peers = core.peers();
+        let mut members = peers.iter().filter(|peer| peer.in_sync);
+        !self.lease_left.is_zero()
+            || !self.stood_still && members.all(|peer| peer.connected && peer.heard.is_some_and(lately))
+    }
+
     /// The object of `rig status --json`.
     pub(in crate::node) fn status(&self) -> Value {
         let lease = self.lease_left.as_millis();

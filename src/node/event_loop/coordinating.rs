@@ -34,6 +34,11 @@ pub(in crate::node) struct Coordinating {
     has_founded: bool,
     /// It is to be forgotten.
     forgets: bool,
+    lease: Duration,
+    /// [`boot_micros`] when the event loop went round last.
+    turned: u64,
+    /// It stood still: until then only the lease says that this node leads.
+    doubted_until: u64,
 }
 
 impl Coordinating {
@@ -64,11 +69,15 @@ impl Coordinating {
             leased_until: 0,
             has_founded: false,
             forgets: false,
+            lease: asked.lease,
+            turned: 0,
+            doubted_until: 0,
         }))
     }
 
     /// What people and programs are told.
     pub(super) fn view(&self) -> View<'_> {
+        let now = boot_micros();
         let fault = self.reachable.as_ref().and_then(|state| state.as_ref().err()).map(String::as_str);
         View {
             address: &self.address,
@@ -79,7 +88,9 @@ impl Coordinating {
             lease_fault: self.lease_fault.as_deref(),
             is_known: self.reachable.is_some(),
             since: self.since,
-            lease_left: Duration::from_micros(self.leased_until.saturating_sub(boot_micros())),
+            lease: self.lease,
+            lease_left: Duration::from_micros(self.leased_until.saturating_sub(now)),
+            stood_still: now < self.doubted_until,
             counts: self.way.counts(),
         }
     }
@@ -102,7 +113,12 @@ impl Node {
         let Some(outside) = &mut self.coordinating else { return };
         let (boot, mono) = (boot_micros(), self.engine.monotonic_now());
         if outside.boot == 0 {
-            outside.boot = boot - mono;
+            (outside.boot, outside.turned) = (boot - mono, boot);
+        }
+        // What others said before may be read only now, and somebody else may lead since.
+        let lease = u64::try_from(outside.lease.as_micros()).unwrap_or(u64::MAX / 4);
+        if boot - std::mem::replace(&mut outside.turned, boot) >= lease / 2 {
+            outside.doubted_until = boot + lease;
         }
         let slept = (boot - outside.boot).saturating_sub(mono);
         if slept > self.engine.slept() + ASLEEP_MICROS {

@@ -93,7 +93,7 @@ impl Node {
         self.dir.set_cluster_id(cluster)?;
         let (writer, sealer): (_, Sealer) = start::open_log(&self.dir, &self.config, cluster)?;
         self.reader = writer.reader();
-        self.log_thread.stop();
+        self.log_thread.stop(0);
         self.log_thread = LogThread::start(writer, Arc::clone(&self.waker)).map_err(|source| NodeError::Io {
             op: "start the log thread of",
             path: self.dir.path().to_owned(),

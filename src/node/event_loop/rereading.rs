@@ -16,6 +16,9 @@ impl Node {
     /// Takes what was read anew.
     pub(super) fn take_seen(&mut self, seen: Seen, now: Now) -> Result<(), NodeError> {
         self.watch.looked(&seen, now.instant);
+        if let Some(file) = self.watch.note_password(&seen) {
+            self.tell_of_file(&file, &[], &self.watch.needs_restart(), None, now);
+        }
         match seen.settings {
             None => {}
             Some(Ok(read)) => {

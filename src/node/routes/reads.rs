@@ -345,6 +345,10 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
         let wanted: Role =
             role.parse().map_err(|error| Problem::new(Code::BadRequest, format!("role is `{role}`: {error}")))?;
         check(wanted == core.role(), "role", format!("the node is {}", core.role()));
+        if let (Role::Primary, Role::Primary, Some(coordinator)) = (wanted, core.role(), &desk.facts.coordinator) {
+            let detail = "its lease is past, and no member has vouched for it since: another node may lead";
+            check(coordinator.vouches(core, desk.engine.core_now()), "lease", detail.into());
+        }
     }
     if let Some(max) = query_number(request, "max_lag")? {
         let lag = core.lag();
@@ -359,8 +363,11 @@ fn ready(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
     let code = match failing[0]["check"].as_str() {
         Some("draining") => Code::Draining,
         Some("service") => Code::ServiceUnavailable,
+        Some("state") if state == NodeState::Blocked => Code::NotEnoughReplicas,
         _ => Code::Recovering,
     };
-    let problem = Problem::new(code, names.join("; ")).with("checks", failing);
+    let mut problem = Problem::new(code, names.join("; ")).with("checks", failing);
+    // Of a replica that is asked for its role, or of a full disk, the title of the code would not be true.
+    problem.title = "The node is not ready".into();
     Err(problem.into())
 }
