@@ -59,6 +59,8 @@ struct Other {
     head: Version,
     /// The term that it leads, and since when it is known here.
     leads: Option<(Epoch, Instant)>,
+    /// When anything came from it last.
+    heard: Instant,
 }
 
 /// A primary that does not list this node.
@@ -85,6 +87,8 @@ pub(super) struct Others {
     own: Record,
     list: Vec<Other>,
     removed: Option<Removed>,
+    /// Since when this node leads.
+    leads_since: Option<Instant>,
     /// What was told and still holds.
     told: Vec<News>,
 }
@@ -92,7 +96,7 @@ pub(super) struct Others {
 impl Others {
     /// Nobody yet; this node goes by that record.
     pub(super) fn new(own: Record) -> Self {
-        Self { own, list: Vec::new(), removed: None, told: Vec::new() }
+        Self { own, list: Vec::new(), removed: None, leads_since: None, told: Vec::new() }
     }
 
     /// What this node says of itself.
@@ -103,6 +107,9 @@ impl Others {
     /// A message has come on a connection that began with this record.
     pub(super) fn heard(&mut self, link: Link, record: Option<&Record>, message: &Message, now: Instant) {
         let place = self.list.iter().position(|other| other.link == link);
+        if let Some(place) = place {
+            self.list[place].heard = now;
+        }
         match (message, place) {
             (Message::Hello(hello), place) => {
                 let (node, head) = (hello.member.id, hello.head);
@@ -110,7 +117,7 @@ impl Others {
                 let before = place.and_then(|place| self.list[place].leads);
                 let since = before.filter(|(epoch, _)| epoch.number == hello.promised.number).map(|(_, since)| since);
                 let leads = leads.then(|| (hello.promised, since.unwrap_or(now)));
-                let other = Other { link, node, record: record.cloned(), head, leads };
+                let other = Other { link, node, record: record.cloned(), head, leads, heard: now };
                 match place {
                     Some(place) => self.list[place] = other,
                     None => self.list.push(other),
@@ -149,18 +156,18 @@ impl Others {
         leads(core) && is_member && differs && !self.own.is_none()
     }
 
-    /// Who leads beside this node, which leads, and the number of its epoch.
-    pub(super) fn rivals(&self, core: &Replication, now: Instant) -> Vec<(NodeId, u64)> {
-        let is_rival = |other: &&Other| {
-            other.leads.is_some_and(|(_, since)| now.saturating_duration_since(since) >= MEETING) && leads(core)
-        };
+    /// Who leads beside this node, which leads, and the number of its epoch: who stands still has only not heard of this one.
+    pub(super) fn rivals(&self, core: &Replication) -> Vec<(NodeId, u64)> {
+        let Some(here) = self.leads_since.filter(|_| leads(core)) else { return Vec::new() };
+        let is_rival = |other: &&Other| other.leads.is_some_and(|(_, since)| other.heard >= since.max(here) + MEETING);
         let found = self.list.iter().filter(is_rival);
         found.filter_map(|other| Some((other.node, other.leads?.0.number))).collect()
     }
 
     /// What has become true since this was asked last.
     pub(super) fn news(&mut self, core: &Replication, now: Instant) -> Vec<News> {
-        let rivals = self.rivals(core, now).into_iter().map(|(node, epoch)| News::Rival { node, epoch });
+        self.leads_since = self.leads_since.or(Some(now)).filter(|_| leads(core));
+        let rivals = self.rivals(core).into_iter().map(|(node, epoch)| News::Rival { node, epoch });
         let elsewhere = self.list.iter().filter(|other| self.is_elsewhere(other.node, core));
         let records = elsewhere.filter_map(|other| {
             let record = other.record.clone()?;

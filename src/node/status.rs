@@ -152,7 +152,7 @@ fn rivals(core: &Replication, facts: &Facts<'_>) -> Vec<Value> {
     let peers = core.peers();
     let url = |id| peers.iter().find(|peer| peer.member.id == id).map(|peer| peer.member.url.as_str());
     let view = |(id, epoch): (NodeId, u64)| json!({ "name": name_of(core, id), "node_id": id.to_string(), "url": url(id), "epoch": epoch });
-    facts.others.rivals(core, Instant::now()).into_iter().map(view).collect()
+    facts.others.rivals(core).into_iter().map(view).collect()
 }
 
 /// Names of the in-sync set, the primary first.

@@ -303,7 +303,7 @@ fn resolve(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, exchange: Ex
         return Err(Problem::new(Code::BadRequest, detail).into());
     }
     if core.state() != NodeState::SplitBrain {
-        let rivals = desk.facts.others.rivals(core, desk.now.instant);
+        let rivals = desk.facts.others.rivals(core);
         let peers = core.peers();
         let rival = peers.iter().find(|peer| rivals.iter().any(|(node, _)| *node == peer.member.id));
         if let Some(PeerView { member, .. }) = rival {
