@@ -388,6 +388,7 @@ impl Node {
         let reader = started.writer.reader();
         let way = if repair.is_none() { outside::Way::find(&dir, &config, &reader)? } else { None };
         let floor = started.engine.applied().version;
+        let memory = memory.map(|memory| memory.beside(started.engine.core().history().last()));
         let outside = way.map(|way| way.open(&dir, &reader, floor, &waker)).transpose()?;
         let log_thread =
             LogThread::start(started.writer, Arc::clone(&waker)).map_err(failed("start the log thread of"))?;

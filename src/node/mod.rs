@@ -64,6 +64,7 @@ mod writer;
 
 pub use base::Base;
 pub use coordination::CoordinatorConfig;
+#[cfg(feature = "cli")]
 pub(crate) use coordination::REPAIR as COORDINATOR_REPAIR;
 pub use damage::damaged_segments;
 pub use deep::{Deep, deep};

@@ -201,3 +201,38 @@ fn another_prefix_and_a_damaged_note_are_refused_and_other_hosts_are_not() {
     assert!(!note.exists() && !home.path("n1/state/coordinator").exists());
     runs(&["--coordinator", &url("/rig/user")]);
 }
+
+#[test]
+fn a_record_from_before_the_cluster_was_led_without_one_is_not_built_on() {
+    let Some(etcd) = Etcd::new("a_record_from_before", 1, &[]) else { return };
+    let home = Home::new();
+    let url = etcd.address("/rig/users").to_string();
+    home.ok(&["init", "n1"]);
+    let serve =
+        |coordinator: &str| Node::serve(&home, &["-D", "n1", "--role", "primary", "--coordinator", coordinator]);
+    let node = serve(&url);
+    home.ok(&["wait", "ready", "-N", node.url()]);
+    drop(node);
+    let without = serve("none");
+    home.ok(&["wait", "ready", "-N", without.url()]);
+    home.ok(&["apply", "user_put", "--data", "{\"id\":\"x\"}", "-N", without.url()]);
+    drop(without);
+    let node = serve(&url);
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let seen = home.run(&["status", "--json", "-N", node.url()]).json();
+        if seen["coordinator"]["why"].as_str().is_some_and(|why| why.contains("older than this node's log")) {
+            assert_eq!((&seen["role"], &seen["state"]), (&json!("primary"), &json!("recovering")), "{seen:#}");
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{seen:#}");
+    }
+    let done = home.run(&["coordinator", "repair", "-N", node.url(), "--json"]);
+    assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
+    home.ok(&["wait", "ready", "-N", node.url()]);
+    home.ok(&["get", "user", "x", "-N", node.url()]);
+    drop(node);
+    // From now on it goes by that.
+    let node = serve(&url);
+    home.ok(&["wait", "ready", "-N", node.url()]);
+}

@@ -115,8 +115,11 @@ impl Cluster {
         let mut client = Client::new(node.clone(), target::options(context));
         let members = question(&mut client, "/members", context)?;
         let (mut answers, mut silent) = (Vec::new(), Vec::new());
+        let own = status::ask(node, context)?;
         for member in members.as_array().into_iter().flatten() {
-            let url = Url::parse(&word(&member["url"])).ok();
+            // Where it is asked it answers, whatever address the log still has.
+            let at_hand = (member["node_id"] == own["node_id"]).then(|| node.clone());
+            let url = at_hand.or_else(|| Url::parse(&word(&member["url"])).ok());
             match url.and_then(|url| Some((status::ask(&url, context).ok()?, url))) {
                 // Another node may have come to its address.
                 Some((status, url)) if status["node_id"] == member["node_id"] => answers.push((status, url)),

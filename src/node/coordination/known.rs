@@ -7,13 +7,22 @@
 //! 1. A record of an older epoch, or none, is not built on where one was read.
 //! 2. Where the store went back in one epoch, a record is built on if it is the one that was read, or names nobody beyond
 //!    that: only the owner of the epoch writes in it, and whoever it let go lacks what was answered.
-//! 3. The owner that leads the epoch builds on any record of it: it knows the set itself, and writes it anew.
+//! 3. Nor is one that is older than the log of a node that remembers none: its cluster was led without the record since.
+//! 4. The owner that leads the epoch builds on any record of it: it knows the set itself, and writes it anew.
 
 use crate::coordinator::{Reading, Record};
 use crate::types::{Epoch, NodeId};
 
 /// The command that mends it.
 pub(crate) const REPAIR: &str = "`rig coordinator repair`";
+
+/// Why a record is not built on that is older than the log, of which nothing is remembered: the cluster was led without it.
+pub(super) fn too_old() -> String {
+    format!(
+        "the record is older than this node's log, which was led without it since: nothing is decided by it before {REPAIR} \
+         has mended it"
+    )
+}
 
 /// A record that was built on, and where it was.
 #[derive(Debug, Clone, PartialEq, Eq)]

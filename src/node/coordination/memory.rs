@@ -40,6 +40,8 @@ pub(in crate::node) struct Memory {
     state_dir: PathBuf,
     prefix: String,
     noted: Option<Known>,
+    /// [`Memory::beside`].
+    logged: Epoch,
     /// When it could not be noted last.
     failed: Option<Instant>,
 }
@@ -115,10 +117,26 @@ pub(in crate::node) fn check(state_dir: &Path, config: &Config) -> Result<Option
         replace(state_dir, URL, format!("{asked}\n").as_bytes()).map_err(failed("write", URL))?;
     }
     let noted = remembered.map(|(_, known)| known);
-    Ok(Some(Memory { state_dir: state_dir.to_owned(), prefix: address.prefix().to_owned(), noted, failed: None }))
+    Ok(Some(Memory {
+        state_dir: state_dir.to_owned(),
+        prefix: address.prefix().to_owned(),
+        noted,
+        logged: Epoch::default(),
+        failed: None,
+    }))
 }
 
 impl Memory {
+    /// Of a node with a log that ends in this epoch.
+    pub(in crate::node) fn beside(self, logged: Epoch) -> Self {
+        Self { logged, ..self }
+    }
+
+    /// The last epoch in the log, where nothing is remembered of the record: an older one is of a time before.
+    pub(super) fn logged(&self) -> Epoch {
+        if self.noted.is_some() { Epoch::default() } else { self.logged }
+    }
+
     pub(super) fn noted(&self) -> Option<&Known> {
         self.noted.as_ref()
     }
@@ -219,8 +237,13 @@ mod tests {
     #[test]
     fn what_cannot_be_noted_is_noted_later_and_nothing_is_left_of_the_try() {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory =
-            Memory { state_dir: dir.path().to_owned(), prefix: "/rig/a".to_owned(), noted: None, failed: None };
+        let mut memory = Memory {
+            state_dir: dir.path().to_owned(),
+            prefix: "/rig/a".to_owned(),
+            noted: None,
+            logged: Epoch::default(),
+            failed: None,
+        };
         fs::create_dir(dir.path().join(RECORD)).unwrap();
         memory.note(&known());
         assert!(memory.noted().is_none() && !dir.path().join("coordinator.tmp").exists());

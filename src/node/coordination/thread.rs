@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::known::{Known, Revisions};
+use super::known::{self, Known, Revisions};
 use super::memory::Memory;
 use super::{Accept, News, Order, Shared, boot_micros};
 use crate::coordinator::{Coordinator, Kind, Lease, Reading, Record, Swap};
 use crate::replication::Seen;
-use crate::types::{ClusterId, NodeId};
+use crate::types::{ClusterId, Epoch, NodeId};
 
 /// From one reading to the next: so late a lease that has gone is noticed.
 const READ_EVERY: Duration = Duration::from_millis(100);
@@ -39,6 +39,8 @@ pub(super) struct Worker {
     revisions: Revisions,
     /// The record that was built on last, here or before the start.
     known: Option<Known>,
+    /// The last epoch in the log, where nothing is remembered of the record: an older one is of a time before.
+    logged: Epoch,
     memory: Memory,
     swap: Option<Wanted>,
     wants_lease: bool,
@@ -90,6 +92,7 @@ impl Worker {
             waker,
             revisions: Revisions::default(),
             known: memory.noted().cloned(),
+            logged: memory.logged(),
             memory,
             swap: None,
             wants_lease: false,
@@ -291,7 +294,7 @@ impl Worker {
             return None;
         }
         if let Some(what) = accepted {
-            self.known = None;
+            (self.known, self.logged) = (None, Epoch::default());
             if let Accept::Anew(_) = what {
                 self.void = record.map(|record| record.write.clone());
             }
@@ -299,6 +302,10 @@ impl Worker {
         let record = self.valid(record);
         let leads = |known: &Known| self.leads && known.epoch.owner == self.me;
         let judged = self.known.as_ref().map(|known| known.is_followed_by(reading, record, leads(known)));
+        if record.is_some_and(|record| record.register.epoch < self.logged) {
+            self.faults.read = Some(known::too_old());
+            return None;
+        }
         if let Some(Err(why)) = judged {
             self.faults.read = Some(why);
             return None;
