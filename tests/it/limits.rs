@@ -69,6 +69,16 @@ fn a_client_that_opens_all_connections_it_can_locks_out_neither_others_nor_peers
     let connections = counter(address, "rig_http_connections");
     assert!(connections <= (CLIENT_CONNECTIONS_MAX + HEARD_CONNECTIONS_MAX) as f64, "{connections}");
     drop(silent);
+    // Who makes way after it was answered, and before it has gone, has had no place of its own either.
+    let answered: Vec<_> = (0..3 * HEARD_CONNECTIONS_MAX)
+        .map(|_| {
+            let mut wire = Wire::open_from(ONE, address).unwrap();
+            assert_eq!(wire.get("/healthz").unwrap().status, 200);
+            wire
+        })
+        .collect();
+    is_only_heard(ONE, address, "for one client");
+    drop(answered);
 
     // Two together take every place.
     let two = crowd(OTHER, address, CONNECTIONS_MAX - CLIENT_CONNECTIONS_MAX);

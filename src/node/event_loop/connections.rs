@@ -114,9 +114,8 @@ impl Node {
     fn make_way(&mut self) {
         let Some(eldest) = self.admission.eldest() else { return };
         if let Some(mut connection) = self.connections[eldest].take() {
-            if let (Some(problem), false) = (connection.refusal.take(), connection.ending) {
-                self.turn_away(connection.socket.socket_mut(), &problem);
-                connection.refusal = Some(problem);
+            if let (Some(problem), false) = (&connection.refusal, connection.ending) {
+                self.turn_away(connection.socket.socket_mut(), problem);
             }
             self.connections[eldest] = Some(connection);
         }
