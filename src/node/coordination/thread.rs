@@ -259,6 +259,11 @@ impl Worker {
                 self.lease_due = Instant::now() + self.lease_again;
                 self.lease_again = (self.lease_again * 2).min(LEASE_AGAIN_MAX);
                 self.faults.lease = Some(error.to_string());
+                if matches!(error.kind(), Kind::Unreachable { .. }) {
+                    // A reading would find that too, and much later.
+                    self.faults.read = Some(error.to_string());
+                    self.say();
+                }
                 // Whether more than the lease has failed is known first.
                 self.read_due = Instant::now();
             }
