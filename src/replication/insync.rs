@@ -209,7 +209,8 @@ impl Replication {
         // What is forgotten may be taken all the same: it must name nobody who is not waited for then.
         let on_its_way = self.recording.iter().flat_map(|standing| &standing.set);
         let names_no_other = self.wanted.set.iter().chain(on_its_way).all(|id| self.recorded.set.contains(id));
-        if names_no_other && left.peek().is_some() && left.all(acknowledges) {
+        let may = names_no_other || !self.rules.hold(Rule::MayBeNamed);
+        if may && left.peek().is_some() && left.all(acknowledges) {
             let (set, alone_from) = (self.recorded.set.clone(), self.recorded.alone_from);
             self.want(Standing { set, alone_from, ..self.wanted.clone() }, out);
         }

@@ -39,6 +39,8 @@ pub enum Rule {
     SetDurable,
     /// While it is not known whether a larger set is recorded it is waited for.
     UnansweredSet,
+    /// Whom a swap may have named whose end is not known is waited for.
+    MayBeNamed,
     /// An acknowledgement counts only in its epoch.
     AckEpoch,
     /// The adopted log is durable before role, epoch or set is recorded.
@@ -101,6 +103,7 @@ impl Rule {
         Rule::CaughtUpBeforeCounted,
         Rule::SetDurable,
         Rule::UnansweredSet,
+        Rule::MayBeNamed,
         Rule::AckEpoch,
         Rule::AdoptedDurable,
         Rule::ForceOutsideSync,

@@ -56,14 +56,19 @@ const RULES: &[Rule] = &[
     Rule::RecordedLeads,
     Rule::LeaseAlone,
     Rule::AwaitValue,
+    Rule::MayBeNamed,
 ];
 
-/// Those among them that only a cluster with a coordinator has.
+/// Those among them that only a cluster with a coordinator has, whose coordinator need not be contrary.
 const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::LeaseAlone, Rule::AwaitValue];
 
 /// The first seed that misses the rule, and what it says.
 fn first(rule: Rule) -> Option<(u64, String)> {
-    let run = if COORDINATED.contains(&rule) { run::coordinated } else { run::seed };
+    let run = match rule {
+        Rule::MayBeNamed => run::contrary,
+        rule if COORDINATED.contains(&rule) => run::coordinated,
+        _ => run::seed,
+    };
     (1..=SEEDS).find_map(|seed| {
         let finding = run(seed, EVENTS, Some(rule), false).finding?;
         Some((seed, format!("{}: {}", finding.rule, finding.text)))

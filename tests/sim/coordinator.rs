@@ -146,25 +146,32 @@ impl World {
     }
 
     /// A swap that changed the set of a term was taken, and now and then everything goes the other way: who asked hears
-    /// nothing more from here, nor from the members that were named; those that were left out are heard again.
+    /// nothing more from here, and those that were named anew are cut off from all others, which hear each other again.
     fn turns_against(&mut self, swap: &Swap, before: Option<Register>) -> bool {
-        let Some(before) = before.filter(|before| before.epoch == swap.register.epoch && before.open) else {
-            return false;
+        let after = &swap.register;
+        let Some(before) = before.filter(|before| before.epoch == after.epoch && before.open) else { return false };
+        let is_new = |id: &NodeId| after.set.contains(id) && !before.set.contains(id);
+        let is_left_out = |id: &NodeId| before.set.contains(id) && !after.set.contains(id);
+        // One for another is rare, and the worst to be in doubt about.
+        let chance = match (after.set.iter().any(is_new), before.set.iter().any(is_left_out)) {
+            (true, true) => 1000,
+            (false, false) => 0,
+            _ => 300,
         };
-        if before.set == swap.register.set || !self.coordinator.random.chance(300) {
+        if !self.coordinator.random.chance(chance) {
             return false;
         }
         let (writer, now) = (swap.machine, self.now);
         let until = now + self.coordinator.random.pick(&[500_000, 4_000_000, 10_000_000]);
         self.note(|| format!("the swap of n{writer} turns against it"));
         self.coordinator.cut(Some(writer), until);
-        for other in 0..self.machines.len() {
-            let id = self.machines[other].id;
-            for (from, to) in [(writer, other), (other, writer)] {
-                match (before.set.contains(&id), swap.register.set.contains(&id)) {
-                    (false, true) => self.network.block(from, to, until),
-                    (true, false) => self.network.unblock(from, to),
-                    _ => {}
+        let new: Vec<bool> = self.machines.iter().map(|machine| is_new(&machine.id)).collect();
+        for from in 0..new.len() {
+            for to in 0..new.len() {
+                if new[from] != new[to] {
+                    self.network.block(from, to, until);
+                } else if from == writer || to == writer {
+                    self.network.unblock(from, to);
                 }
             }
         }
