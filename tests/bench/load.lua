@@ -1,12 +1,14 @@
 -- What wrk sends to a node (and to the yardstick), one new document of 256 bytes for each operation, with a key.
 -- By the environment: RUN (a word that no other run has), MODE=create|put|get, DOCUMENTS (how many put and get share),
--- BATCH (operations in a request), PIPELINE (requests under way on a connection), PAUSE (milliseconds after an answer).
+-- BATCH (operations in a request), PIPELINE (requests under way on a connection), PAUSE (milliseconds after an answer),
+-- KEYS=no (without idempotency keys).
 -- The answer is one line of JSON.
 
 local run = os.getenv("RUN")
 local mode = os.getenv("MODE") or "create"
 local documents = tonumber(os.getenv("DOCUMENTS") or 1)
 local batch, pipeline = tonumber(os.getenv("BATCH") or 0), tonumber(os.getenv("PIPELINE") or 1)
+local keyed = os.getenv("KEYS") ~= "no"
 local count = 0
 
 local function document(id)
@@ -34,7 +36,7 @@ local function one()
     return string.format("GET /data/item/fixed-%07d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", math.random(0, documents - 1))
   end
   local key, body = operation()
-  return post("application/json", "\r\nIdempotency-Key: " .. key, body)
+  return post("application/json", keyed and "\r\nIdempotency-Key: " .. key or "", body)
 end
 
 local pause = tonumber(os.getenv("PAUSE") or 0)

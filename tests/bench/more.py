@@ -2,7 +2,7 @@
 """What else is asked of a pair of nodes in mode sync, each part on a throw-away pair of its own.
 
     cargo build --release --locked --bins --examples
-    tests/bench/more.py                            all but growth and soak: about two minutes
+    tests/bench/more.py                            all but pauses, growth and soak: about two minutes
     tests/bench/more.py batch reads                only these
     tests/bench/more.py soak --minutes 30          30 minutes at 64 clients; --pause MS spares the disk
 
@@ -11,7 +11,8 @@ pipeline  8 requests under way on each of 64 connections
 reads     a document by its id at 64 clients: on either node alone, and beside 64 clients that write
 feed      from the answer of a write to its line at a follower of the change feed, alone and beside 64 clients
 overload  256 connections with 250 requests under way each, six times what a node takes in; and a client beside them
-memory    what both nodes hold with 1, 64 and 256 clients
+memory    what both nodes hold with 1, 64 and 256 clients, and without keys what the primary holds beside its documents
+pauses    the slowest of many reads while 64 clients write and snapshots of --documents are written, and in between
 growth    rate and p99 with --records in the log and --documents in the state, beside a pair with 10,000 of both, in turns
 soak      the same 10,000 documents written again and again; memory of both nodes after each minute
 
@@ -212,6 +213,57 @@ def memory(rig, options):
         held, figures = beside(lambda: (time.sleep(options.seconds - 1), resident(rig))[1],
                                lambda: rig.load(clients, options.seconds, **PUT))
         emit("memory", clients=clients, mib=held, **summary(figures))
+    with pair(options) as other:
+        peak, figures = beside(lambda: most_held(other, options.seconds),
+                               lambda: other.load(256, options.seconds + 1, KEYS="no", **PUT))
+        metrics = systems.ask(other.port, "GET", "/metrics").splitlines()
+        held = next(float(line.split()[1]) for line in metrics if line.startswith("rig_documents_bytes "))
+        documents = round(held / (1 << 20))
+        emit("memory", clients=256, keys=False, primary_mib=peak, documents_mib=documents, beside_mib=peak - documents,
+             **summary(figures))
+
+
+def most_held(rig, length):
+    """The most MiB that the primary holds in so many seconds."""
+    most, deadline = 0, time.monotonic() + length
+    while time.monotonic() < deadline:
+        most = max(most, resident(rig)[0])
+        time.sleep(0.05)
+    return most
+
+
+def pauses(rig, options):
+    """A read asks the event loop alone: what keeps it waiting keeps everybody waiting."""
+    done = 0
+    while done < options.documents:
+        done += rig.load(16, 5, BATCH=100, MODE="put", DOCUMENTS=options.documents)["ops"]
+    rig.settle()
+    work = {"MODE": "put", "DOCUMENTS": options.documents}
+    reads, writes = beside(lambda: glances(rig, 8 * options.seconds),
+                           lambda: rig.load(64, 8 * options.seconds + 1, **work))
+    emit("pauses", documents=options.documents, **reads, writes_beside=summary(writes))
+
+
+def glances(rig, length):
+    """Reads one document every millisecond: how long that takes while a snapshot is written, and else."""
+    snapshots = os.path.join(rig.dir, "n1", "snapshots")
+    is_writing = lambda: any(name.endswith(".tmp") for name in os.listdir(snapshots))
+    client = socket.create_connection((systems.LOCAL, rig.port))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    times, deadline, written, was_writing = {True: [], False: []}, time.monotonic() + length, 0, False
+    while time.monotonic() < deadline:
+        began = time.monotonic()
+        client.sendall(b"GET /data/item/fixed-0000000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        if not client.recv(4096).startswith(b"HTTP/1.1 200"):
+            sys.exit("the document is not there")
+        took, writing = time.monotonic() - began, is_writing()
+        times[writing or was_writing].append(took)
+        written += writing and not was_writing
+        was_writing = writing
+        time.sleep(0.001)
+    if not written:
+        sys.exit("no snapshot was written: more --seconds")
+    return {"files_written": written, "while_writing": spread(times[True]), "else": spread(times[False])}
 
 
 def growth(small, options):
@@ -251,14 +303,14 @@ def soak(rig, options):
         emit("soak", grown_since_a_million_keys_mib=[now - then for now, then in zip(held, full)])
 
 
-PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload, memory, growth, soak)}
-LONG = {"growth", "soak"}
+PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload, memory, pauses, growth, soak)}
+LONG = {"pauses", "growth", "soak"}
 
 
 def main():
     systems.end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="all but growth and soak if none is named")
+    parser.add_argument("parts", nargs="*", help="all but pauses, growth and soak if none is named")
     parser.add_argument("--records", type=int, default=10_000_000, help="in the log of the large pair")
     parser.add_argument("--documents", type=int, default=1_000_000, help="in its state")
     parser.add_argument("--rounds", type=int, default=3, help="of growth: slices of each pair, in twos")

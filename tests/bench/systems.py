@@ -34,8 +34,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def call(port, method, path, body=None):
-    """What a node answers to one request."""
+def ask(port, method, path, body=None):
+    """The text that a node answers to one request."""
     connection = http.client.HTTPConnection(LOCAL, port, timeout=10)
     text = None if body is None else json.dumps(body)
     connection.request(method, path, text, {"Content-Type": "application/json"})
@@ -43,7 +43,12 @@ def call(port, method, path, body=None):
     text = answer.read().decode()
     if answer.status != 200:
         raise RuntimeError(f"{path}: {answer.status} {text}")
-    return json.loads(text)
+    return text
+
+
+def call(*what):
+    """The JSON that a node answers to one request."""
+    return json.loads(ask(*what))
 
 
 def is_there(port, path):
