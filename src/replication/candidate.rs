@@ -654,8 +654,7 @@ impl Replication {
         }
         self.part = Part::Replica(Replica::fenced(true));
         if self.outside.is_some() {
-            // Whoever may lead next waits while this node seems to.
-            self.known_links().into_iter().for_each(|link| self.say_hello(link, out));
+            self.says_that_it_follows(out);
         }
     }
 }

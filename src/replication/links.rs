@@ -35,6 +35,8 @@ pub(super) struct LinkState {
     pub(super) since: Time,
     pub(super) sent: Time,
     pub(super) peer: Option<NodeId>,
+    /// What this node last said there that it is.
+    said: Option<Role>,
 }
 
 /// What is known of another node.
@@ -196,13 +198,16 @@ impl Replication {
 
     pub(super) fn on_connected(&mut self, link: Link, dialed: bool, out: &mut Outputs) {
         assert!(self.links.iter().all(|state| state.link != link), "a link has a number of its own");
-        self.links.push(LinkState { link, dialed, since: self.now, sent: self.now, peer: None });
+        self.links.push(LinkState { link, dialed, since: self.now, sent: self.now, peer: None, said: None });
         self.say_hello(link, out);
     }
 
     /// Says where this node stands; and at once that it is not to be waited for, if it is not.
     pub(super) fn say_hello(&mut self, link: Link, out: &mut Outputs) {
         let hello = self.hello();
+        if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
+            state.said = Some(hello.role);
+        }
         self.send(link, Message::Hello(hello), out);
         if self.diverged.is_some() {
             self.send(link, Message::Goodbye, out);
@@ -298,12 +303,15 @@ impl Replication {
         (peer.boot, peer.heard, peer.role, peer.promised) = (hello.boot, now, hello.role, hello.promised);
         (peer.head, peer.committed, peer.history, peer.joined) = (hello.head, hello.committed, history, hello.joined);
         (peer.gone, peer.full, peer.warned) = (false, false, false);
+        let mut said = None;
         if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
-            state.peer = Some(id);
+            (state.peer, said) = (Some(id), state.said);
         }
         self.meet(link, id, out);
-        if again && hello_role == Role::Primary && matches!(self.part, Part::Replica(_)) {
-            // A node has become primary and wants to know where this log stands now.
+        // A node has become primary and wants to know where this log stands now; or it was told that this one leads, which
+        // has given that up since.
+        let is_outdated = self.outside.is_some() && said == Some(Role::Primary);
+        if (again && hello_role == Role::Primary || is_outdated) && matches!(self.part, Part::Replica(_)) {
             self.say_hello(link, out);
         }
     }

@@ -286,7 +286,7 @@ impl Replication {
         // A force that the coordinator may know, and no log yet, stays one; given up for another term it leaves a value that
         // names this node, whatever it lacks.
         let forced = self.outside.is_some() && self.wanted.forced && promised == self.wanted.promised;
-        let adrift = self.wanted.adrift || self.own_force().is_some_and(|term| !promised.is_same_term(term));
+        let adrift = self.wanted.adrift || self.gives_up_force(promised);
         Standing { promised, forced, lacks: self.wanted.lacks, adrift, ..Standing::default() }
     }
 

@@ -352,13 +352,16 @@ impl Replication {
         self.outside.is_some() && !self.wanted.adrift && !self.is_by_value(epoch) && self.rules.hold(Rule::AwaitValue)
     }
 
-    /// Whether following this offer means to go with a term by force that the coordinator does not know.
+    /// Whether following this offer means to go with a term by force that the coordinator does not know. One that is no newer
+    /// than the value may have been in it, or never: only the value's own primary can vouch for that.
     pub(super) fn goes_adrift(&self, follow: &Follow) -> bool {
         if self.outside.is_none() || !self.rules.hold(Rule::Adrift) {
             return false;
         }
         let known = self.seen().and_then(|seen| seen.register.as_ref()).map(|value| value.epoch).unwrap_or_default();
-        follow.history.iter().any(|start| start.forced && start.epoch > known)
+        let is_vouched_for = |term: Epoch| known == follow.epoch || self.log.history.has_term(term);
+        let mut forced = follow.history.iter().filter(|start| start.forced).map(|start| start.epoch);
+        forced.any(|term| term > known || !is_vouched_for(term))
     }
 
     /// Whether a member that is heard goes by a term by force that the value does not know: what was answered there may be

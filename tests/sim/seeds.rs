@@ -59,6 +59,8 @@ fn on_both_cores(run: Run, next: impl Fn() -> Option<u64> + Sync) -> (Vec<(u64, 
                         count.fetch_add(more, Ordering::Relaxed);
                     }
                     if outcome.finding.is_some() {
+                        // At once: a run of an hour may be ended before its end.
+                        println!("{}", show(seed, &outcome));
                         found.lock().unwrap().push((seed, outcome));
                     }
                 }

@@ -20,8 +20,14 @@ impl Replication {
             self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
         } else {
             self.become_replica(value.epoch, out);
+            self.says_that_it_follows(out);
         }
         true
+    }
+
+    /// Whoever may lead next waits while this node seems to.
+    pub(super) fn says_that_it_follows(&mut self, out: &mut Outputs) {
+        self.known_links().into_iter().for_each(|link| self.say_hello(link, out));
     }
 
     /// The value's term, where it is this node's own by force and no log says so yet: begun as another one it would be taken
@@ -31,6 +37,17 @@ impl Replication {
         let is_it = |standing: &Standing| standing.forced && standing.promised.is_same_term(value.epoch);
         let is_own = value.epoch.owner == self.me.id && is_it(&self.recorded) && is_it(&self.wanted);
         (is_own && !self.log.history.has_term(value.epoch)).then_some(value.epoch)
+    }
+
+    /// Whether this promise gives up a term by force that the value may have, and no log has. Until a newer value was read a
+    /// swap of it may be taken, one of an earlier process of this node too.
+    pub(in crate::replication) fn gives_up_force(&self, promised: Epoch) -> bool {
+        let Standing { forced, promised: term, .. } = self.wanted;
+        let is_own = self.outside.is_some() && forced && term.owner == self.me.id && !self.log.history.has_term(term);
+        let value = self.seen().and_then(|seen| seen.register.as_ref());
+        is_own
+            && !promised.is_same_term(term)
+            && value.is_none_or(|value| value.epoch <= term || value.epoch.is_same_term(term))
     }
 
     /// Begins it anew, as what it was.
