@@ -320,14 +320,82 @@ fn a_term_by_force_stays_one_through_a_second_crash() {
 
 #[test]
 fn who_gave_up_its_term_by_force_for_another_promise_does_not_lead_by_the_value_that_names_it() {
+    // It makes no difference whether the value was read before it promised.
+    for has_read in [true, false] {
+        let standing = Standing { promised: epoch(7, 2, 1), forced: true, ..Standing::default() };
+        let mut node = replica(standing, value(epoch(7, 2, 1), &[]));
+        node.tell(Input::Connected { link: 1, dialed: true });
+        node.tell(Input::Message { link: 1, message: hello(1) });
+        if has_read {
+            node.tell(Input::Registered(Seen { leased: true, ..node.seen.clone() }));
+        }
+        node.tell(Input::Message { link: 1, message: Message::Promise { epoch: epoch(8, 1, 1) } });
+        node.live(5 * SECOND, &[]);
+        assert_eq!(node.core.role(), Role::Replica, "read before: {has_read}");
+    }
+}
+
+#[test]
+fn who_gave_up_a_term_by_force_that_the_value_has_left_behind_leads_when_that_names_it() {
     let standing = Standing { promised: epoch(7, 2, 1), forced: true, ..Standing::default() };
-    let mut node = replica(standing, value(epoch(7, 2, 1), &[]));
+    let mut node = replica(standing, value(epoch(8, 1, 1), &[2]));
     node.tell(Input::Connected { link: 1, dialed: true });
     node.tell(Input::Message { link: 1, message: hello(1) });
     node.tell(Input::Registered(Seen { leased: true, ..node.seen.clone() }));
     node.tell(Input::Message { link: 1, message: Message::Promise { epoch: epoch(8, 1, 1) } });
     node.live(5 * SECOND, &[]);
+    assert!(node.core.is_open(), "nobody can put the old term there any more");
+}
+
+#[test]
+fn who_follows_a_force_that_the_value_never_knew_does_not_lead_by_its_word() {
+    // n1 has begun a term by force beside a newer one of n3, which the value has.
+    let follow = |term: Epoch| Follow {
+        epoch: term,
+        common: Position { epoch: epoch(3, 1, 1), version: 9, hash: Hash([9; 32]) },
+        history: vec![
+            EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false },
+            EpochStart { epoch: epoch(5, 1, 1), first: 10, forced: true },
+        ],
+        head: 10,
+        outside_sync: true,
+        snapshot: None,
+    };
+    let leads_later = |term: Epoch, value: Register| {
+        let standing = Standing { promised: epoch(3, 1, 1), ..Standing::default() };
+        let mut node = replica(standing, value);
+        node.seen.leased = true;
+        node.tell(Input::Connected { link: 1, dialed: true });
+        node.tell(Input::Message { link: 1, message: hello(1) });
+        node.tell(Input::Registered(node.seen.clone()));
+        node.tell(Input::Message { link: 1, message: Message::Follow(follow(term)) });
+        node.tell(Input::Closed { link: 1 });
+        node.seen.leased = false;
+        node.live(5 * SECOND, &[]);
+        node.core.is_open()
+    };
+    assert!(!leads_later(epoch(5, 1, 1), value(epoch(5, 3, 1), &[1, 2])), "it went with n1");
+    assert!(leads_later(epoch(5, 1, 1), value(epoch(5, 1, 1), &[2])), "the value is of that force itself");
+    assert!(leads_later(epoch(6, 1, 1), value(epoch(6, 1, 1), &[2])), "the value's own primary vouches for it");
+}
+
+#[test]
+fn who_gives_up_says_so_on_a_link_whose_hello_comes_in_later() {
+    let standing = Standing { promised: epoch(3, 1, 1), primary: true, ..Standing::default() };
+    let mut node = Node::new(found(&[1, 2], standing), Role::Primary);
+    node.tell(Input::Connected { link: 2, dialed: true });
+    let says = |role: Role| move |output: &Output| matches!(output, Output::Send { message: Message::Hello(hello), .. } if hello.role == role);
+    assert_eq!((node.said(says(Role::Primary)), node.said(says(Role::Replica))), (1, 0));
+    // By the value n2 leads, and this node is not named.
+    node.seen = Seen { register: Some(value(epoch(3, 2, 1), &[])), revision: 10, leased: false };
+    node.now = 600_000;
+    node.tell(Input::Tried);
+    node.tell(Input::Registered(node.seen.clone()));
     assert_eq!(node.core.role(), Role::Replica);
+    node.tell(Input::Message { link: 2, message: hello(2) });
+    assert_eq!(node.said(says(Role::Replica)), 1);
+    node.tell(Input::Message { link: 2, message: hello(2) });
+    assert_eq!(node.said(says(Role::Replica)), 1, "it is said once");
 }
 
 #[test]
