@@ -580,7 +580,8 @@ impl Replication {
         };
         let alone_from = self.wanted.alone_from.filter(|_| !forced);
         // A restart goes on with the term, however it was begun.
-        let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced;
+        let is_own = self.wanted.promised.owner == self.me.id;
+        let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced && is_own;
         let forced = forced || goes_on;
         let adrift = self.wanted.adrift || forced && self.outside.as_ref().is_some_and(|outside| !outside.reachable);
         let standing = Standing { promised: epoch, primary: true, forced, set, alone_from, lacks: 0, adrift };

@@ -285,8 +285,8 @@ impl Replication {
     pub(super) fn promise(&self, promised: Epoch) -> Standing {
         // A force that the coordinator may know, and no log yet, stays one; given up for another term it leaves a value that
         // names this node, whatever it lacks.
-        let forced = self.outside.is_some() && self.wanted.forced && promised == self.wanted.promised;
-        let adrift = self.wanted.adrift || self.gives_up_force(promised);
+        let forced = self.outside.is_some() && self.wanted.forced && self.keeps_force(promised);
+        let adrift = self.wanted.adrift || self.own_force().is_some_and(|term| !promised.is_same_term(term));
         Standing { promised, forced, lacks: self.wanted.lacks, adrift, ..Standing::default() }
     }
 
@@ -305,6 +305,9 @@ impl Replication {
 
     fn record(&mut self, out: &mut Outputs) {
         let is_free = self.recording.is_none() && !self.is_swapping();
+        if is_free && self.has_no_place() {
+            return self.lose_to(self.wanted.promised, out);
+        }
         if is_free && (self.wanted != self.recorded || self.is_ahead_of_register()) {
             self.recording = Some(self.wanted.clone());
             match self.swap_for(&self.wanted) {

@@ -118,7 +118,7 @@ impl Replication {
         let seen = outside.seen.clone().unwrap_or_default();
         let value = Register {
             epoch: standing.promised,
-            set: if self.may_be_named(standing) { standing.set.clone() } else { Vec::new() },
+            set: self.named_with(standing, seen.register.as_ref()),
             open: true,
             mode: self.mode(),
             end: self.end_before(standing.promised),
@@ -126,10 +126,13 @@ impl Replication {
         (seen.register.as_ref() != Some(&value)).then_some(Output::Swap { expect: seen.revision, register: value })
     }
 
-    /// Whether the others of a set hold what its term begins with: by force that is known only once they have confirmed it.
-    fn may_be_named(&self, standing: &Standing) -> bool {
+    /// Those of a set that hold every answered write for certain. Before the term is open they are those whom the value names
+    /// already: nobody else has confirmed yet what it begins with; and by force nobody has.
+    fn named_with(&self, standing: &Standing, value: Option<&Register>) -> Vec<NodeId> {
         let is_open = matches!(&self.part, Part::Primary(primary) if primary.is_open());
-        !standing.forced || is_open && self.recorded.promised == standing.promised
+        let has_confirmed = is_open && self.recorded.promised == standing.promised;
+        let is_named = |id: &NodeId| !standing.forced && value.is_some_and(|value| value.names(*id));
+        standing.set.iter().copied().filter(|id| has_confirmed || is_named(id)).collect()
     }
 
     /// The mode that the log says; at the very first there is no log yet.
@@ -224,7 +227,16 @@ impl Replication {
         self.record_next(out);
     }
 
-    fn lose_to(&mut self, epoch: Epoch, out: &mut Outputs) {
+    /// Whether the term that is to begin would take the place of a value that does not name this node: it was handed the term,
+    /// and left out of the set meanwhile.
+    pub(super) fn has_no_place(&self) -> bool {
+        let Standing { promised, primary, forced, .. } = self.wanted;
+        let value = self.seen().and_then(|seen| seen.register.as_ref());
+        let is_left_out = value.is_some_and(|value| !value.epoch.is_same_term(promised) && !value.names(self.me.id));
+        primary && !forced && is_left_out && self.rules.hold(Rule::RecordedLeads)
+    }
+
+    pub(super) fn lose_to(&mut self, epoch: Epoch, out: &mut Outputs) {
         self.wanted = Standing { promised: self.wanted.promised, ..self.recorded.clone() };
         self.become_replica(epoch, out);
     }
@@ -299,7 +311,8 @@ impl Replication {
         let was_durable = in_force.iter().all(|(_, config)| config.ack != AckLevel::Received)
             || value.is_some_and(|value| value.epoch.owner == self.me.id);
         let may = !self.wanted.adrift && !self.recorded.adrift && self.lacks().is_none() && !self.knows_of_force();
-        value.is_some() && may && is_named && is_member && was_durable && !self.is_quarantined() && !self.is_full()
+        let is_known = value.is_some_and(|value| !self.is_given_up_force(value));
+        is_known && may && is_named && is_member && was_durable && !self.is_quarantined() && !self.is_full()
     }
 
     /// A recorded member takes over by itself when the lease is gone and the primary is not heard.

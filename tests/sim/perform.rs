@@ -156,8 +156,8 @@ impl World {
         if let Some(end) = self.network.end_of(link, machine) {
             self.put(link, 1 - end, Item::Closed);
             self.network.shut(link, end);
-            self.forget_dial(machine, link);
         }
+        self.forget_dial(machine, link);
     }
 
     fn forget_dial(&mut self, machine: usize, link: u64) {

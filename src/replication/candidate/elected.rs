@@ -2,7 +2,7 @@
 
 use super::{ELECTED_PATIENCE, Purpose, Stage};
 use crate::replication::machine::{Part, Replication};
-use crate::replication::{NotPromoted, Outputs, Standing};
+use crate::replication::{NotPromoted, Outputs, Register, Standing};
 use crate::types::Epoch;
 
 impl Replication {
@@ -39,15 +39,20 @@ impl Replication {
         (is_own && !self.log.history.has_term(value.epoch)).then_some(value.epoch)
     }
 
-    /// Whether this promise gives up a term by force that the value may have, and no log has. Until a newer value was read a
-    /// swap of it may be taken, one of an earlier process of this node too.
-    pub(in crate::replication) fn gives_up_force(&self, promised: Epoch) -> bool {
-        let Standing { forced, promised: term, .. } = self.wanted;
-        let is_own = self.outside.is_some() && forced && term.owner == self.me.id && !self.log.history.has_term(term);
-        let value = self.seen().and_then(|seen| seen.register.as_ref());
-        is_own
-            && !promised.is_same_term(term)
-            && value.is_none_or(|value| value.epoch <= term || value.epoch.is_same_term(term))
+    /// Whether this promise leaves it open that a term of this node which began by force is in the value: it is that term, or
+    /// another node's, and no log has what was begun.
+    pub(in crate::replication) fn keeps_force(&self, promised: Epoch) -> bool {
+        let term = self.wanted.promised;
+        let is_logged = term.owner == self.me.id && self.log.history.has_term(term);
+        promised == term || promised.owner != self.me.id && !is_logged
+    }
+
+    /// Whether the value has a term of this node that began by force, as far as it knows: no log has it, and another node's
+    /// was promised since.
+    pub(in crate::replication) fn is_given_up_force(&self, value: &Register) -> bool {
+        let Standing { forced, promised, .. } = self.wanted;
+        let is_own = value.epoch.owner == self.me.id && value.open && !self.log.history.has_term(value.epoch);
+        is_own && forced && promised.owner != self.me.id
     }
 
     /// Begins it anew, as what it was.

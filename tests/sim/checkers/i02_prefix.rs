@@ -23,6 +23,8 @@ struct Decided {
 pub struct Prefix {
     sides: BTreeMap<Side, Vec<Option<Decided>>>,
     seen: BTreeMap<usize, Version>,
+    /// The side of each term that was opened: who follows one commits on its side, and may not have its forced record yet.
+    terms: BTreeMap<Epoch, Side>,
     is_async: bool,
 }
 
@@ -59,13 +61,14 @@ impl Checker for Prefix {
                 if *upto > durable || applied > process.core.committed() {
                     return Some(format!("n{place}: applied {applied}, committed {upto}, durable {durable}"));
                 }
-                let canon = self.sides.entry(side_of(machine)).or_default();
+                let term = process.core.epoch();
+                let side = self.terms.get(&term).cloned().unwrap_or_else(|| side_of(machine));
+                let canon = self.sides.entry(side).or_default();
                 let from = self.seen.get(&place).copied().unwrap_or(0).min(*upto);
                 if canon.len() < *upto as usize {
                     canon.resize_with(*upto as usize, || None);
                 }
                 // Whoever was deposed by force and does not know it commits at the operator's risk.
-                let term = process.core.epoch();
                 let at_stake = term < past.force;
                 for version in from + 1..=*upto {
                     let Some(record) = machine.truth.at(version) else { continue };
@@ -79,6 +82,10 @@ impl Checker for Prefix {
                     }
                 }
                 self.seen.insert(place, *upto);
+                None
+            }
+            Fact::Opened { machine, epoch } => {
+                self.terms.insert(*epoch, side_of(&machines[*machine]));
                 None
             }
             Fact::Sealed { machine, version, own: true } => {
