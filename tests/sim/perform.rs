@@ -158,6 +158,11 @@ impl World {
             self.network.shut(link, end);
         }
         self.forget_dial(machine, link);
+        // Whoever has nobody to wait for does not wake, and dials all the same.
+        let sleeps = self.machines[machine].process.as_ref().is_some_and(|process| process.core.wake_at().is_none());
+        if sleeps {
+            self.look_for_addresses(machine);
+        }
     }
 
     fn forget_dial(&mut self, machine: usize, link: u64) {
