@@ -380,6 +380,67 @@ fn who_follows_a_force_that_the_value_never_knew_does_not_lead_by_its_word() {
 }
 
 #[test]
+fn a_swap_of_a_force_that_was_given_up_may_be_taken_later_and_its_node_does_not_lead_by_that() {
+    let standing = Standing { promised: epoch(7, 2, 1), forced: true, ..Standing::default() };
+    let mut node = replica(standing, value(epoch(5, 1, 1), &[2]));
+    node.tell(Input::Connected { link: 1, dialed: true });
+    node.tell(Input::Message { link: 1, message: hello(1) });
+    node.tell(Input::Registered(Seen { leased: true, ..node.seen.clone() }));
+    node.tell(Input::Message { link: 1, message: Message::Promise { epoch: epoch(8, 1, 1) } });
+    // Another process of this node had sent it.
+    node.seen = Seen { register: Some(value(epoch(7, 2, 1), &[])), revision: 11, leased: false };
+    node.live(5 * SECOND, &[]);
+    assert_eq!(node.core.role(), Role::Replica);
+}
+
+#[test]
+fn who_is_handed_a_term_begins_it_only_if_the_value_names_it_still() {
+    for (set, begins) in [(&[2][..], true), (&[], false)] {
+        let standing = Standing { promised: epoch(3, 1, 1), ..Standing::default() };
+        let mut node = replica(standing, value(epoch(3, 1, 1), set));
+        node.seen.leased = true;
+        node.tell(Input::Connected { link: 1, dialed: true });
+        node.tell(Input::Message { link: 1, message: hello(1) });
+        node.tell(Input::Registered(node.seen.clone()));
+        let follow = Follow {
+            epoch: epoch(3, 1, 1),
+            common: Position { epoch: epoch(3, 1, 1), version: 9, hash: Hash([9; 32]) },
+            history: vec![EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false }],
+            head: 9,
+            outside_sync: true,
+            snapshot: None,
+        };
+        node.tell(Input::Message { link: 1, message: Message::Follow(follow) });
+        node.tell(Input::Message { link: 1, message: Message::HandOver { epoch: epoch(4, 2, 1), head: 9 } });
+        assert_eq!(node.said(|output| matches!(output, Output::Swap { .. })) > 0, begins, "named {set:?}");
+        assert_eq!(node.core.role() == Role::Primary, begins, "named {set:?}");
+    }
+}
+
+#[test]
+fn a_term_that_takes_no_value_over_names_nobody_before_it_is_open() {
+    let standing = Standing { promised: epoch(3, 1, 1), primary: true, set: ids(&[2]), ..Standing::default() };
+    let mut found = found(&[1, 2], standing);
+    found.configs[0].1.replication = Mode::Sync;
+    let mut node = Node::new(found, Role::Primary);
+    // n2 has not got all that this log has, and promises.
+    let history = vec![EpochStart { epoch: epoch(3, 1, 1), first: 1, forced: false }];
+    node.tell(Input::Connected { link: 2, dialed: true });
+    node.tell(Input::Message { link: 2, message: hello(2) });
+    node.now = 600_000;
+    node.tell(Input::Tried);
+    node.tell(Input::Registered(node.seen.clone()));
+    let promised = Promised { epoch: epoch(4, 1, 1), head: 5, committed: 5, history };
+    node.tell(Input::Message { link: 2, message: Message::Promised(promised) });
+    let named = |node: &Node| node.seen.register.as_ref().map(|value| (value.epoch, value.set.clone()));
+    assert_eq!(named(&node), Some((epoch(4, 1, 1), Vec::new())));
+    node.tell(Input::Message { link: 2, message: hello(2) });
+    node.acknowledge(2, 10);
+    node.live(SECOND, &[2]);
+    assert_eq!((node.core.is_open(), named(&node)), (true, Some((epoch(4, 1, 1), ids(&[2])))));
+}
+
+#[test]
 fn who_gives_up_says_so_on_a_link_whose_hello_comes_in_later() {
     let standing = Standing { promised: epoch(3, 1, 1), primary: true, ..Standing::default() };
     let mut node = Node::new(found(&[1, 2], standing), Role::Primary);
