@@ -388,7 +388,8 @@ pub struct Standing {
     pub promised: Epoch,
     /// Whether `promised` is this node's own term.
     pub primary: bool,
-    /// Whether the operator has opened that term by force: its own record may not say so yet.
+    /// Whether the operator has opened that term by force: its own record may not say so yet. It stays while another node's
+    /// term is promised instead and no log has what was begun: the coordinator may have it.
     pub forced: bool,
     /// The other members of the in-sync set of that term, in order of their identity.
     pub set: Vec<NodeId>,
