@@ -1,7 +1,7 @@
 -- What wrk sends to a node (and to the yardstick), one new document of 256 bytes for each operation, with a key.
 -- By the environment: RUN (a word that no other run has), MODE=create|put|get, DOCUMENTS (how many put and get share),
 -- BATCH (operations in a request), PIPELINE (requests under way on a connection), PAUSE (milliseconds after an answer),
--- KEYS=no (without idempotency keys).
+-- KEYS=no (without idempotency keys), FROM (how many put has gone through before: the next document is the one behind).
 -- The answer is one line of JSON.
 
 local run = os.getenv("RUN")
@@ -9,7 +9,7 @@ local mode = os.getenv("MODE") or "create"
 local documents = tonumber(os.getenv("DOCUMENTS") or 1)
 local batch, pipeline = tonumber(os.getenv("BATCH") or 0), tonumber(os.getenv("PIPELINE") or 1)
 local keyed = os.getenv("KEYS") ~= "no"
-local count = 0
+local count, from = 0, tonumber(os.getenv("FROM") or 0)
 
 local function document(id)
   local start = string.format('{"id":"%s","email":"%s@example.org","name":"item","pad":"', id, id)
@@ -19,7 +19,7 @@ end
 local function operation()
   count = count + 1
   if mode == "put" then
-    local id = string.format("fixed-%07d", count % documents)
+    local id = string.format("fixed-%07d", (from + count) % documents)
     return run .. "-" .. count, '{"method":"item_put","data":' .. document(id) .. "}"
   end
   local key = string.format("%s-%09d", run, count)

@@ -223,6 +223,19 @@ def memory(rig, options):
              **summary(figures))
 
 
+def fill(rig, records, documents):
+    """Writes so many records and more, of all the documents in turn; says how many."""
+    done = 0
+    while done < max(records, documents + 1):
+        done += rig.load(16, 5, BATCH=100, MODE="put", DOCUMENTS=documents, FROM=done)["ops"]
+        rig.settle()
+    held = systems.ask(rig.port, "GET", "/metrics").splitlines()
+    held = next(float(line.split()[1]) for line in held if line.startswith("rig_documents "))
+    if held != documents:
+        sys.exit(f"{held} documents, not {documents}")
+    return done
+
+
 def most_held(rig, length):
     """The most MiB that the primary holds in so many seconds."""
     most, deadline = 0, time.monotonic() + length
@@ -234,10 +247,7 @@ def most_held(rig, length):
 
 def pauses(rig, options):
     """A read asks the event loop alone: what keeps it waiting keeps everybody waiting."""
-    done = 0
-    while done < options.documents:
-        done += rig.load(16, 5, BATCH=100, MODE="put", DOCUMENTS=options.documents)["ops"]
-    rig.settle()
+    fill(rig, options.documents, options.documents)
     work = {"MODE": "put", "DOCUMENTS": options.documents}
     reads, writes = beside(lambda: glances(rig, 8 * options.seconds),
                            lambda: rig.load(64, 8 * options.seconds + 1, **work))
@@ -270,10 +280,7 @@ def growth(small, options):
     """Updates of documents that are there, on a small and on a large pair, slice by slice in turns."""
     with pair(options) as large:
         for rig, records, documents in ((small, FIXED, FIXED), (large, options.records, options.documents)):
-            done = 0
-            while done < records:
-                done += rig.load(16, 5, BATCH=100, MODE="put", DOCUMENTS=documents)["ops"]
-                rig.settle()
+            done = fill(rig, records, documents)
             emit("growth", records=done, documents=documents, mib=resident(rig))
         pairs = ((small, PUT), (large, {"MODE": "put", "DOCUMENTS": options.documents}))
         for clients in (1, 8, 64):
