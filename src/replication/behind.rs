@@ -56,7 +56,7 @@ impl Replication {
         match verdict {
             Verdict::Cut => return true,
             Verdict::Diverged => self.diverge(link, common, out),
-            Verdict::SplitBrain => self.say_split_brain(link, follow.epoch, out),
+            Verdict::SplitBrain => self.say_split_brain(link, follow.epoch, common, out),
         }
         false
     }

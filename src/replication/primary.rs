@@ -455,7 +455,7 @@ impl Replication {
 
     /// Two sides have written: nothing more is taken until the operator names the winner.
     pub(super) fn on_split_brain(&mut self, epoch: Epoch, out: &mut Outputs) {
-        let is_by_value = self.is_by_value(epoch);
+        let is_by_value = self.leads_by_value(epoch);
         let outside_sync = self.log.configs.in_force().iter().any(|(_, config)| config.replication != Mode::Sync);
         let Part::Primary(primary) = &mut self.part else { return };
         if primary.epoch != epoch {

@@ -352,17 +352,33 @@ impl Replication {
         }
     }
 
-    /// Whether the coordinator's value says that this is the term, to a node that never went another way: its primary holds
-    /// every answered write, so what this node has beyond that was answered to nobody.
-    pub(super) fn is_by_value(&self, epoch: Epoch) -> bool {
-        let value = self.seen().and_then(|seen| seen.register.as_ref());
-        value.is_some_and(|value| value.epoch == epoch) && !self.wanted.adrift
+    /// Whether this is the term of the coordinator's value, whose primary holds every answered write.
+    fn is_of_value(&self, epoch: Epoch) -> bool {
+        self.seen().and_then(|seen| seen.register.as_ref()).is_some_and(|value| value.epoch == epoch)
+    }
+
+    /// Whether something behind the common place may have been answered that the value does not know of: this log has records
+    /// there of a term by force. Who was only about to go with one has nothing of it.
+    fn went_another_way(&self, common: Version) -> bool {
+        self.wanted.adrift && self.log.history.behind(common).any(|start| start.forced)
+    }
+
+    /// Whether the coordinator's value says that this is the term, to a node that went no other way: what it has beyond the
+    /// common place was answered to nobody.
+    pub(super) fn is_by_value(&self, epoch: Epoch, common: Version) -> bool {
+        self.is_of_value(epoch) && !self.went_another_way(common)
     }
 
     /// Whether the value will show whose term this is, and has not yet: it was swapped before the term began, and is read
     /// later here. Until then nobody says that two sides have written.
-    pub(super) fn awaits_value(&self, epoch: Epoch) -> bool {
-        self.outside.is_some() && !self.wanted.adrift && !self.is_by_value(epoch) && self.rules.hold(Rule::AwaitValue)
+    pub(super) fn awaits_value(&self, epoch: Epoch, common: Version) -> bool {
+        let is_told = self.is_of_value(epoch) || self.went_another_way(common);
+        self.outside.is_some() && !is_told && self.rules.hold(Rule::AwaitValue)
+    }
+
+    /// Whether this primary goes by the value, and not by the operator's force alone.
+    pub(super) fn leads_by_value(&self, epoch: Epoch) -> bool {
+        self.is_of_value(epoch) && !self.wanted.adrift
     }
 
     /// Whether following this offer means to go with a term by force that the coordinator does not know. One that is no newer

@@ -183,7 +183,7 @@ impl Replication {
         let (link, follow) = (*link, follow.clone());
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
         let common = self.log.history.common(self.log.appended, &theirs, follow.head);
-        if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch) {
+        if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch, common) {
             return;
         }
         if follow.snapshot.is_some() && common < follow.common.version {
@@ -244,12 +244,12 @@ impl Replication {
                 }
             }
             Verdict::Diverged => self.diverge(link, common, out),
-            Verdict::SplitBrain => self.say_split_brain(link, follow.epoch, out),
+            Verdict::SplitBrain => self.say_split_brain(link, follow.epoch, common, out),
         }
     }
 
-    pub(super) fn say_split_brain(&mut self, link: Link, epoch: Epoch, out: &mut Outputs) {
-        if self.awaits_value(epoch) {
+    pub(super) fn say_split_brain(&mut self, link: Link, epoch: Epoch, common: Version, out: &mut Outputs) {
+        if self.awaits_value(epoch, common) {
             // Another term is there by now: what was offered in this one is not to be judged any more.
             if let Some(replica) = self.replica_mut() {
                 replica.stage = Stage::Idle;
@@ -277,7 +277,7 @@ impl Replication {
         let outside_sync = follow.outside_sync || self.log.configs.in_force().iter().any(|(_, config)| outside(config));
         let unknown = self.log.history.behind(common).any(|start| !theirs.has_term(start.epoch));
         let decided = common < self.log.committed && !forced_since;
-        let named = term_forced(follow.epoch) || self.is_by_value(follow.epoch);
+        let named = term_forced(follow.epoch) || self.is_by_value(follow.epoch, common);
         let stops = (outside_sync || decided) && !named && self.rules.hold(Rule::StopOnSplitBrain);
         match (unknown && stops, decided) {
             (true, _) => Verdict::SplitBrain,

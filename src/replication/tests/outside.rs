@@ -460,6 +460,37 @@ fn who_gives_up_says_so_on_a_link_whose_hello_comes_in_later() {
 }
 
 #[test]
+fn of_two_sides_speaks_who_has_written_by_force_and_not_who_was_only_about_to() {
+    for has_written in [true, false] {
+        // Term 4 of this node began by force without the coordinator; what is behind version 8 may be its record.
+        let standing = Standing { promised: epoch(4, 1, 1), forced: true, adrift: true, ..Standing::default() };
+        let mut found = found(&[1, 2], Standing { primary: true, ..standing });
+        let start = |number, owner, first, forced| EpochStart { epoch: epoch(number, owner, 1), first, forced };
+        found.history = vec![start(2, 2, 1, false), start(3 + u64::from(has_written), 1, 9, has_written)];
+        (found.committed, found.applied) = (8, 8);
+        let mut node = Node::new(found, Role::Primary);
+        node.seen = Seen { register: Some(value(epoch(5, 2, 1), &[])), revision: 10, leased: true };
+        node.tell(Input::Connected { link: 1, dialed: true });
+        node.tell(Input::Message { link: 1, message: hello(2) });
+        node.tell(Input::Registered(node.seen.clone()));
+        let follow = Follow {
+            epoch: epoch(5, 2, 1),
+            common: Position { epoch: epoch(2, 2, 1), version: 8, hash: Hash([8; 32]) },
+            history: vec![start(2, 2, 1, false), start(5, 2, 9, false)],
+            head: 9,
+            outside_sync: true,
+            snapshot: None,
+        };
+        node.tell(Input::Message { link: 1, message: Message::Follow(follow) });
+        let cut = node.said(|output| matches!(output, Output::Cut { to: 8, .. }));
+        let split = node.said(|output| matches!(output, Output::Event(Event::SplitBrain)));
+        assert_eq!((cut, split), if has_written { (0, 1) } else { (1, 0) }, "written: {has_written}");
+        // Nobody leads by its place in the value before it was recorded anew, either way.
+        assert!(node.core.recorded.adrift);
+    }
+}
+
+#[test]
 fn without_room_for_its_first_record_a_primary_gives_way_to_a_member_that_is_heard() {
     for links in [&[2][..], &[]] {
         let mut node = elected(&[1, 2], &[2], links, false);

@@ -58,9 +58,7 @@ impl Checker for Outside {
                 ))
             }
             Fact::SplitBrain { machine } => {
-                // Or it was to lead by force, and lost its power before anything was in its log.
-                let went_with_force = machines[*machine].truth.standing.adrift;
-                let is_forced = past.force.max(self.force) > Epoch::default() || went_with_force;
+                let is_forced = past.force.max(self.force) > Epoch::default();
                 (self.register.is_some() && !is_forced).then(|| format!("n{machine} says that two sides have written"))
             }
             _ => None,
