@@ -125,7 +125,7 @@ fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
         })?;
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"], &[]);
+    let mut table = Table::new(&["SETTING", "OF", "VALUE", "ORIGIN"], &[]);
     for name in SETTINGS {
         let from = origin.as_ref().and_then(|origin| origin.get(name));
         let from = from.map(|from| format!("version {}, {}", from["version"], word(&from["method"])));
@@ -144,18 +144,20 @@ fn show(client: &mut Client, with_origin: bool, context: &Context) -> Outcome {
             ("sync_timeout_ms", Some(ms)) => ("sync_timeout", values::show_duration(Duration::from_millis(ms))),
             _ => (name, word(&config[name])),
         };
-        table.row([label.to_owned(), value, from.unwrap_or_default()]);
+        table.row([label.to_owned(), "log".to_owned(), value, from.unwrap_or_default()]);
     }
     let names: Vec<_> =
         config["members"].as_array().into_iter().flatten().map(|member| member["name"].clone()).collect();
-    table.row(["members".to_owned(), words(&names.into(), " "), String::new()]);
+    table.row(["members".to_owned(), "log".to_owned(), words(&names.into(), " "), String::new()]);
     // What the log says was asked for by this node, perhaps: the log has the last word on it, and the first here.
     let of_node =
         config["settings"].as_object().into_iter().flatten().filter(|(key, _)| !IN_LOG.contains(&key.as_str()));
     let own = settings_to_json(&context.settings);
-    for (key, setting) in of_node.chain(own.as_object().into_iter().flatten()) {
+    let of_command = own.as_object().into_iter().flatten();
+    let each = of_node.map(|entry| ("node", entry)).chain(of_command.map(|entry| ("command", entry)));
+    for (whose, (key, setting)) in each {
         let origin = if with_origin { origin_of(setting) } else { String::new() };
-        table.row([key.clone(), word(&setting["value"]), origin]);
+        table.row([key.clone(), whose.to_owned(), word(&setting["value"]), origin]);
     }
     context.out.table(&table)?;
     Ok(Exit::Ok)

@@ -57,16 +57,20 @@ fn each_setting_has_its_value_from_the_nearest_word_and_says_whose_it_is() {
     let mut command = home.rig(&["config", "show", "--origin", "-D", "n1", "--color", "auto"]);
     command.env("RIG_TIMEOUT", "8s");
     let table = run(command, b"").stdout;
-    let row = |name: &str, value: &str, origin: &str| {
-        let row = table.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default();
+    let row = |name: &str, of: &str, value: &str, origin: &str| {
+        let row = |line: &&str| line.split_whitespace().take(2).eq([name, of]);
+        let row = table.lines().find(row).unwrap_or_default();
         assert!(row.contains(value) && row.trim_end().ends_with(origin), "{name}: {table}");
     };
-    row("replication", "semi-sync", "version 1, rig_epoch");
-    row("request_timeout", "3s", "n1/rig.toml:2");
-    row("drain", "1s", "flag");
-    row("memory_max", "", "default");
-    row("timeout", "8s", "environment, RIG_TIMEOUT");
-    row("color", "auto", "flag");
+    row("replication", "log", "semi-sync", "version 1, rig_epoch");
+    row("request_timeout", "node", "3s", "n1/rig.toml:2");
+    row("drain", "node", "1s", "flag");
+    row("memory_max", "node", "", "default");
+    row("timeout", "command", "8s", "environment, RIG_TIMEOUT");
+    row("color", "command", "auto", "flag");
+    // Both have one.
+    row("tls_ca", "node", "", "default");
+    row("tls_ca", "command", "", "default");
 }
 
 #[test]
