@@ -181,6 +181,9 @@ impl Replication {
             return;
         }
         let (link, follow) = (*link, follow.clone());
+        if self.is_outdated(&follow) && self.rules.hold(Rule::OutdatedOffer) {
+            return self.judge_no_more(link, out);
+        }
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
         let common = self.log.history.common(self.log.appended, &theirs, follow.head);
         if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch, common) {
@@ -224,6 +227,20 @@ impl Replication {
         }
     }
 
+    /// Whether an offer is older than what its primary has sent since, on another connection: in one term it takes nothing
+    /// back, so a log that ends in that term ends no later than it does. By an old offer what was acknowledged would be cut.
+    fn is_outdated(&self, follow: &Follow) -> bool {
+        self.log.history.last() == follow.epoch && self.log.appended > follow.head
+    }
+
+    /// What was offered on this connection is not to be judged any more: another one brings what holds now.
+    fn judge_no_more(&mut self, link: Link, out: &mut Outputs) {
+        if let Some(replica) = self.replica_mut() {
+            replica.stage = Stage::Idle;
+        }
+        self.close(link, Closing::Again, out);
+    }
+
     fn compare(&mut self, link: Link, follow: Follow, hash: Option<Hash>, out: &mut Outputs) {
         // Where this log begins behind the common place, the histories alone show that it is one.
         let is_there = follow.common.version.saturating_add(1) >= self.log.oldest;
@@ -250,11 +267,8 @@ impl Replication {
 
     pub(super) fn say_split_brain(&mut self, link: Link, epoch: Epoch, common: Version, out: &mut Outputs) {
         if self.awaits_value(epoch, common) {
-            // Another term is there by now: what was offered in this one is not to be judged any more.
-            if let Some(replica) = self.replica_mut() {
-                replica.stage = Stage::Idle;
-            }
-            return self.close(link, Closing::Again, out);
+            // Another term is there by now.
+            return self.judge_no_more(link, out);
         }
         if let Some(replica) = self.replica_mut()
             && !std::mem::replace(&mut replica.split_brain, true)

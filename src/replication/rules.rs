@@ -75,6 +75,8 @@ pub enum Rule {
     LeaseAlone,
     /// Nobody says that two sides have written before it has read of the term that it is offered.
     AwaitValue,
+    /// What was acknowledged in a term is not cut by an older offer of the same term.
+    OutdatedOffer,
     /// The hash of the common place is compared.
     HashCompared,
     /// Who has diverged becomes primary by force only.
@@ -121,6 +123,7 @@ impl Rule {
         Rule::LeaseAlone,
         Rule::Adrift,
         Rule::AwaitValue,
+        Rule::OutdatedOffer,
         Rule::HashCompared,
         Rule::Quarantine,
         Rule::Lacking,

@@ -349,3 +349,42 @@ fn a_log_from_a_backup_makes_no_member_and_a_promise_ends_that() {
     let removed = Standing { promised: epoch, ..Standing::default() };
     assert_eq!(joined(removed), (true, false), "it was a member, and is none any more");
 }
+
+#[test]
+fn an_offer_that_is_older_than_what_its_primary_has_sent_since_cuts_nothing() {
+    let primary = Member { id: NodeId([3; 16]), name: "n3".into(), url: String::new() };
+    let epoch = Epoch { number: 4, owner: primary.id, start: 1 };
+    let history = vec![EpochStart { epoch, first: 1, forced: false }];
+    let config = ClusterConfig { members: vec![primary.clone(), me()], ..ClusterConfig::first(primary.clone()) };
+    // Behind version 2 nothing is known to be committed, and everything is acknowledged.
+    let found = Found {
+        head: 5,
+        committed: 2,
+        applied: 2,
+        history: history.clone(),
+        configs: vec![(2, config)],
+        standing: Some(Standing { promised: epoch, ..Standing::default() }),
+        ..empty()
+    };
+    let hash = |version: Version| crate::types::Hash([version as u8; 32]);
+    for (head, history) in [(5, history.clone()), (2, history.clone()), (0, Vec::new())] {
+        let mut out = Outputs::new();
+        let mut core = Replication::start(found.clone(), Role::Replica, Asked::default(), true, 0, &mut out);
+        let common =
+            Position { epoch: if head > 0 { epoch } else { Epoch::default() }, version: head, hash: hash(head) };
+        let follow = Follow { epoch, common, history: history.clone(), head, outside_sync: false, snapshot: None };
+        let hello = Hello { member: primary.clone(), history, head, ..hello_of(3, 1) };
+        for input in [
+            Input::Connected { link: 1, dialed: true },
+            Input::Message { link: 1, message: Message::Hello(hello) },
+            Input::Message { link: 1, message: Message::Follow(follow) },
+            Input::HashIs { link: 1, version: head, hash: Some(hash(head)) },
+        ] {
+            core.step(input, 0, &mut out);
+        }
+        let cuts = out.iter().any(|output| matches!(output, Output::Cut { .. }));
+        let closes = out.iter().any(|output| matches!(output, Output::Close { link: 1, why: Closing::Again }));
+        let follows = out.iter().any(|output| matches!(output, Output::Event(Event::Following(_))));
+        assert_eq!((cuts, closes, follows), (false, head < 5, head == 5), "{out:?}");
+    }
+}

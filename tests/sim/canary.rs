@@ -57,14 +57,22 @@ const RULES: &[Rule] = &[
     Rule::RecordedLeads,
     Rule::LeaseAlone,
     Rule::AwaitValue,
+    Rule::OutdatedOffer,
 ];
 
 /// Those among them that only a cluster with a coordinator has.
 const COORDINATED: &[Rule] = &[Rule::SwapFirst, Rule::RecordedLeads, Rule::LeaseAlone, Rule::AwaitValue];
 
+/// Those that need a network as contrary as that coordinator.
+const CONTRARY: &[Rule] = &[Rule::OutdatedOffer];
+
 /// The first seed that misses the rule, and what it says.
 fn first(rule: Rule) -> Option<(u64, String)> {
-    let run = if COORDINATED.contains(&rule) { run::coordinated } else { run::seed };
+    let run = match rule {
+        rule if COORDINATED.contains(&rule) => run::coordinated,
+        rule if CONTRARY.contains(&rule) => run::contrary,
+        _ => run::seed,
+    };
     (1..=SEEDS).find_map(|seed| {
         let finding = run(seed, EVENTS, Some(rule), false).finding?;
         Some((seed, format!("{}: {}", finding.rule, finding.text)))

@@ -58,12 +58,14 @@ pub struct Network {
     /// Until when nothing arrives, from the one to the other.
     blocked: BTreeMap<(usize, usize), Time>,
     pub delay: Time,
+    /// Now and then one direction of a new connection lags by seconds, while other connections do not.
+    lags: bool,
     random: Random,
 }
 
 impl Network {
-    pub fn new(delay: Time, random: Random) -> Self {
-        Self { connections: BTreeMap::new(), next: 1, blocked: BTreeMap::new(), delay, random }
+    pub fn new(delay: Time, lags: bool, random: Random) -> Self {
+        Self { connections: BTreeMap::new(), next: 1, blocked: BTreeMap::new(), delay, lags, random }
     }
 
     /// Until when a direction stands still; 0 when it does not.
@@ -81,6 +83,7 @@ impl Network {
     }
 
     pub fn heal(&mut self) {
+        self.lags = false;
         self.blocked.clear();
     }
 
@@ -103,6 +106,10 @@ impl Network {
         let delay = self.delay / 2 + self.random.below(self.delay + 1);
         // A lost packet is sent again: late, and everything behind it too.
         let lost = if self.random.chance(10) { self.delay * 20 } else { 0 };
+        let is_hello = matches!(item, Item::Message(Message::Hello(_), _));
+        if self.lags && is_hello && self.random.chance(300) {
+            connection.last[to] = now + self.random.pick(&[500_000, 1_500_000, 2_500_000]);
+        }
         let at = (now + delay + lost).max(connection.last[to]);
         connection.last[to] = at;
         connection.queues[to].push_back(item);

@@ -200,7 +200,7 @@ impl World {
             sequence: 0,
             events: 0,
             machines,
-            network: Network::new(options.delay, random.fork()),
+            network: Network::new(options.delay, options.contrary, random.fork()),
             clients: Clients::new(&options, random.fork()),
             operator: Operator::new(random.fork()),
             checkers: Checkers::new(),

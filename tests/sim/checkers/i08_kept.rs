@@ -1,4 +1,5 @@
-//! I8: a record leaves a log only as a torn tail or into a synced rescue file; nothing that was answered is gone.
+//! I8: a record leaves a log only as a torn tail or into a synced rescue file, and never for the term that wrote it; nothing
+//! that was answered is gone.
 
 use super::{Checker, Fact, Past};
 use crate::machine::Machine;
@@ -6,11 +7,14 @@ use crate::machine::Machine;
 pub struct Kept;
 
 impl Checker for Kept {
-    fn see(&mut self, fact: &Fact, past: &Past, machines: &[Machine]) -> Option<String> {
+    fn see(&mut self, fact: &Fact, _: &Past, machines: &[Machine]) -> Option<String> {
         let Fact::Cut { machine, records } = fact else { return None };
+        let term = machines[*machine].process.as_ref().map(|process| process.core.epoch());
+        if let Some(own) = records.iter().find(|record| Some(record.epoch) == term) {
+            return Some(format!("n{machine} has cut v{} of {}, the term that it follows", own.version, own.epoch));
+        }
         let rescued = &machines[*machine].truth.rescued;
         let lost = records.iter().find(|record| !rescued.iter().rev().any(|kept| kept.hash == record.hash))?;
-        let _ = past;
         Some(format!("n{machine} has cut v{} and set it aside nowhere", lost.version))
     }
 }
