@@ -654,8 +654,6 @@ impl Replication {
             return;
         }
         self.part = Part::Replica(Replica::fenced(true));
-        if self.outside.is_some() {
-            self.says_that_it_follows(out);
-        }
+        self.says_that_it_follows(|_| true, out);
     }
 }

@@ -303,11 +303,11 @@ impl Replication {
         (peer.boot, peer.heard, peer.role, peer.promised) = (hello.boot, now, hello.role, hello.promised);
         (peer.head, peer.committed, peer.history, peer.joined) = (hello.head, hello.committed, history, hello.joined);
         (peer.gone, peer.full, peer.warned) = (false, false, false);
-        let mut said = None;
         if let Some(state) = self.links.iter_mut().find(|state| state.link == link) {
-            (state.peer, said) = (Some(id), state.said);
+            state.peer = Some(id);
         }
         self.meet(link, id, out);
+        let said = self.links.iter().find(|state| state.link == link).and_then(|state| state.said);
         // A node has become primary and wants to know where this log stands now; or it was told that this one leads, which
         // has given that up since.
         let is_outdated = self.outside.is_some() && said == Some(Role::Primary);

@@ -367,6 +367,8 @@ impl Replication {
         if was_primary {
             out.push(Output::Deposed { promised });
             out.push(Output::Event(Event::Fenced(promised)));
+            // Whose the promised term is has asked for it, or comes with an offer of its own.
+            self.says_that_it_follows(|id| id != promised.owner, out);
         }
     }
 

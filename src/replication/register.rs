@@ -164,6 +164,7 @@ impl Replication {
         if !outside.swapping {
             self.obey(out);
         }
+        self.owns_what_it_forced(out);
     }
 
     /// A term that the value knows and this node does not is promised; what this node leads is over.
@@ -172,6 +173,19 @@ impl Replication {
         let (promised, me) = (self.promised(), self.me.id);
         if value.epoch > promised && value.epoch.owner != me && !matches!(self.part, Part::Replica(_)) {
             self.become_replica(value.epoch, out);
+        }
+    }
+
+    /// A swap of a term by force was taken, and this node does not know it yet: the value names it, whatever it did without.
+    fn owns_what_it_forced(&mut self, out: &mut Outputs) {
+        let value = self.seen().and_then(|seen| seen.register.as_ref()).map(|value| value.epoch);
+        let Standing { promised, forced, adrift, .. } = self.wanted;
+        let is_own = promised.owner == self.me.id && value.is_some_and(|term| term.is_same_term(promised));
+        let leads = matches!(self.part, Part::Primary(_)) || self.recording.is_some();
+        if is_own && forced && adrift && !leads {
+            let Standing { lacks, .. } = self.wanted;
+            // It leads when it has taken the next term there, and not as what it was.
+            self.want(Standing { promised, forced, lacks, ..Standing::default() }, out);
         }
     }
 
@@ -302,7 +316,8 @@ impl Replication {
         // The first term of all may be in the value before anything is in its log.
         let has_begun = value.is_some_and(|value| value.epoch.owner == self.me.id && value.set.is_empty());
         let is_member = match self.log.configs.newest() {
-            Some(config) => config.names(self.me.id),
+            // By force it is a member by its own record.
+            Some(config) => config.names(self.me.id) || self.own_force().is_some(),
             None => has_begun && self.log.appended == 0,
         };
         let is_named = value.is_some_and(|value| value.names(self.me.id)) || !self.rules.hold(Rule::RecordedLeads);
@@ -381,22 +396,25 @@ impl Replication {
         self.is_of_value(epoch) && !self.wanted.adrift
     }
 
-    /// Whether following this offer means to go with a term by force that the coordinator does not know. One that is no newer
-    /// than the value may have been in it, or never: only the value's own primary can vouch for that.
+    /// Whether following this offer means to go with a term by force that the coordinator does not know. One that this log
+    /// has was judged when it came. One that is no newer than the value may have been in it, or never: only the value's own
+    /// primary can vouch for that.
     pub(super) fn goes_adrift(&self, follow: &Follow) -> bool {
         if self.outside.is_none() || !self.rules.hold(Rule::Adrift) {
             return false;
         }
         let known = self.seen().and_then(|seen| seen.register.as_ref()).map(|value| value.epoch).unwrap_or_default();
-        let is_vouched_for = |term: Epoch| known == follow.epoch || self.log.history.has_term(term);
+        let is_new = |term: Epoch| !self.log.history.starts().iter().any(|start| start.epoch == term);
         let mut forced = follow.history.iter().filter(|start| start.forced).map(|start| start.epoch);
-        forced.any(|term| term > known || !is_vouched_for(term))
+        forced.any(|term| is_new(term) && (term > known || known != follow.epoch))
     }
 
     /// Whether a member that is heard goes by a term by force that the value does not know: what was answered there may be
-    /// decided, and nobody leads without it by the value's word. Its primary puts it there when it can.
+    /// decided, and nobody leads without it by the value's word. Its primary puts it there when it can. A value with a newer
+    /// term that this log has nothing of does not know it either: who takes that over would have to adopt the other log.
     fn knows_of_force(&self) -> bool {
         let known = self.seen().and_then(|seen| seen.register.as_ref()).map_or(Epoch::default(), |value| value.epoch);
+        let known = known.min(self.log.history.last());
         let heard = self.peers.iter().filter(|peer| peer.link.is_some() && self.log.configs.name(peer.id));
         let mut starts = heard.flat_map(|peer| peer.history.starts());
         self.rules.hold(Rule::Adrift) && starts.any(|start| start.forced && start.epoch > known)

@@ -3,7 +3,7 @@
 use super::{ELECTED_PATIENCE, Purpose, Stage};
 use crate::replication::machine::{Part, Replication};
 use crate::replication::{NotPromoted, Outputs, Register, Standing};
-use crate::types::Epoch;
+use crate::types::{Epoch, NodeId};
 
 impl Replication {
     /// A restart where a coordinator decides: says whether that is all for now.
@@ -20,14 +20,17 @@ impl Replication {
             self.begin_ballot(Purpose::Elected { request: None }, self.next_epoch(), None, out);
         } else {
             self.become_replica(value.epoch, out);
-            self.says_that_it_follows(out);
+            self.says_that_it_follows(|id| id == value.epoch.owner, out);
         }
         true
     }
 
-    /// Whoever may lead next waits while this node seems to.
-    pub(super) fn says_that_it_follows(&mut self, out: &mut Outputs) {
-        self.known_links().into_iter().for_each(|link| self.say_hello(link, out));
+    /// With a coordinator whoever may lead next waits while this node seems to.
+    pub(in crate::replication) fn says_that_it_follows(&mut self, to: impl Fn(NodeId) -> bool, out: &mut Outputs) {
+        if self.outside.is_some() {
+            let told = self.peers.iter().filter(|peer| to(peer.id)).filter_map(|peer| peer.link);
+            told.collect::<Vec<_>>().into_iter().for_each(|link| self.say_hello(link, out));
+        }
     }
 
     /// The value's term, where it is this node's own by force and no log says so yet: begun as another one it would be taken
@@ -47,12 +50,12 @@ impl Replication {
         promised == term || promised.owner != self.me.id && !is_logged
     }
 
-    /// Whether the value has a term of this node that began by force, as far as it knows: no log has it, and another node's
-    /// was promised since.
+    /// Whether the value has a term of this node that began by force, as far as it knows: no log has it, and another one was
+    /// promised since.
     pub(in crate::replication) fn is_given_up_force(&self, value: &Register) -> bool {
         let Standing { forced, promised, .. } = self.wanted;
         let is_own = value.epoch.owner == self.me.id && value.open && !self.log.history.has_term(value.epoch);
-        is_own && forced && promised.owner != self.me.id
+        is_own && forced && !promised.is_same_term(value.epoch)
     }
 
     /// Begins it anew, as what it was.

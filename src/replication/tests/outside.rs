@@ -1,5 +1,7 @@
 //! One member with a coordinator, whose answers the test gives: what a simulator meets once in a million seeds.
 
+mod force;
+
 use super::*;
 use crate::types::Hash;
 
