@@ -355,8 +355,18 @@ impl Replication {
         !self.rules.hold(Rule::MemberCheck) || config.names(id) || self.peer(id).is_some_and(goes_on)
     }
 
-    /// Gives up whatever this node was, for a higher epoch. Returns at once; the promise is on its way.
+    /// Gives up whatever this node was, for a higher epoch, and says so. Returns at once; the promise is on its way.
     pub(super) fn become_replica(&mut self, promised: Epoch, out: &mut Outputs) {
+        let was_primary = !matches!(self.part, Part::Replica(_));
+        self.leave_office(promised, out);
+        if was_primary {
+            // Whose the promised term is has asked for it, or comes with an offer of its own.
+            self.says_that_it_follows(|id| id != promised.owner, out);
+        }
+    }
+
+    /// The same, but only its heir knows: nobody else is to try for its place.
+    pub(super) fn leave_office(&mut self, promised: Epoch, out: &mut Outputs) {
         let was_primary = !matches!(self.part, Part::Replica(_));
         self.abandon(out);
         self.part = Part::Replica(Replica::fenced(was_primary));
@@ -367,8 +377,6 @@ impl Replication {
         if was_primary {
             out.push(Output::Deposed { promised });
             out.push(Output::Event(Event::Fenced(promised)));
-            // Whose the promised term is has asked for it, or comes with an offer of its own.
-            self.says_that_it_follows(|id| id != promised.owner, out);
         }
     }
 

@@ -378,7 +378,7 @@ impl Replication {
         };
         let head = self.log.appended;
         if self.log.committed == head && peer.durable == head && self.recording.is_none() {
-            self.become_replica(epoch, out);
+            self.leave_office(epoch, out);
             if let Part::Replica(replica) = &mut self.part {
                 replica.hands_over(link, epoch, head);
             }

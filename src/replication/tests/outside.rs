@@ -284,6 +284,19 @@ fn a_term_is_not_handed_over_while_nobody_could_take_it() {
 }
 
 #[test]
+fn of_a_hand_over_only_the_heir_is_told_and_nobody_else_tries() {
+    let mut node = primary(&[1, 2, 3], &[2, 3], &[2, 3]);
+    node.tell(Input::Demote);
+    node.acknowledge(2, 10);
+    node.tell(Input::Tick);
+    assert_eq!(node.core.role(), Role::Replica);
+    let to = |link: Link, is_it: fn(&Message) -> bool| move |output: &Output| matches!(output, Output::Send { link: of, message } if *of == link && is_it(message));
+    assert_eq!(node.said(to(2, |message| matches!(message, Message::HandOver { .. }))), 1);
+    let follows = |message: &Message| matches!(message, Message::Hello(hello) if hello.role == Role::Replica);
+    assert_eq!(node.said(to(3, follows)), 0);
+}
+
+#[test]
 fn who_waits_for_a_swap_that_nobody_answers_can_be_forced() {
     let standing = Standing { promised: epoch(3, 1, 1), ..Standing::default() };
     let mut node = replica(standing, value(epoch(3, 1, 1), &[2]));
