@@ -11,6 +11,7 @@ pipeline  8 requests under way on each of 64 connections
 reads     a document by its id at 64 clients: on either node alone, and beside 64 clients that write
 feed      from the answer of a write to its line at a follower of the change feed, alone and beside 64 clients
 overload  256 connections with 250 requests under way each, six times what a node takes in; and a client beside them
+time      processor time of each thread for one operation at 64 clients, of Rig and of the yardstick
 memory    what both nodes hold with 1, 64 and 256 clients, and without keys what the primary holds beside its documents
 pauses    the slowest of many reads while 64 clients write and snapshots of --documents are written, and in between
 growth    rate and p99 with --records in the log and --documents in the state, beside a pair with 10,000 of both, in turns
@@ -25,6 +26,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import selectors
 import shutil
 import socket
@@ -198,6 +200,47 @@ def knock(port, length):
     return {status: spread(values) for status, values in times.items()}
 
 
+def spent(system):
+    """Seconds of the processors by thread, in the program and in the kernel: of each node, and of clients that have ended."""
+    times, tick = {}, os.sysconf("SC_CLK_TCK")
+    for place, node in enumerate(system.nodes):
+        for task in os.listdir(f"/proc/{node.pid}/task"):
+            with open(f"/proc/{node.pid}/task/{task}/stat") as stat:
+                name, _, rest = stat.read().partition("(")[2].rpartition(")")
+            own, kernel = (int(count) / tick for count in rest.split()[11:13])
+            before = times.get((place, name), (0, 0))
+            times[place, name] = (before[0] + own, before[1] + kernel)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    times["client", "wrk"] = (ended.ru_utime, ended.ru_stime)
+    return times
+
+
+def time_of(system, options):
+    system.load(64, 1)
+    before = spent(system)
+    figures = system.load(64, options.seconds)
+    for (place, thread), times in spent(system).items():
+        then = before.get((place, thread), (0, 0))
+        micros = [round((now - then) * 1e6 / figures["ops"], 1) for now, then in zip(times, then)]
+        if sum(micros) >= 0.1:
+            node = place if place == "client" else system.roles[place]
+            emit("time", system=system.name, node=node, thread=thread, own_us=micros[0], kernel_us=micros[1])
+    emit("time", system=system.name, **summary(figures))
+
+
+def time_spent(rig, options):
+    """One that has been loaded for a while, and a new one of the other."""
+    rig.roles = ("primary", "replica")
+    time_of(rig, options)
+    yardstick = systems.Yardstick(options, os.path.join(os.path.dirname(rig.dir), "yardstick"))
+    yardstick.roles = ("replica", "primary")
+    try:
+        yardstick.start()
+        time_of(yardstick, options)
+    finally:
+        yardstick.stop()
+
+
 def resident(rig):
     """MiB of the primary and of the replica."""
     sizes = []
@@ -311,6 +354,7 @@ def soak(rig, options):
 
 
 PARTS = {part.__name__: part for part in (batch, pipeline, reads, feed, overload, memory, pauses, growth, soak)}
+PARTS["time"] = time_spent
 LONG = {"pauses", "growth", "soak"}
 
 
@@ -325,6 +369,7 @@ def main():
     parser.add_argument("--minutes", type=int, default=30, help="of the soak")
     parser.add_argument("--pause", type=int, default=0, metavar="MS", help="of a client of the soak after an answer")
     parser.add_argument("--dir", help="for the data: on a real disk [default: the place for temporary files]")
+    parser.add_argument("--limit", help="another yardstick")
     parser.add_argument("--rig", default=os.path.join(systems.RELEASE, "rig"), help="another binary")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
