@@ -217,10 +217,14 @@ impl Replication {
     }
 
     /// Whether the term cannot open with those whom the coordinator's value names, and needs one more that has its record.
-    /// Without a coordinator a term begins with a set that it can open with.
     fn opens_with_more(&self) -> bool {
-        let opening = matches!(&self.part, Part::Primary(primary) if primary.phase == Phase::Opening);
-        opening && self.outside.is_some() && !self.all_allow(&self.recorded.set)
+        matches!(&self.part, Part::Primary(primary) if primary.phase == Phase::Opening) && self.needs_more()
+    }
+
+    /// Whether fewer are recorded than the rules ask for: the coordinator's value named no more, or a smaller set was taken
+    /// so late that the rules had changed. Without a coordinator that never is.
+    fn needs_more(&self) -> bool {
+        self.outside.is_some() && !self.all_allow(&self.recorded.set)
     }
 
     fn let_go(&self, set: &mut Vec<NodeId>) {
@@ -251,9 +255,9 @@ impl Replication {
         let candidates: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(is_out).collect();
         for id in candidates {
             // One that is being added is in the set before its record is committed: the new rule may need it.
-            // And while a term cannot open for an older rule, whoever that one names helps it out.
+            // And while too few are recorded for an older rule, whoever that one names helps it out.
             let named = self.log.configs.newest().is_some_and(|config| config.names(id))
-                || self.opens_with_more() && self.log.configs.name(id);
+                || self.needs_more() && self.log.configs.name(id);
             let (is_silent, is_late, hold) = (self.is_silent(id), self.is_late(id), self.hold(id));
             let peer = self.peer_mut(id);
             if !named || !peer.flow.is_streaming() || is_silent || is_late && peer.joining.is_some() {

@@ -12,7 +12,8 @@
 //!
 //! # Invariants
 //! 1. Unforced, a term begins with a log that has everything which this node was told to be decided.
-//! 2. What is lacking is forgotten only for a log that was opened by force, and by a node that leads: its log is the one.
+//! 2. What is lacking is forgotten only for the record that has opened another log by force, and by a node that leads: its
+//!    log is the one.
 //!
 //! # Not here
 //! That a member counts only when it has everything (`insync`): that goes for an old copy as for anyone who was away.
@@ -21,6 +22,12 @@ use super::machine::{Part, Replication};
 use super::rules::Rule;
 use super::{ClusterConfig, Event, Follow, History, NotPromoted, Output, Outputs, Standing};
 use crate::types::{Epoch, NodeId, Version};
+
+/// The first record behind a version with which a force has opened the log that is offered; 0 if there is none.
+fn forced_behind(version: Version, follow: &Follow) -> Version {
+    let mut forced = follow.history.iter().filter(|start| start.forced && start.first > version);
+    forced.next().map_or(0, |start| start.first)
+}
 
 impl Replication {
     /// What this node was told to be decided, if its log does not reach there.
@@ -68,11 +75,18 @@ impl Replication {
 
     /// A primary is followed. If a force has opened a log that this one does not have yet, that log is the measure.
     pub(super) fn forget_what_is_lacking(&mut self, follow: &Follow, out: &mut Outputs) {
-        let theirs = History::new(follow.history.clone()).expect("checked when it came");
-        let is_new = |start: &super::EpochStart| start.forced && start.first > self.log.appended;
-        if self.wanted.lacks > 0 && theirs.starts().iter().any(is_new) {
-            self.want(Standing { lacks: 0, ..self.wanted.clone() }, out);
+        let lacks = forced_behind(self.log.appended, follow);
+        if self.wanted.lacks > 0 && lacks > 0 {
+            self.want(Standing { lacks, ..self.wanted.clone() }, out);
         }
+    }
+
+    /// What this log lacks once it is cut for an offer: what is decided here goes only for a log that was opened by force,
+    /// and before the record of that one is here this log says nothing any more, not even who its members are.
+    pub(super) fn lacks_without(&self, follow: &Follow) -> Version {
+        let theirs = History::new(follow.history.clone()).expect("checked when it came");
+        let common = self.log.history.common(self.log.appended, &theirs, follow.head);
+        if common < self.log.committed { forced_behind(common, follow) } else { 0 }
     }
 
     /// Whether a log that ends there has everything that was told to be decided.

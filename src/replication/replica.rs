@@ -147,10 +147,11 @@ impl Replication {
             Part::Replica(_) => {}
         }
         let epoch = follow.epoch;
-        let adrift = self.goes_adrift(&follow);
-        if epoch > self.promised() || adrift && !self.wanted.adrift {
+        let (adrift, lacks) = (self.goes_adrift(&follow), self.lacks_without(&follow));
+        if epoch > self.promised() || adrift && !self.wanted.adrift || lacks > self.wanted.lacks {
             let standing = self.promise(epoch);
-            self.want(super::Standing { adrift: standing.adrift || adrift, ..standing }, out);
+            let (adrift, lacks) = (standing.adrift || adrift, standing.lacks.max(lacks));
+            self.want(super::Standing { adrift, lacks, ..standing }, out);
         }
         if let Some(replica) = self.replica_mut() {
             if matches!(replica.stage, Stage::Cutting(..)) {
@@ -176,7 +177,8 @@ impl Replication {
         let Part::Replica(replica) = &self.part else { return };
         let Stage::Promising(link, follow) = &replica.stage else { return };
         let is_recorded = recorded >= follow.epoch || !self.rules.hold(Rule::LowerEpochRefused);
-        let is_recorded = is_recorded && self.recorded.adrift == self.wanted.adrift;
+        let marks = |standing: &super::Standing| (standing.adrift, standing.lacks);
+        let is_recorded = is_recorded && marks(&self.recorded) == marks(&self.wanted);
         if !settled || !is_recorded || is_full {
             return;
         }

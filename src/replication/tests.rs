@@ -35,6 +35,13 @@ fn start(found: Found, asked: Asked) -> (Replication, Outputs) {
     (core, out)
 }
 
+/// The same, and everybody that could be there was tried, at this time.
+fn start_at(found: Found, now: Time) -> (Replication, Outputs) {
+    let (mut core, mut out) = start(found, Asked::default());
+    core.step(Input::Tried, now, &mut out);
+    (core, out)
+}
+
 fn step(core: &mut Replication, input: Input) -> Outputs {
     let mut out = Outputs::new();
     core.step(input, 0, &mut out);
@@ -387,4 +394,63 @@ fn an_offer_that_is_older_than_what_its_primary_has_sent_since_cuts_nothing() {
         let follows = out.iter().any(|output| matches!(output, Output::Event(Event::Following(_))));
         assert_eq!((cuts, closes, follows), (false, head < 5, head == 5), "{out:?}");
     }
+}
+
+#[test]
+fn who_has_cut_its_log_for_a_force_and_has_nothing_of_that_yet_is_no_heir_by_what_is_left() {
+    let winner = Member { id: NodeId([3; 16]), name: "n3".into(), url: String::new() };
+    let epoch = |number: u64, owner: &Member| Epoch { number, owner: owner.id, start: 1 };
+    let start = |epoch: Epoch, first: Version, forced: bool| EpochStart { epoch, first, forced };
+    let alone = ClusterConfig { replication: Mode::Sync, ..ClusterConfig::first(me()) };
+    let both = ClusterConfig { members: vec![winner.clone(), me()], ..alone.clone() };
+    let found = Found {
+        head: 9,
+        committed: 9,
+        applied: 9,
+        history: vec![start(epoch(1, &me()), 1, false)],
+        configs: vec![(2, both)],
+        standing: Some(Standing { promised: epoch(1, &me()), ..Standing::default() }),
+        ..empty()
+    };
+    let mut out = Outputs::new();
+    let mut core = Replication::start(found.clone(), Role::Replica, Asked::default(), true, 0, &mut out);
+    let history = vec![start(epoch(1, &me()), 1, false), start(epoch(2, &winner), 2, true)];
+    let hash = crate::types::Hash([1; 32]);
+    let common = Position { epoch: epoch(1, &me()), version: 1, hash };
+    let follow = Follow {
+        epoch: epoch(2, &winner),
+        common,
+        history: history.clone(),
+        head: 5,
+        outside_sync: true,
+        snapshot: None,
+    };
+    let hello = Hello { member: winner.clone(), history, head: 5, ..hello_of(3, 1) };
+    // What is left names this node alone.
+    let left = vec![(1, alone)];
+    for input in [
+        Input::Connected { link: 1, dialed: true },
+        Input::Message { link: 1, message: Message::Hello(hello) },
+        Input::Message { link: 1, message: Message::Follow(follow) },
+        Input::Recorded,
+        Input::HashIs { link: 1, version: 1, hash: Some(hash) },
+        Input::Cut { applied: 1, configs: left.clone() },
+        Input::Closed { link: 1 },
+        Input::Promote { request: 1, force: false },
+        Input::Tick,
+    ] {
+        core.step(input, 0, &mut out);
+    }
+    let place = |is_it: fn(&Output) -> bool| out.iter().position(is_it);
+    let recorded = place(|output| matches!(output, Output::Record(Standing { lacks: 2, .. })));
+    let cut = place(|output| matches!(output, Output::Cut { to: 1, .. }));
+    assert!(recorded.is_some() && cut.is_some() && recorded < cut, "{out:?}");
+    let refused = Output::Answer { request: 1, result: Err(NotPromoted::Lacks { version: 2, head: 1 }) };
+    assert!(out.contains(&refused), "{out:?}");
+    // Nor after a restart as the only member of what is left.
+    let standing = Standing { promised: epoch(2, &winner), lacks: 2, ..Standing::default() };
+    let (head, committed, applied) = (1, 1, 1);
+    let found = Found { head, committed, applied, configs: left, standing: Some(standing), ..found };
+    let (core, out) = start_at(found, 10_000_000);
+    assert_eq!((core.role(), core.is_open()), (Role::Replica, false), "{out:?}");
 }

@@ -25,6 +25,10 @@ impl Replication {
         if self.outside.is_some() && self.look_outside(out) {
             return;
         }
+        if !self.recorded.primary && self.lacks().is_some() && self.rules.hold(Rule::Lacking) {
+            // What its log says of its members is not what holds.
+            return self.become_replica(self.promised(), out);
+        }
         let choice = if !self.rules.hold(Rule::NewEpochAtRestart) && self.recorded.primary {
             Choice::Open(self.recorded.promised)
         } else if !self.rules.hold(Rule::RestartQuorum) && self.recorded.primary {

@@ -239,6 +239,32 @@ fn a_swap_that_only_leaves_somebody_out_is_taken_back_when_that_one_acknowledges
 }
 
 #[test]
+fn a_smaller_set_that_was_taken_late_grows_again_by_a_rule_that_was_made_meanwhile() {
+    let mut node = primary(&[1, 2, 3], &[2, 3], &[2, 3]);
+    node.now = SECOND;
+    node.tell(Input::Propose { expect: None });
+    node.now += 2_001_000;
+    node.acknowledge(2, 11);
+    let (revision, register) = node.swap.take().unwrap();
+    assert_eq!(register.set, ids(&[2]));
+    // Nobody has answered yet. Both are to be waited for from now on, and then n3 is removed, which both have to agree to.
+    node.acknowledge(3, 11);
+    let asked = Asked { replication: Some(Mode::Sync), min_replicas: Some(2), ..Asked::default() };
+    node.tell(Input::Change(asked));
+    [2, 3].iter().for_each(|number| node.acknowledge(*number, 12));
+    assert_eq!(node.core.committed(), 12);
+    node.tell(Input::RemoveMember { request: 1, id: id(3), force: false });
+    node.answers_swaps = true;
+    node.seen = Seen { register: Some(register), revision: revision + 1, leased: true };
+    node.tell(Input::Swapped(node.seen.clone()));
+    for _ in 0..40 {
+        node.live(100_000, &[2, 3]);
+        [2, 3].iter().for_each(|number| node.acknowledge(*number, node.core.appended()));
+    }
+    assert!(node.core.committed() >= 13, "{}", node.core.committed());
+}
+
+#[test]
 fn who_acknowledges_is_not_removed_while_the_coordinator_is_away_and_writes_go_on() {
     let mut node = primary(&[1, 2, 3], &[2, 3], &[2, 3]);
     node.tell(Input::Reachable(false));
