@@ -386,8 +386,18 @@ fn by_record(status: &Value, name: &str, away: &[String], force: &str) -> Option
         });
     }
     let primary = word(&record["primary"]["name"]);
-    if !is_replica || !away.contains(&primary) {
+    if !is_replica {
         return None;
+    }
+    if !away.contains(&primary) {
+        // Whoever may lead would do so at once.
+        let is_vacant = record["primary"]["name"].is_string() && coordinator["leased"] != true;
+        return (is_vacant && status["primary"].is_null() && status["removed"].is_null()).then(|| {
+            format!(
+                "nothing for some seconds; if nobody leads then, nodes went on by force without etcd: see what each has \
+                 (`rig status --all`), and let the right one go on: on this node {force}"
+            )
+        });
     }
     let in_sync: Vec<_> = list(&record["in_sync"]).map(|node| word(&node["name"])).collect();
     let when = if coordinator["leased"] == true { format!(" when {primary}'s lease ends") } else { String::new() };
@@ -552,6 +562,16 @@ mod tests {
                 let said = next(&status(state, record(in_sync, leased))).unwrap();
                 assert!(said.starts_with(words), "{state} {in_sync:?}: {said}");
             }
+        }
+        // Everybody is there, and nobody leads.
+        for state in ["recovering", "outdated", "fenced"] {
+            let next = |leased: bool| {
+                let mut status = status(state, record(&["n2"], leased));
+                (status["peers"][0]["connected"], status["primary"]) = (true.into(), Value::Null);
+                next(&status).unwrap_or_default()
+            };
+            assert!(next(false).contains("went on by force") && next(false).ends_with(force), "{}", next(false));
+            assert!(!next(true).contains("by force"), "{}", next(true));
         }
     }
 
