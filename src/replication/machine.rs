@@ -155,7 +155,11 @@ impl Replication {
             is_clear: false,
             rules: Rules::default(),
         };
+        // A term by force that the coordinator does not know has nobody else who could put it there.
+        let Standing { primary, forced, adrift, .. } = this.recorded;
+        let goes_on = found.coordinated && primary && forced && adrift;
         match role {
+            _ if goes_on => this.part = Part::Candidate(Candidate::recovering()),
             Role::Primary => this.part = Part::Candidate(Candidate::recovering()),
             Role::Replica => {
                 // A former primary that is to be a replica must not be taken for one that waits to go on.

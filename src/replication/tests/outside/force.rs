@@ -67,6 +67,26 @@ fn who_led_by_force_leads_again_when_the_value_has_its_term_whatever_its_disk_sa
 }
 
 #[test]
+fn who_led_by_force_goes_on_when_it_is_started_again_as_whatever_it_is() {
+    // The coordinator was away all the time, and knows nothing of it.
+    for role in [Role::Primary, Role::Replica] {
+        let standing =
+            Standing { promised: epoch(5, 1, 1), primary: true, forced: true, adrift: true, ..Standing::default() };
+        let mut found = found(&[1, 2], standing);
+        found.history = vec![start(3, 2, 1, false), start(5, 1, 9, true)];
+        let mut node = Node::new(found, role);
+        node.seen = Seen { register: Some(value(epoch(3, 2, 1), &[1])), revision: 11, leased: false };
+        node.tell(Input::Connected { link: 2, dialed: true });
+        node.tell(Input::Message { link: 2, message: hello(2) });
+        node.now = 600_000;
+        node.tell(Input::Tried);
+        node.live(5 * SECOND, &[2]);
+        assert!(node.core.is_open() && !node.core.recorded.adrift, "{role:?}: {:?}", node.core.state());
+        assert!(node.core.history().starts().last().unwrap().forced);
+    }
+}
+
+#[test]
 fn a_force_begins_again_by_force_although_its_node_had_gone_with_another_one() {
     let standing = Standing { promised: epoch(7, 2, 1), forced: true, adrift: true, ..Standing::default() };
     let mut node = replica(standing, value(epoch(7, 2, 1), &[]));
