@@ -75,18 +75,20 @@ impl Replication {
 
     /// A primary is followed. If a force has opened a log that this one does not have yet, that log is the measure.
     pub(super) fn forget_what_is_lacking(&mut self, follow: &Follow, out: &mut Outputs) {
-        let lacks = forced_behind(self.log.appended, follow);
-        if self.wanted.lacks > 0 && lacks > 0 {
-            self.want(Standing { lacks, ..self.wanted.clone() }, out);
+        let forced = forced_behind(self.log.appended, follow);
+        if forced > 0 && ![0, forced].contains(&self.wanted.lacks) {
+            self.want(Standing { lacks: 0, ..self.wanted.clone() }, out);
         }
     }
 
-    /// What this log lacks once it is cut for an offer: what is decided here goes only for a log that was opened by force,
-    /// and before the record of that one is here this log says nothing any more, not even who its members are.
+    /// What this log lacks once it is cut for an offer, and 0 if nothing. Where the configuration that holds is cut off with
+    /// what is decided, which goes only for a log that was opened by force, what is left names members of long ago: before the
+    /// record that has opened the other one is here, nobody leads by that.
     pub(super) fn lacks_without(&self, follow: &Follow) -> Version {
         let theirs = History::new(follow.history.clone()).expect("checked when it came");
         let common = self.log.history.common(self.log.appended, &theirs, follow.head);
-        if common < self.log.committed { forced_behind(common, follow) } else { 0 }
+        let holds = self.log.configs.in_force().first().map_or(0, |(version, _)| *version);
+        if common < holds && holds <= self.log.committed { forced_behind(common, follow) } else { 0 }
     }
 
     /// Whether a log that ends there has everything that was told to be decided.

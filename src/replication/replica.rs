@@ -148,9 +148,9 @@ impl Replication {
         }
         let epoch = follow.epoch;
         let (adrift, lacks) = (self.goes_adrift(&follow), self.lacks_without(&follow));
-        if epoch > self.promised() || adrift && !self.wanted.adrift || lacks > self.wanted.lacks {
+        if epoch > self.promised() || adrift && !self.wanted.adrift || ![0, self.wanted.lacks].contains(&lacks) {
             let standing = self.promise(epoch);
-            let (adrift, lacks) = (standing.adrift || adrift, standing.lacks.max(lacks));
+            let (adrift, lacks) = (standing.adrift || adrift, if lacks > 0 { lacks } else { standing.lacks });
             self.want(super::Standing { adrift, lacks, ..standing }, out);
         }
         if let Some(replica) = self.replica_mut() {
