@@ -25,7 +25,7 @@ use super::candidate::Purpose;
 use super::machine::{Part, Replication};
 use super::replica::Stage;
 use super::rules::Rule;
-use super::{Follow, NotPromoted, Output, Outputs, Standing, Time};
+use super::{Append, Follow, Landmark, NotPromoted, Output, Outputs, Standing, Time};
 use crate::types::{AckLevel, Epoch, Mode, NodeId, Role, Version};
 
 /// Who comes later in the set waits for so long for those before.
@@ -407,6 +407,13 @@ impl Replication {
         let is_new = |term: Epoch| !self.log.history.starts().iter().any(|start| start.epoch == term);
         let mut forced = follow.history.iter().filter(|start| start.forced).map(|start| start.epoch);
         forced.any(|term| is_new(term) && (term > known || known != follow.epoch))
+    }
+
+    /// Whether these records begin a term by force that was in no offer, and that the value does not vouch for.
+    pub(super) fn is_astray_with(&self, append: &Append) -> bool {
+        let is_judged = self.outside.is_none() || self.wanted.adrift || self.is_of_value(append.epoch);
+        let is_forced = |mark: &Landmark| mark.control.as_ref().is_some_and(|control| control.forced);
+        !is_judged && self.rules.hold(Rule::Adrift) && append.landmarks.iter().any(is_forced)
     }
 
     /// Whether a member that is heard goes by a term by force that the value does not know: what was answered there may be

@@ -183,9 +183,6 @@ impl Replication {
             return;
         }
         let (link, follow) = (*link, follow.clone());
-        if self.is_outdated(&follow) && self.rules.hold(Rule::OutdatedOffer) {
-            return self.judge_no_more(link, out);
-        }
         let theirs = super::History::new(follow.history.clone()).expect("checked when it came");
         let common = self.log.history.common(self.log.appended, &theirs, follow.head);
         if matches!(self.may_cut(common, &follow), Verdict::SplitBrain) && self.awaits_value(follow.epoch, common) {
@@ -253,6 +250,9 @@ impl Replication {
         let common = self.log.history.common(self.log.appended, &theirs, follow.head).max(follow.common.version);
         if common == self.log.appended {
             return self.follow(link, &follow, out);
+        }
+        if common == follow.head && self.is_outdated(&follow) && self.rules.hold(Rule::OutdatedOffer) {
+            return self.judge_no_more(link, out);
         }
         match self.may_cut(common, &follow) {
             Verdict::Cut if common + 1 < self.log.oldest => self.begin_anew(link, follow, common, out),
@@ -386,6 +386,10 @@ impl Replication {
                 return self.close(link, Closing::Again, out);
             }
             _ => return,
+        }
+        if self.is_astray_with(append) {
+            // It was offered before the force had its record: the next offer names it, and is judged.
+            return self.judge_no_more(link, out);
         }
         if self.is_full() || !self.take(append, out) {
             if !self.is_full() {

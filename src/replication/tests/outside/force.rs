@@ -46,6 +46,28 @@ fn a_new_force_leads_astray_who_has_not_read_the_value_yet() {
 }
 
 #[test]
+fn a_force_that_comes_behind_the_offer_is_judged_by_the_next_one() {
+    for is_known in [false, true] {
+        let standing = Standing { promised: epoch(3, 1, 1), ..Standing::default() };
+        let mut node = replica_of(found(&[1, 2], standing));
+        node.seen =
+            Seen { register: Some(value(epoch(3 + u64::from(is_known), 1, 1), &[2])), revision: 11, leased: true };
+        node.tell(Input::Registered(node.seen.clone()));
+        // Its primary had no room for the record of term 4 when it made the offer.
+        let old = vec![start(3, 1, 1, false)];
+        node.tell(follow(epoch(4, 1, 1), epoch(3, 1, 1), 9, old.clone(), 9));
+        let config = node.core.config().unwrap().clone();
+        let control = Some(ControlData { config, forced: true, restored: None });
+        let before = Position { epoch: epoch(3, 1, 1), version: 9, hash: Hash([9; 32]) };
+        let landmarks = vec![Landmark { version: 10, epoch: epoch(4, 1, 1), control }];
+        let append = Append { epoch: epoch(4, 1, 1), before, last: 10, committed: 9, landmarks };
+        node.tell(Input::Message { link: 1, message: Message::Append(append) });
+        assert_eq!(node.said(|output| *output == Output::Write) > 0, is_known);
+        assert_eq!(node.said(|output| matches!(output, Output::Close { why: Closing::Again, .. })) > 0, !is_known);
+    }
+}
+
+#[test]
 fn who_led_by_force_leads_again_when_the_value_has_its_term_whatever_its_disk_says() {
     // The swap was taken, and its answer lost: nothing was recorded of it.
     for (role, start_of_value) in [(Role::Primary, 1), (Role::Replica, 1), (Role::Primary, 2)] {
