@@ -21,6 +21,18 @@ fn replica_of(found: Found) -> Node {
     node
 }
 
+/// n1, started again beside n2: it reads this value.
+fn started_again(found: Found, role: Role, value: Register) -> Node {
+    let mut node = Node::new(found, role);
+    node.seen = Seen { register: Some(value), revision: 11, leased: false };
+    node.tell(Input::Connected { link: 2, dialed: true });
+    node.tell(Input::Message { link: 2, message: hello(2) });
+    node.now = 600_000;
+    node.tell(Input::Tried);
+    node.live(5 * SECOND, &[2]);
+    node
+}
+
 #[test]
 fn a_force_that_the_own_log_has_leads_nobody_astray_who_has_not_read_the_value_yet() {
     // Term 3 began by force, long ago; term 6 has been in the value since.
@@ -76,14 +88,7 @@ fn who_led_by_force_leads_again_when_the_value_has_its_term_whatever_its_disk_sa
             Standing { promised: epoch(5, 1, 1), primary, forced: true, adrift: true, ..Standing::default() };
         let mut found = found(&[1, 2], standing);
         found.history = vec![start(3, 2, 1, false), start(5, 1, 9, true)];
-        let mut node = Node::new(found, role);
-        let register = Some(value(epoch(5, 1, start_of_value), &[]));
-        node.seen = Seen { register, revision: 11, leased: false };
-        node.tell(Input::Connected { link: 2, dialed: true });
-        node.tell(Input::Message { link: 2, message: hello(2) });
-        node.now = 600_000;
-        node.tell(Input::Tried);
-        node.live(5 * SECOND, &[2]);
+        let node = started_again(found, role, value(epoch(5, 1, start_of_value), &[]));
         assert!(node.core.is_open() && !node.core.recorded.adrift, "{role:?}: {:?}", node.core.state());
     }
 }
@@ -96,13 +101,7 @@ fn who_led_by_force_goes_on_when_it_is_started_again_as_whatever_it_is() {
             Standing { promised: epoch(5, 1, 1), primary: true, forced: true, adrift: true, ..Standing::default() };
         let mut found = found(&[1, 2], standing);
         found.history = vec![start(3, 2, 1, false), start(5, 1, 9, true)];
-        let mut node = Node::new(found, role);
-        node.seen = Seen { register: Some(value(epoch(3, 2, 1), &[1])), revision: 11, leased: false };
-        node.tell(Input::Connected { link: 2, dialed: true });
-        node.tell(Input::Message { link: 2, message: hello(2) });
-        node.now = 600_000;
-        node.tell(Input::Tried);
-        node.live(5 * SECOND, &[2]);
+        let node = started_again(found, role, value(epoch(3, 2, 1), &[1]));
         assert!(node.core.is_open() && !node.core.recorded.adrift, "{role:?}: {:?}", node.core.state());
         assert!(node.core.history().starts().last().unwrap().forced);
     }
