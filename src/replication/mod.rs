@@ -395,7 +395,8 @@ pub struct Standing {
     pub set: Vec<NodeId>,
     /// Since which version answers rest on fewer nodes than the log names.
     pub alone_from: Option<Version>,
-    /// What a primary has said to be decided when this log ended before that; it counts while the log still does.
+    /// What a primary has said to be decided when this log ended before that, or the record of the force for which this log was
+    /// cut; it counts while the log ends before it.
     pub lacks: Version,
     /// This node went with a term that was opened by force without the coordinator: its place in the coordinator's value
     /// counts for nothing until a primary that is in the value has recorded it anew.
