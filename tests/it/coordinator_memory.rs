@@ -89,7 +89,7 @@ fn a_primary_that_runs_writes_over_a_backup_and_the_others_go_on_by_themselves()
 
 #[test]
 fn a_store_that_was_moved_whole_is_gone_by_at_once() {
-    let Some(mut pair) = Coordinated::new("a_store_that_was_moved", "1s", SEMI) else { return };
+    let Some(mut pair) = Coordinated::new("a_store_that_was_moved", "1s", &[]) else { return };
     pair.cluster.put(1, "both");
     pair.lose_etcd();
     pair.etcd.keep(1);
@@ -100,6 +100,7 @@ fn a_store_that_was_moved_whole_is_gone_by_at_once() {
     pair.cluster.serve(1, &[]);
     pair.cluster.serve(2, &[]);
     (1..=2).for_each(|number| drop(pair.until_reachable(number, true)));
+    assert_eq!(pair.cluster.settle(), 1);
     assert_eq!(pair.write_until_answered(1, "later")["durability"], "sync");
 }
 
@@ -139,6 +140,7 @@ fn a_lost_record_is_mended_also_when_every_node_was_started_anew() {
     let done = pair.cluster.run(1, &["coordinator", "repair", "--json"]);
     assert_eq!((done.code, &done.json()["done"]), (Some(0), &json!(true)), "{done:#?}");
     (1..=2).for_each(|number| drop(pair.until_reachable(number, true)));
+    pair.cluster.settle();
     assert_eq!(pair.write_until_answered(1, "later")["durability"], "sync");
 }
 
