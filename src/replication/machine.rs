@@ -240,6 +240,7 @@ impl Replication {
             self.close_silent(out);
             self.signs_of_life(out);
             self.tell_what_is_over(out);
+            self.is_not_waited_for(out);
             if !self.rules.hold(Rule::NoRollbackByTimer) {
                 self.roll_back(out);
             }

@@ -70,6 +70,22 @@ fn a_primary_that_is_killed_under_load_is_replaced_in_time_and_nothing_answered_
     assert_eq!(in_sync(&pair.until_recorded(|record| !in_sync(record).is_empty())), ["n1"]);
 }
 
+#[test]
+fn a_primary_that_is_started_again_and_alone_does_not_reach_etcd_is_replaced() {
+    let Some(mut pair) = Coordinated::new("a_primary_that_is_started_again_and_alone", "1s", SEMI) else { return };
+    pair.cluster.put(1, "before");
+    pair.cluster.kill(1);
+    pair.way(1).cut();
+    pair.cluster.serve(1, &[]);
+    // The two are connected all the time.
+    pair.cluster.until(1, |status| status["peers"][0]["connected"] == true);
+    assert_eq!(pair.write_until_answered(2, "meanwhile")["durability"], "sync");
+    assert_eq!(pair.cluster.settle(), 2);
+    pair.way(1).heal();
+    pair.until_reachable(1, true);
+    assert_eq!(pair.write_until_answered(2, "later")["durability"], "sync");
+}
+
 /// Whether a node says to a load balancer that it leads.
 fn says_that_it_leads(wire: &mut Wire) -> bool {
     let reply = wire.reply().unwrap();

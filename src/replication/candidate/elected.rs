@@ -1,9 +1,9 @@
 //! A candidate where a coordinator decides: it takes the next term there before it asks anyone for anything.
 
-use super::{ELECTED_PATIENCE, Purpose, Stage};
+use super::{ELECTED_PATIENCE, Purpose, STRANDED, Stage};
 use crate::replication::machine::{Part, Replication};
 use crate::replication::{NotPromoted, Outputs, Register, Standing};
-use crate::types::{Epoch, NodeId};
+use crate::types::{Epoch, NodeId, Role};
 
 impl Replication {
     /// A restart where a coordinator decides: says whether that is all for now.
@@ -30,6 +30,22 @@ impl Replication {
         if self.outside.is_some() {
             let told = self.peers.iter().filter(|peer| to(peer.id)).filter_map(|peer| peer.link);
             told.collect::<Vec<_>>().into_iter().for_each(|link| self.say_hello(link, out));
+        }
+    }
+
+    /// Whether it can begin nothing, for the coordinator does not answer: others may reach it. Who goes by force asks nobody.
+    pub(in crate::replication) fn is_stranded(&self) -> bool {
+        let is_silent = self.outside.as_ref().is_some_and(|outside| !outside.reachable);
+        let by_force = self.recorded.forced || self.wanted.forced;
+        let has_waited = self.now >= self.started + STRANDED && self.log.appended > 0;
+        matches!(self.part, Part::Candidate(_)) && is_silent && has_waited && !by_force
+    }
+
+    /// Nobody waits for who is stranded: it says once that it follows. When the coordinator answers again it tries as before.
+    pub(in crate::replication) fn is_not_waited_for(&mut self, out: &mut Outputs) {
+        if self.is_stranded() {
+            let waiting = self.links.iter().filter(|state| state.said == Some(Role::Primary)).map(|state| state.link);
+            waiting.collect::<Vec<_>>().into_iter().for_each(|link| self.say_hello(link, out));
         }
     }
 

@@ -501,6 +501,39 @@ fn who_gives_up_says_so_on_a_link_whose_hello_comes_in_later() {
 }
 
 #[test]
+fn who_is_started_again_and_alone_does_not_reach_the_coordinator_is_not_waited_for() {
+    let standing = |primary| Standing { promised: epoch(3, 1, 1), primary, set: ids(&[2]), ..Standing::default() };
+    let mut former = Node::new(found(&[1, 2], standing(true)), Role::Primary);
+    former.tell(Input::Connected { link: 2, dialed: true });
+    former.tell(Input::Message { link: 2, message: hello(2) });
+    let mut other = replica(standing(false), value(epoch(3, 1, 1), &[2]));
+    other.tell(Input::Connected { link: 1, dialed: true });
+    let mut told = 0;
+    for _ in 0..40 {
+        // What the former primary says is heard at once.
+        for output in &former.told[told..] {
+            if let Output::Send { message, .. } = output {
+                other.tell(Input::Message { link: 1, message: message.clone() });
+            }
+        }
+        told = former.told.len();
+        let leads = other.core.is_under_way();
+        assert_eq!(leads, former.now >= SECOND, "after {}", former.now);
+        if leads {
+            break;
+        }
+        former.now += 50_000;
+        former.tell(Input::Tick);
+        other.live(50_000, &[1]);
+    }
+    assert!(other.core.is_under_way());
+    // It has not given anything up: nobody has taken the next term, and the coordinator answers.
+    former.seen = Seen { register: Some(value(epoch(3, 1, 1), &[2])), revision: 10, leased: false };
+    former.tell(Input::Registered(former.seen.clone()));
+    assert_eq!(former.core.epoch(), epoch(4, 1, 1));
+}
+
+#[test]
 fn of_two_sides_speaks_who_has_written_by_force_and_not_who_was_only_about_to() {
     for has_written in [true, false] {
         // Term 4 of this node began by force without the coordinator; what is behind version 8 may be its record.
