@@ -34,9 +34,10 @@ const NOTE_BYTES: usize = 300_000;
 type Step = fn(&mut Pair);
 
 /// The failures of the table: what brings each about, and what ends it.
-const FAILURES: [(&str, Step, Step); 13] = [
+const FAILURES: [(&str, Step, Step); 14] = [
     ("the primary is killed", |pair| pair.kill(pair.primary), |_| {}),
     ("the primary is stopped", |pair| pair.stop(pair.primary), |_| {}),
+    ("the primary is killed, and comes back cut from etcd", Pair::come_back_cut_from_etcd, Pair::heal),
     ("the primary is frozen, and goes on later", Pair::freeze, Pair::thaw),
     ("the replica is killed", |pair| pair.kill(pair.replica()), |_| {}),
     ("the link between the nodes is cut", |pair| pair.between.iter().for_each(Link::cut), Pair::heal),
@@ -188,6 +189,13 @@ impl Pair {
         // What it hears before the signal it answers.
         let ready = || Wire::open(&self.addresses[number]).and_then(|mut wire| wire.get("/readyz"));
         while ready().is_ok_and(|reply| reply.status == 200) {}
+    }
+
+    /// The two are connected all the time.
+    fn come_back_cut_from_etcd(&mut self) {
+        self.nodes[self.primary].kill();
+        self.cut_from_etcd(self.primary);
+        self.nodes[self.primary] = self.serving(self.primary, &[]);
     }
 
     fn freeze(&mut self) {
