@@ -124,7 +124,9 @@ fn tell(restored: &Restored, new_cluster: bool, context: &Context) -> Outcome {
     };
     context.out.either(&made, || {
         let (path, name, version) = (dir.path().display(), &meta.name, made.version);
-        let next = if made.replication == Some(Mode::Sync) {
+        let next = if context.out.is_quiet() {
+            String::new()
+        } else if made.replication == Some(Mode::Sync) {
             format!(
                 "next:  rig serve -D {path}\n       \
                  The mode is sync: writes wait for a replica (rig serve -D DIR --role replica --peer URL); to go on alone:\n       \

@@ -108,6 +108,8 @@ fn init_makes_a_directory_once_and_leaves_others_alone() {
     assert_eq!(made["data_dir"], home.path("n1").to_str().unwrap());
     assert_eq!(made["node_id"].as_str().unwrap().len(), 32);
     refused(&home, &["init", "n1"], 6, "already_initialised");
+    let brief = home.ok(&["init", "quiet", "-q"]).stdout;
+    assert!(brief.lines().count() == 1 && brief.starts_with("initialised"), "what comes next is not asked for: {brief}");
     let again = home.ok(&["init", "n1", "--exist-ok", "--json"]).json();
     assert_eq!((&again["created"], &again["node_id"]), (&false.into(), &made["node_id"]));
 
@@ -124,7 +126,7 @@ fn init_makes_a_directory_once_and_leaves_others_alone() {
     assert!(home.default_dir().join("meta.json").is_file());
     let mut left: Vec<_> = std::fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [".local", "empty", "mine", "n1"]);
+    assert_eq!(left, [".local", "empty", "mine", "n1", "quiet"]);
 }
 
 #[test]
