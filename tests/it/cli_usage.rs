@@ -109,7 +109,10 @@ fn init_makes_a_directory_once_and_leaves_others_alone() {
     assert_eq!(made["node_id"].as_str().unwrap().len(), 32);
     refused(&home, &["init", "n1"], 6, "already_initialised");
     let brief = home.ok(&["init", "quiet", "-q"]).stdout;
-    assert!(brief.lines().count() == 1 && brief.starts_with("initialised"), "what comes next is not asked for: {brief}");
+    assert!(
+        brief.lines().count() == 1 && brief.starts_with("initialised"),
+        "what comes next is not asked for: {brief}"
+    );
     let again = home.ok(&["init", "n1", "--exist-ok", "--json"]).json();
     assert_eq!((&again["created"], &again["node_id"]), (&false.into(), &made["node_id"]));
 

@@ -141,7 +141,7 @@ impl Checkers {
             ("I12", Box::new(i12_refused::Refused::default())),
             ("I14", Box::new(i14_diverged::Diverged)),
             ("I15", Box::new(i15_register::Outside::default())),
-            ("I16", Box::new(i16_alone::Alone)),
+            ("I16", Box::new(i16_alone::Alone::default())),
         ];
         Self { past: Past::default(), list }
     }
