@@ -2,7 +2,7 @@
 //! really on the disks, never at what the code believes.
 //!
 //! ```text
-//!   facts of one event ─► record (what all of them need to remember) ─► i01 ... i14 ─► finding
+//!   facts of one event ─► record (what all of them need to remember) ─► i01 ... i16 ─► finding
 //! ```
 
 mod i01_answered;
