@@ -34,8 +34,6 @@ const HAND_OVER_PATIENCE: Time = 1_000_000;
 const ELECTED_PATIENCE: Time = 300_000;
 /// A recovering node looks for a live primary for so long before it acts alone.
 const LOOK_AROUND: Time = 500_000;
-/// A node that has run for so long and does not reach the coordinator is waited for by nobody.
-const STRANDED: Time = 1_000_000;
 /// A primary that was heard this recently is asked to hand over.
 const LIVE: Time = 1_500_000;
 

@@ -36,7 +36,7 @@ pub(super) struct LinkState {
     pub(super) sent: Time,
     pub(super) peer: Option<NodeId>,
     /// What this node last said there that it is.
-    pub(super) said: Option<Role>,
+    said: Option<Role>,
 }
 
 /// What is known of another node.
@@ -218,11 +218,7 @@ impl Replication {
         Hello {
             member: self.me.clone(),
             boot: self.boot,
-            role: if matches!(self.part, Part::Replica(_)) || self.is_stranded() {
-                Role::Replica
-            } else {
-                Role::Primary
-            },
+            role: if matches!(self.part, Part::Replica(_)) { Role::Replica } else { Role::Primary },
             // Spoken of only when it is durable.
             promised: self.recorded.promised,
             head: self.log.durable,

@@ -218,6 +218,7 @@ impl Replication {
             Input::Swapped(seen) => self.on_swapped(seen, out),
             Input::SwapLost(seen) => self.on_swap_lost(seen, out),
             Input::Reachable(reachable) => self.on_reachable(reachable),
+            Input::Unheard => self.on_unheard(out),
             Input::Leased { until } => self.on_lease(until),
             Input::Tried => self.tried = true,
             Input::Tick => self.on_tick(out),
@@ -240,7 +241,6 @@ impl Replication {
             self.close_silent(out);
             self.signs_of_life(out);
             self.tell_what_is_over(out);
-            self.is_not_waited_for(out);
             if !self.rules.hold(Rule::NoRollbackByTimer) {
                 self.roll_back(out);
             }

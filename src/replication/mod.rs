@@ -198,6 +198,8 @@ pub enum Input {
     SwapLost(Seen),
     /// Whether the coordinator answers.
     Reachable(bool),
+    /// It has not said a word since the start, for so long that nobody should wait for a node that only it lets lead.
+    Unheard,
     /// This node's lease holds until then for certain, by a clock that goes on while the machine sleeps.
     Leased {
         /// The time.

@@ -13,6 +13,8 @@ use super::world::{Event, World};
 const TTL: Time = 2_000_000;
 /// How much of that its holder relies on, whose clock may be slower.
 const RELIED_ON: Time = TTL * 2 / 3;
+/// So long after its start a node that has heard nothing says so.
+const UNHEARD: Time = 1_000_000;
 /// How often a node asks.
 const TURN: Time = 150_000;
 
@@ -209,7 +211,14 @@ impl World {
             return;
         }
         if self.coordinator.is_away_from(machine, now) {
-            return self.input(machine, Input::Reachable(false));
+            self.input(machine, Input::Reachable(false));
+            let is_unheard = self.machines[machine].process.as_ref().is_some_and(|process| {
+                process.boot == boot && process.core.seen().is_none() && now >= process.born + UNHEARD
+            });
+            if is_unheard {
+                self.input(machine, Input::Unheard);
+            }
+            return;
         }
         self.input(machine, Input::Reachable(true));
         self.machines[machine].leased_until.get_or_insert(now);

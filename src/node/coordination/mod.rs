@@ -103,6 +103,9 @@ impl CoordinatorConfig {
 const TIMEOUT_MIN: Duration = Duration::from_millis(300);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2);
 
+/// A node that has run for so long and has heard nothing of etcd is waited for by nobody.
+const UNHEARD: Duration = Duration::from_secs(1);
+
 /// An operator's word about what is there holds for so long, while etcd does not answer this node.
 const ACCEPTED_FOR: Duration = Duration::from_secs(10);
 
@@ -144,6 +147,8 @@ pub(super) enum News {
     Swapped { serial: u64, taken: bool, seen: Seen, record: Option<Box<Record>> },
     /// Whether it answers, and says what can be used; why not.
     Reachable(Result<(), String>),
+    /// Nothing has answered since the start, and [`UNHEARD`] is over.
+    Unheard,
     /// Why the lease cannot be held, where that alone fails; `None`: nothing stands in its way.
     LeaseFault(Option<String>),
     /// The lease holds until then, by [`boot_micros`].

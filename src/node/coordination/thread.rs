@@ -8,7 +8,7 @@ use mio::Waker;
 
 use super::known::{self, Known, Revisions};
 use super::memory::Memory;
-use super::{Accept, News, Order, Shared, boot_micros};
+use super::{Accept, News, Order, Shared, UNHEARD, boot_micros};
 use crate::coordinator::{Coordinator, Kind, Lease, Reading, Record, Swap};
 use crate::replication::Seen;
 use crate::types::{ClusterId, Epoch, NodeId};
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     /// After the next lease that fails.
     lease_again: Duration,
     read_due: Instant,
+    /// Since the start, until anything has answered.
+    unheard_since: Option<Instant>,
     /// This node leads.
     leads: bool,
     /// What an operator has seen and wants to be built on, whatever was there before; and until when.
@@ -100,6 +102,7 @@ impl Worker {
             lease_due: now,
             lease_again: AGAIN,
             read_due: now,
+            unheard_since: Some(now),
             leads: false,
             accepted: None,
             void: None,
@@ -174,9 +177,15 @@ impl Worker {
                     self.accepted = None;
                 }
                 self.faults.read = Some(error.to_string());
-                return self.say();
+                self.say();
+                self.unheard_since = self.unheard_since.filter(|_| error.is_transient());
+                if self.unheard_since.is_some_and(|since| since.elapsed() >= UNHEARD) {
+                    self.tell(News::Unheard);
+                }
+                return;
             }
         };
+        self.unheard_since = None;
         self.count(|counts| counts.requests += 1);
         self.read_due = Instant::now() + READ_EVERY;
         let Some(seen) = self.judge(&reading) else { return self.say() };

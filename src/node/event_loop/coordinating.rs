@@ -165,6 +165,7 @@ impl Node {
                 }
                 Input::Reachable(state.is_ok())
             }
+            News::Unheard => Input::Unheard,
             News::LeaseFault(fault) => {
                 match (&outside.lease_fault, &fault) {
                     (None, Some(why)) => ::log::warn!("the lease of this node cannot be held: {why}"),

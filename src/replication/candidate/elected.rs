@@ -1,9 +1,10 @@
 //! A candidate where a coordinator decides: it takes the next term there before it asks anyone for anything.
 
-use super::{ELECTED_PATIENCE, Purpose, STRANDED, Stage};
+use super::{ELECTED_PATIENCE, Purpose, Stage};
 use crate::replication::machine::{Part, Replication};
+use crate::replication::replica::Replica;
 use crate::replication::{NotPromoted, Outputs, Register, Standing};
-use crate::types::{Epoch, NodeId, Role};
+use crate::types::{Epoch, NodeId};
 
 impl Replication {
     /// A restart where a coordinator decides: says whether that is all for now.
@@ -33,19 +34,16 @@ impl Replication {
         }
     }
 
-    /// Whether it can begin nothing, for the coordinator does not answer: others may reach it. Who goes by force asks nobody.
-    pub(in crate::replication) fn is_stranded(&self) -> bool {
-        let is_silent = self.outside.as_ref().is_some_and(|outside| !outside.reachable);
-        let by_force = self.recorded.forced || self.wanted.forced;
-        let has_waited = self.now >= self.started + STRANDED && self.log.appended > 0;
-        matches!(self.part, Part::Candidate(_)) && is_silent && has_waited && !by_force
-    }
-
-    /// Nobody waits for who is stranded: it says once that it follows. When the coordinator answers again it tries as before.
-    pub(in crate::replication) fn is_not_waited_for(&mut self, out: &mut Outputs) {
-        if self.is_stranded() {
-            let waiting = self.links.iter().filter(|state| state.said == Some(Role::Primary)).map(|state| state.link);
-            waiting.collect::<Vec<_>>().into_iter().for_each(|link| self.say_hello(link, out));
+    /// Nobody waits for who was to lead again and reaches no coordinator: others may reach it. When it answers this node is
+    /// the last to try. One that goes by a force that may not be in the value asks nobody.
+    pub(in crate::replication) fn on_unheard(&mut self, out: &mut Outputs) {
+        let Part::Candidate(candidate) = &self.part else { return };
+        let has_log = self.log.appended > 0 && !self.is_restored();
+        let Standing { promised, forced, adrift, .. } = self.wanted;
+        let by_force = adrift || forced && !self.log.history.has_term(promised);
+        if candidate.stage == Stage::Waiting && self.seen().is_none() && has_log && !by_force {
+            self.part = Part::Replica(Replica::fenced(false));
+            self.says_that_it_follows(|_| true, out);
         }
     }
 

@@ -501,36 +501,52 @@ fn who_gives_up_says_so_on_a_link_whose_hello_comes_in_later() {
 }
 
 #[test]
-fn who_is_started_again_and_alone_does_not_reach_the_coordinator_is_not_waited_for() {
+fn who_is_started_again_and_alone_does_not_hear_the_coordinator_is_not_waited_for() {
     let standing = |primary| Standing { promised: epoch(3, 1, 1), primary, set: ids(&[2]), ..Standing::default() };
     let mut former = Node::new(found(&[1, 2], standing(true)), Role::Primary);
     former.tell(Input::Connected { link: 2, dialed: true });
     former.tell(Input::Message { link: 2, message: hello(2) });
     let mut other = replica(standing(false), value(epoch(3, 1, 1), &[2]));
     other.tell(Input::Connected { link: 1, dialed: true });
-    let mut told = 0;
-    for _ in 0..40 {
-        // What the former primary says is heard at once.
-        for output in &former.told[told..] {
+    let hear = |other: &mut Node, told: &[Output]| {
+        for output in told {
             if let Output::Send { message, .. } = output {
                 other.tell(Input::Message { link: 1, message: message.clone() });
             }
         }
-        told = former.told.len();
-        let leads = other.core.is_under_way();
-        assert_eq!(leads, former.now >= SECOND, "after {}", former.now);
-        if leads {
-            break;
-        }
-        former.now += 50_000;
-        former.tell(Input::Tick);
-        other.live(50_000, &[1]);
-    }
+        other.live(3 * SECOND, &[1]);
+    };
+    hear(&mut other, &former.told);
+    assert!(!other.core.is_under_way(), "the former primary seems to be about to lead");
+    let told = former.told.len();
+    // What it refuses to go by it has heard.
+    former.tell(Input::Reachable(false));
+    assert_eq!(former.core.role(), Role::Primary);
+    former.tell(Input::Unheard);
+    assert_eq!((former.core.role(), former.core.state()), (Role::Replica, NodeState::Recovering));
+    hear(&mut other, &former.told[told..]);
     assert!(other.core.is_under_way());
-    // It has not given anything up: nobody has taken the next term, and the coordinator answers.
+    // When it answers, the other one comes first.
     former.seen = Seen { register: Some(value(epoch(3, 1, 1), &[2])), revision: 10, leased: false };
-    former.tell(Input::Registered(former.seen.clone()));
-    assert_eq!(former.core.epoch(), epoch(4, 1, 1));
+    former.live(SECOND, &[2]);
+    assert!(!former.core.is_under_way());
+    former.live(SECOND / 4, &[2]);
+    assert!(former.core.is_under_way(), "nobody else has taken it");
+}
+
+#[test]
+fn who_may_have_begun_a_term_by_force_that_nobody_knows_does_not_give_way_unheard() {
+    let forced = Standing { promised: epoch(4, 1, 1), primary: true, forced: true, ..Standing::default() };
+    for (standing, gives_way) in [
+        (Standing { adrift: true, ..forced.clone() }, false),
+        (forced.clone(), false),
+        // The term is in the log, and was in the value before.
+        (Standing { promised: epoch(3, 1, 1), ..forced }, true),
+    ] {
+        let mut node = Node::new(found(&[1, 2], standing.clone()), Role::Primary);
+        node.tell(Input::Unheard);
+        assert_eq!(node.core.role() == Role::Replica, gives_way, "{standing:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! I16: with a coordinator, what rests on one disk alone is decided only while that node's lease may still hold.
 //!
-//! What another one has acknowledged in the term does not rest on one disk, even if an operator's force has that one cut it
-//! again before the acknowledgement is counted.
+//! What another one has acknowledged in the term does not rest on one disk, where an operator's force may have had that one
+//! cut it again before the acknowledgement is counted.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,10 @@ impl Checker for Alone {
         let others = machines.iter().enumerate().filter(|(place, _)| place != machine);
         let is_held =
             others.map(|(_, other)| &other.truth).any(|truth| truth.durable >= *upto && truth.holds(*upto, &hash));
-        let is_alone = !is_held && self.acknowledged.get(&core.epoch()).is_none_or(|acknowledged| acknowledged < upto);
+        let has_force = machines.iter().any(|other| other.truth.standing.adrift || other.truth.standing.forced);
+        let was_held =
+            has_force && self.acknowledged.get(&core.epoch()).is_some_and(|acknowledged| acknowledged >= upto);
+        let is_alone = !is_held && !was_held;
         let is_durable = config.ack != AckLevel::Received;
         (leads && !is_forced && config.replicas() > 0 && is_alone && is_durable)
             .then(|| format!("n{machine} decides v{upto} alone at {}, its lease ended at {leased_until}", past.now))
