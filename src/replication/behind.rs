@@ -18,7 +18,8 @@
 //! The bytes, where they are kept, and how a try that was broken off is gone on with (the node).
 
 use super::machine::{Part, Replication};
-use super::replica::{Stage, Verdict};
+use super::replica::Stage;
+use super::replica::offers::Verdict;
 use super::streaming::Flow;
 use super::{Chunk, Closing, Follow, Link, Output, Outputs};
 use crate::types::{NodeId, Position, Version};

@@ -4,6 +4,7 @@
 //!   operator:  Asking ──enough would──┐           (still a replica; a promise deposes a live primary, so ask first)
 //!   restart:   Waiting ──table────────┴─► Promising ─► Cutting ─► Fetching ─► Taking ─► Primary
 //!                  └──nobody needed──────────────────────────────────────────────┘
+//!              `restart`, `elected`       `adopting`                      `office`
 //! ```
 //!
 //! # Invariants
@@ -11,19 +12,16 @@
 //! 2. Unforced, every configuration that may be in force in the adopted log allows it.
 //! 3. A crash at any step leaves a burnt epoch and nothing else.
 
+mod adopting;
 mod elected;
+mod office;
 mod restart;
 
 use super::machine::{Part, Replication};
-use super::primary::{Phase, Primary};
 use super::replica::Replica;
 use super::rules::Rule;
 use super::wish::Wish;
-use super::{
-    Append, Closing, ClusterConfig, EpochStart, History, Link, Message, NotPromoted, Output, Outputs, Promised,
-    Standing, Time, Waiting,
-};
-use crate::limits::MEMBERS_MAX;
+use super::{ClusterConfig, History, Link, Message, NotPromoted, Output, Outputs, Standing, Time, Waiting};
 use crate::types::{Epoch, NodeId, Version};
 
 /// A member that does not answer in this time counts as unreachable.
@@ -317,19 +315,6 @@ impl Replication {
         self.want(standing, out);
     }
 
-    pub(super) fn candidate_lost_link(&mut self, link: Link) {
-        let lost = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
-        let linked: Vec<NodeId> = self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.id).collect();
-        let Some(candidate) = self.candidate_mut() else { return };
-        candidate.asked.retain(|asked| *asked != link);
-        if let Stage::Fetching { from, .. } = candidate.stage
-            && (lost == Some(from) || !linked.contains(&from))
-        {
-            candidate.stage = Stage::Promising;
-            candidate.promises.retain(|promise| promise.from != from);
-        }
-    }
-
     pub(super) fn candidate_was_refused(&mut self, from: NodeId, promised: Epoch, out: &mut Outputs) {
         let peer = self.peer_mut(from);
         peer.promised = peer.promised.max(promised);
@@ -338,27 +323,6 @@ impl Replication {
         if promised > candidate.epoch {
             self.give_up(NotPromoted::Busy, out);
         }
-    }
-
-    pub(super) fn on_promised(&mut self, link: Link, from: NodeId, promised: Promised, out: &mut Outputs) {
-        let Some(history) = History::new(promised.history) else { return self.close(link, Closing::Protocol, out) };
-        if history.starts().last().is_some_and(|start| start.first > promised.head)
-            || promised.committed > promised.head
-        {
-            return self.close(link, Closing::Protocol, out);
-        }
-        let named = self.log.configs.name(from);
-        let committed = promised.committed;
-        let (head, history) = match self.peer(from) {
-            Some(peer) if !self.rules.hold(Rule::PromisesFirst) => (peer.head, peer.history.clone()),
-            _ => (promised.head, history),
-        };
-        let Some(candidate) = self.candidate_mut() else { return };
-        if promised.epoch != candidate.epoch || !matches!(candidate.stage, Stage::Promising) || !named {
-            return;
-        }
-        candidate.promises.retain(|promise| promise.from != from);
-        candidate.promises.push(Promise { from, head, committed, history });
     }
 
     pub(super) fn on_hand_over(&mut self, link: Link, from: NodeId, epoch: Epoch, head: Version, out: &mut Outputs) {
@@ -390,256 +354,6 @@ impl Replication {
         self.count_promises(out);
         self.fetch(out);
         self.take_office(out);
-    }
-
-    fn ask_for_promises(&mut self, out: &mut Outputs) {
-        let (recorded, linked) = (self.recorded.promised, self.linked_members());
-        let Some(candidate) = self.candidate_mut() else { return };
-        let wants = !matches!(candidate.purpose, Purpose::Restart | Purpose::HandOver { .. });
-        if candidate.stage != Stage::Promising || recorded < candidate.epoch || !wants {
-            return;
-        }
-        let epoch = candidate.epoch;
-        let new: Vec<Link> =
-            linked.iter().map(|(link, _)| *link).filter(|link| !candidate.asked.contains(link)).collect();
-        candidate.asked.extend(&new);
-        for link in new {
-            self.send(link, Message::Promise { epoch }, out);
-        }
-    }
-
-    /// Enough promises, or enough waiting: then the most advanced log is adopted.
-    fn count_promises(&mut self, out: &mut Outputs) {
-        let (now, linked) = (self.now, self.linked_members());
-        let (recorded, settled) = (self.recorded.promised, self.is_settled());
-        let Part::Candidate(candidate) = &self.part else { return };
-        if candidate.stage != Stage::Promising || recorded < candidate.epoch || !settled {
-            return;
-        }
-        let promised: Vec<NodeId> = candidate.promises.iter().map(|promise| promise.from).collect();
-        let answered = |id: &NodeId| promised.contains(id) || candidate.refused.contains(id);
-        let everyone = linked.iter().all(|(_, id)| answered(id));
-        let waited = now >= candidate.until;
-        let goes_on = match candidate.purpose {
-            Purpose::Restart => false,
-            Purpose::HandOver { .. } => true,
-            Purpose::Reopen => self.recorded.set.iter().all(|id| promised.contains(id)),
-            Purpose::Again => {
-                let configs = self.log.configs.in_force().iter().map(|(_, config)| config);
-                (everyone || waited) && self.judge(&promised, configs).is_ok()
-            }
-            Purpose::Operator { .. } | Purpose::Elected { .. } => everyone || waited,
-        };
-        if goes_on {
-            self.adopt(out);
-        }
-    }
-
-    fn adopt(&mut self, out: &mut Outputs) {
-        let by_epoch = self.rules.hold(Rule::EpochBeforeVersion);
-        let rank = |history: &History, head: Version| (if by_epoch { history.last() } else { Epoch::default() }, head);
-        let own = rank(&self.log.history, self.log.durable);
-        let most_advanced = self.rules.hold(Rule::MostAdvancedLog);
-        let Part::Candidate(candidate) = &mut self.part else { return };
-        // Of two stories the operator has named this node's the winner: what is decided here is not given up for another.
-        let (log, forced) = (&self.log, candidate.is_forced());
-        let fits = |promise: &&Promise| {
-            !forced || log.history.common(log.durable, &promise.history, promise.head) >= log.committed
-        };
-        let best = candidate.promises.iter().filter(fits).max_by_key(|promise| rank(&promise.history, promise.head));
-        let best = best.filter(|best| most_advanced && rank(&best.history, best.head) > own);
-        let Some(best) = best else {
-            return self.stand(out);
-        };
-        let (from, target, epoch) = (best.from, best.head, candidate.epoch);
-        let common = self.log.history.common(self.log.durable, &best.history, best.head);
-        // Whom the value names has every answered write, but for those of a force that the value does not know.
-        let lacks_force = |start: &EpochStart| start.forced && !log.history.has_term(start.epoch);
-        let goes_adrift = candidate.is_elected() && best.history.starts().iter().any(lacks_force);
-        if common < self.log.committed || goes_adrift && self.rules.hold(Rule::Adrift) {
-            // Nobody's rules allow that: it is for the operator to look at.
-            return self.give_up(NotPromoted::NotReady, out);
-        }
-        if common < self.log.appended {
-            candidate.stage = Stage::Cutting { from, target };
-            self.cut(common, epoch, out);
-        } else {
-            candidate.stage = Stage::Fetching { from, target, asked: 0 };
-        }
-    }
-
-    pub(super) fn candidate_has_cut(&mut self) {
-        let Some(candidate) = self.candidate_mut() else { return };
-        if let Stage::Cutting { from, target } = candidate.stage {
-            candidate.stage = Stage::Fetching { from, target, asked: 0 };
-        }
-    }
-
-    /// Asks for what is missing, one piece after the other.
-    fn fetch(&mut self, out: &mut Outputs) {
-        let appended = self.log.appended;
-        let settled = self.is_settled();
-        let hold = self.rules.hold(Rule::AdoptedDurable);
-        let Part::Candidate(candidate) = &mut self.part else { return };
-        let Stage::Fetching { from, target, asked } = candidate.stage else { return };
-        if appended == target {
-            if settled || !hold {
-                self.stand(out);
-            }
-            return;
-        }
-        let epoch = candidate.epoch;
-        let link = self.peers.iter().find(|peer| peer.id == from).and_then(|peer| peer.link);
-        match link {
-            Some(link) if asked < appended + 1 => {
-                candidate.stage = Stage::Fetching { from, target, asked: appended + 1 };
-                self.send(link, Message::Fetch { epoch, after: appended }, out);
-            }
-            Some(_) => {}
-            None => {
-                candidate.stage = Stage::Promising;
-                candidate.promises.retain(|promise| promise.from != from);
-            }
-        }
-    }
-
-    /// There may be room now for what was asked for.
-    pub(super) fn fetch_again(&mut self) {
-        if let Some(candidate) = self.candidate_mut()
-            && let Stage::Fetching { asked, .. } = &mut candidate.stage
-        {
-            *asked = 0;
-        }
-    }
-
-    pub(super) fn on_records(&mut self, link: Link, records: &Append, out: &mut Outputs) {
-        let source = self.peers.iter().find(|peer| peer.link == Some(link)).map(|peer| peer.id);
-        let Part::Candidate(candidate) = &self.part else { return };
-        let Stage::Fetching { from, target, .. } = candidate.stage else { return };
-        if source != Some(from) || records.epoch != candidate.epoch || records.last > target || self.is_full() {
-            return;
-        }
-        if !self.take(records, out) {
-            self.close(link, Closing::Protocol, out);
-        }
-    }
-
-    /// What those who promised know to be decided, as far as this log tells the same story, is decided here too: else a
-    /// configuration that was replaced long ago would go on being asked.
-    fn learn_commit(&mut self, out: &mut Outputs) {
-        let Part::Candidate(candidate) = &self.part else { return };
-        let log = &self.log;
-        let shared = |promise: &Promise| log.history.common(log.durable, &promise.history, promise.head);
-        let known = candidate.promises.iter().map(|promise| promise.committed.min(shared(promise))).max().unwrap_or(0);
-        if known > self.log.committed {
-            self.commit(known, out);
-        }
-    }
-
-    /// The log is adopted. If everyone's rules allow it, role, epoch and set are recorded.
-    fn stand(&mut self, out: &mut Outputs) {
-        self.learn_commit(out);
-        let Part::Candidate(candidate) = &mut self.part else { return };
-        candidate.stage = Stage::Taking;
-        let candidate = &*candidate;
-        let promised: Vec<NodeId> = candidate.promises.iter().map(|promise| promise.from).collect();
-        let (forced, purpose, without, epoch) =
-            (candidate.is_forced(), candidate.purpose, candidate.without, candidate.epoch);
-        let in_force = self.log.configs.in_force();
-        // By force too: a term without a cluster would be another cluster, and who leads is a member.
-        let has_place = |config: &ClusterConfig| config.names(self.me.id) || config.members.len() < MEMBERS_MAX;
-        let judged = match purpose {
-            Purpose::Operator { .. } if !in_force.last().is_some_and(|(_, newest)| has_place(newest)) => {
-                Err(NotPromoted::NotReady)
-            }
-            Purpose::Elected { .. } => self.judge_outside(promised.len() + 1),
-            Purpose::Operator { force: false, .. } | Purpose::Again => {
-                let every = self.rules.hold(Rule::EveryConfigPromotes);
-                let asked = if every { 0 } else { in_force.len().saturating_sub(1) };
-                let judged = self.judge(&promised, in_force[asked..].iter().map(|(_, config)| config));
-                judged.and_then(|()| self.reaches(self.log.appended))
-            }
-            _ => Ok(()),
-        };
-        let outside = self.seen().and_then(|seen| seen.register.as_ref());
-        if outside.is_some_and(|value| value.epoch > epoch) && !forced {
-            return self.give_up(NotPromoted::Busy, out);
-        }
-        if let Err(refused) = judged {
-            return self.give_up(refused, out);
-        }
-        let recorded_outside = self.seen().and_then(|seen| seen.register.as_ref());
-        let set = match purpose {
-            // Whoever holds every answered write goes on doing so, until it is let go.
-            Purpose::Elected { .. } | Purpose::HandOver { .. } if let Some(value) = recorded_outside => {
-                value.set_for(self.me.id)
-            }
-            Purpose::Reopen | Purpose::Restart if self.all_allow(&self.recorded.set) => self.recorded.set.clone(),
-            // A set that a later configuration does not allow could never open.
-            _ => self.first_set(&promised, without),
-        };
-        let alone_from = self.wanted.alone_from.filter(|_| !forced);
-        // A restart goes on with the term, however it was begun.
-        let is_own = self.wanted.promised.owner == self.me.id;
-        let goes_on = matches!(purpose, Purpose::Reopen | Purpose::Restart) && self.wanted.forced && is_own;
-        let forced = forced || goes_on;
-        let adrift = self.wanted.adrift || forced && self.outside.as_ref().is_some_and(|outside| !outside.reachable);
-        let standing = Standing { promised: epoch, primary: true, forced, set, alone_from, lacks: 0, adrift };
-        self.want(standing, out);
-    }
-
-    /// The in-sync set of a new epoch: every member, but for those that were not reached and that nothing demands.
-    fn first_set(&self, promised: &[NodeId], without: Option<NodeId>) -> Vec<NodeId> {
-        let Some(config) = self.log.configs.newest() else { return Vec::new() };
-        let others = config.members.iter().map(|member| member.id);
-        let mut set: Vec<NodeId> = others.filter(|id| *id != self.me.id && Some(*id) != without).collect();
-        let reached: Vec<NodeId> = set.iter().copied().filter(|id| promised.contains(id)).collect();
-        if self.log.configs.in_force().iter().all(|(_, config)| config.allows_set(&reached)) {
-            set = reached;
-        }
-        set.sort_unstable();
-        set
-    }
-
-    /// Everything is recorded: the term begins.
-    fn take_office(&mut self, out: &mut Outputs) {
-        let Part::Candidate(candidate) = &self.part else { return };
-        let ready = self.recording.is_none() && self.recorded == self.wanted && self.recorded.primary;
-        if candidate.stage != Stage::Taking || !ready || self.recorded.promised != candidate.epoch {
-            return;
-        }
-        let epoch = candidate.epoch;
-        let reached = candidate.promises.iter().map(|promise| promise.from).collect();
-        let (forced, request, without) = (self.recorded.forced, candidate.request(), candidate.without);
-        let newest = self.log.configs.newest().cloned();
-        let mut config = newest.unwrap_or_else(|| self.asked.applied_to(&ClusterConfig::first(self.me.clone())));
-        config.members.retain(|member| Some(member.id) != without);
-        match config.members.iter_mut().find(|member| member.id == self.me.id) {
-            Some(member) => *member = self.me.clone(),
-            // The operator's force has made one that was removed the primary: it is a member by its own record.
-            None => config.members.push(self.me.clone()),
-        }
-        for peer in &mut self.peers {
-            (peer.left, peer.confirmed, peer.went_back) = (None, 0, None);
-        }
-        self.part = Part::Primary(Primary {
-            epoch,
-            forced,
-            phase: Phase::New,
-            record: 0,
-            since: self.now,
-            flushed: self.log.appended,
-            sent: 0,
-            unacknowledged: Default::default(),
-            reached,
-            split_brain: false,
-            disputed: false,
-            change_at: 0,
-            request,
-            removing: None,
-            config,
-        });
-        self.progress_primary(out);
     }
 
     /// This attempt comes to nothing; the epoch is burnt.
