@@ -10,23 +10,18 @@
 //! 3. At most one configuration is on its way.
 //!
 //! # Not here
-//! Who is required (`insync`), how records get to the replicas (`streaming`), who may open (`candidate`).
+//! Who is a member (`members`), how it comes to an end (`leaving`), who is required (`insync`), how records get to the replicas (`streaming`), who may open (`candidate`).
+
+mod leaving;
+mod members;
 
 use std::collections::VecDeque;
 
 use super::machine::{Part, ROOM_PROBE, Replication};
 use super::rules::Rule;
-use super::{
-    ClusterConfig, Control, ControlData, Event, Link, Message, NotPromoted, Output, Outputs, Refusal, Refused,
-    RefusedWhy, Slot, Time,
-};
-use crate::limits::MEMBERS_MAX;
+use super::{ClusterConfig, Control, ControlData, Event, Link, NotPromoted, Output, Outputs, Refusal, Slot, Time};
 use crate::types::{Epoch, Mode, NodeId, Version, methods};
 
-/// A hand-over that takes longer is given up.
-const HAND_OVER_TIMEOUT: Time = 2_000_000;
-/// A primary that has found no room for so long lets another one lead.
-const SHORT_OF_ROOM: Time = 1_000_000;
 /// So long the operator's answer waits for members that were reached.
 const ANSWER_TIMEOUT: Time = 2_000_000;
 
@@ -251,140 +246,6 @@ impl Replication {
         self.change_config(out);
     }
 
-    /// Records what was asked for, one change at a time.
-    fn change_config(&mut self, out: &mut Outputs) {
-        let Part::Primary(primary) = &self.part else { return };
-        if primary.phase != Phase::Open || primary.split_brain || self.is_full() || self.now < primary.change_at {
-            return;
-        }
-        if self.log.configs.newest_version() > self.log.committed {
-            return;
-        }
-        let Some(newest) = self.log.configs.newest().cloned() else { return };
-        if primary.removing.is_some_and(|(_, id)| !newest.names(id)) {
-            self.answer_removal(Ok(()), out);
-        }
-        let mut config = self.asked.applied_to(&newest);
-        let mut changed = Vec::new();
-        let mut dismissed = None;
-        if let Some((_, id)) = self.primary_mut().and_then(|primary| primary.removing) {
-            config.members.retain(|member| member.id != id);
-            dismissed = Some(id);
-            changed.push(Event::Removed(id));
-        } else if let Some(member) = self.newcomer(&config) {
-            changed.push(Event::Added(member.id));
-            config.members.push(member);
-        }
-        for member in &mut config.members {
-            let speaks = self.peer(member.id).filter(|peer| peer.link.is_some());
-            if let Some(peer) = speaks.filter(|peer| peer.member != *member) {
-                *member = peer.member.clone();
-            }
-        }
-        if let Some(refused) = dismissed.and_then(|_| self.removal_is_stuck(&config)) {
-            return self.answer_removal(Err(refused), out);
-        }
-        self.dismissed.extend(dismissed);
-        if config == newest {
-            self.asked = Default::default();
-            return;
-        }
-        self.append_control(methods::CONFIG, ControlData { config, forced: false, restored: None }, out);
-        out.extend(changed.into_iter().map(Output::Event));
-        let idle: Vec<NodeId> = self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.id).collect();
-        idle.into_iter().for_each(|id| self.offer(id, out));
-    }
-
-    /// A node that has dialled in and was never a member.
-    fn newcomer(&self, config: &ClusterConfig) -> Option<super::Member> {
-        let room = config.members.len() < MEMBERS_MAX;
-        let new = |peer: &&super::links::Peer| {
-            let is_stranger = !peer.joined && !config.names(peer.id) && !self.dismissed.contains(&peer.id);
-            // One that has promised another's later term would be named here and follow there.
-            let is_free = peer.promised <= self.promised();
-            peer.link.is_some() && is_stranger && is_free && peer.role == crate::types::Role::Replica
-        };
-        self.peers.iter().filter(|_| room).find(new).map(|peer| peer.member.clone())
-    }
-
-    fn answer_removal(&mut self, result: Result<(), NotPromoted>, out: &mut Outputs) {
-        if let Some(primary) = self.primary_mut()
-            && let Some((request, _)) = primary.removing.take()
-        {
-            out.push(Output::Answer { request, result });
-        }
-    }
-
-    pub(super) fn on_remove_member(&mut self, request: u64, id: NodeId, force: bool, out: &mut Outputs) {
-        // By force also one whose removal is in the log and cannot be committed, because its own word is needed for that.
-        let named = self.log.configs.newest().is_some_and(|config| config.names(id));
-        let known = (named || force && self.log.configs.name(id)) && id != self.me.id;
-        let refused = match &self.part {
-            Part::Primary(_) if !known => Some(NotPromoted::NoSuchMember),
-            Part::Primary(primary) if !force && primary.removing.is_some() => Some(NotPromoted::Busy),
-            Part::Primary(primary) if !force && primary.phase != Phase::Open => Some(NotPromoted::Busy),
-            Part::Primary(_) => None,
-            Part::Candidate(_) | Part::Replica(_) => Some(NotPromoted::NotReady),
-        };
-        if let Some(refused) = refused {
-            out.push(Output::Answer { request, result: Err(refused) });
-        } else if force {
-            self.force_epoch(request, Some(id), out);
-        } else if let Some(primary) = self.primary_mut() {
-            primary.removing = Some((request, id));
-        }
-    }
-
-    /// Why the record of a removal would never be committed as things are: the rule of now and the one without the member
-    /// must both find enough that answer. Once recorded it would be in nobody's power to take back.
-    fn removal_is_stuck(&self, config: &ClusterConfig) -> Option<NotPromoted> {
-        let present: Vec<NodeId> = self.recorded.set.iter().copied().filter(|id| !self.is_late(*id)).collect();
-        let is_possible = self.all_allow(&present) && config.allows_set(&present);
-        (!is_possible).then_some(NotPromoted::NotEnough { present: present.len() })
-    }
-
-    pub(super) fn on_hand_over_please(&mut self, link: Link, id: NodeId, out: &mut Outputs) {
-        let (now, promised) = (self.now, self.promised());
-        let ready = self.log.configs.newest().is_some_and(|config| config.names(id))
-            && self.peer(id).is_some_and(|peer| peer.flow.is_streaming() && peer.link == Some(link) && !peer.gone);
-        // While nobody can take it the term is not given away.
-        let ready = ready && (self.outside.is_none() || self.reaches_coordinator());
-        match &mut self.part {
-            Part::Primary(primary) if ready && primary.phase == Phase::Open && !primary.split_brain => {
-                let until = now + HAND_OVER_TIMEOUT;
-                primary.phase = Phase::HandingOver { to: id, link, until, demoted: false };
-            }
-            _ => {
-                let refused = Refused { promised, why: RefusedWhy::CannotHandOver };
-                self.send(link, Message::Refused(refused), out);
-            }
-        }
-    }
-
-    /// Everything is committed and the other has it all: the term ends, and the next one is the other's.
-    fn hand_over(&mut self, out: &mut Outputs) {
-        let Part::Primary(primary) = &mut self.part else { return };
-        let Phase::HandingOver { to, link, until, demoted } = primary.phase else { return };
-        let epoch = Epoch { number: primary.epoch.number + 1, owner: to, start: 1 };
-        let peer = self.peers.iter().find(|peer| peer.id == to && peer.link == Some(link));
-        // Not to one that is removed meanwhile: it would lead where no promotion counts it. Nor to one that has diverged.
-        let stays = self.log.configs.newest().is_some_and(|config| config.names(to));
-        let Some(peer) = peer.filter(|peer| self.now < until && stays && !peer.gone) else {
-            primary.phase = Phase::Open;
-            if demoted {
-                self.step_down(out);
-            }
-            return;
-        };
-        let head = self.log.appended;
-        if self.log.committed == head && peer.durable == head && self.recording.is_none() {
-            self.leave_office(epoch, out);
-            if let Part::Replica(replica) = &mut self.part {
-                replica.hands_over(link, epoch, head);
-            }
-        }
-    }
-
     /// The operator hears that this node is primary when every member that was reached holds the epoch's record.
     fn answer_operator(&mut self, out: &mut Outputs) {
         let Part::Primary(primary) = &self.part else { return };
@@ -465,53 +326,6 @@ impl Replication {
         primary.disputed = true;
         if outside_sync && !is_by_value && !std::mem::replace(&mut primary.split_brain, true) {
             out.push(Output::Event(Event::SplitBrain));
-        }
-    }
-
-    pub(super) fn on_demote(&mut self, out: &mut Outputs) {
-        let until = self.now + HAND_OVER_TIMEOUT;
-        let stays = |id| self.log.configs.newest().is_some_and(|config| config.names(id));
-        let follows =
-            |peer: &&super::links::Peer| peer.flow.is_streaming() && !peer.gone && self.recorded.set.contains(&peer.id);
-        let heir = self.peers.iter().find(|peer| follows(peer) && stays(peer.id));
-        let heir = heir.and_then(|peer| peer.link.map(|link| (peer.id, link)));
-        match (&mut self.part, heir) {
-            (Part::Replica(_), _) => {}
-            (Part::Primary(primary), Some((to, link))) if primary.phase == Phase::Open && !primary.split_brain => {
-                primary.phase = Phase::HandingOver { to, link, until, demoted: true };
-            }
-            _ => self.step_down(out),
-        }
-    }
-
-    /// Without room it gives way to a member that has some, where a coordinator sees to it that one leads.
-    fn give_way(&mut self, out: &mut Outputs) {
-        let Part::Primary(primary) = &self.part else { return };
-        let is_long = self.short_since.is_some_and(|since| self.now >= since + SHORT_OF_ROOM);
-        if !is_long || primary.split_brain || !self.has_heir_outside() {
-            return;
-        }
-        match primary.phase {
-            Phase::HandingOver { .. } => {}
-            Phase::Open if self.is_settled() => self.on_demote(out),
-            // What it has sent, and cannot store, is the other's to decide; or it has nothing in this term.
-            Phase::Open | Phase::New | Phase::Opening => self.step_down(out),
-        }
-    }
-
-    /// Whether the coordinator answers, and its value names a member that is heard and can store what it gets.
-    fn has_heir_outside(&self) -> bool {
-        let Some(value) = self.seen().and_then(|seen| seen.register.as_ref()) else { return false };
-        let is_heard = |peer: &super::links::Peer| peer.link.is_some() && !self.is_silent(peer.id);
-        let is_own = value.epoch.owner == self.me.id && self.reaches_coordinator();
-        is_own && self.peers.iter().any(|peer| is_heard(peer) && value.set.contains(&peer.id))
-    }
-
-    /// The term ends and nobody follows. Those that were led must not take this node for a primary any longer.
-    fn step_down(&mut self, out: &mut Outputs) {
-        self.become_replica(self.promised(), out);
-        for link in self.known_links() {
-            self.close(link, super::Closing::Again, out);
         }
     }
 }
