@@ -166,18 +166,15 @@ impl Load {
         }
     }
 
-    fn report(&mut self, seconds: f64) {
-        self.times.sort_unstable();
-        let at = |share: f64| {
-            let place = (self.times.len() as f64 * share) as usize;
-            self.times.get(place.min(self.times.len().saturating_sub(1))).map_or(0, Duration::as_micros)
-        };
+    fn report(&self, seconds: f64) {
+        let mut counts = std::collections::BTreeMap::<u128, u64>::new();
+        self.times.iter().for_each(|time| *counts.entry(time.as_micros()).or_default() += 1);
+        let histogram: Vec<String> = counts.iter().map(|(time, count)| format!("[{time},{count}]")).collect();
         println!(
-            r#"{{"ops":{},"seconds":{seconds},"p50_us":{},"p99_us":{},"errors":{}}}"#,
+            r#"{{"ops":{},"seconds":{seconds},"errors":{},"histogram_us":[{}]}}"#,
             self.times.len(),
-            at(0.5),
-            at(0.99),
-            self.errors
+            self.errors,
+            histogram.join(",")
         );
     }
 }

@@ -3,6 +3,7 @@
 Every process here is a child of the program that starts it, and ends with it. README.md says what each system does.
 """
 
+import collections
 import glob
 import http.client
 import json
@@ -133,7 +134,9 @@ class System:
 
     def bench_load(self, clients, length):
         tool = self.options.load or os.path.join(RELEASE, "examples/bench_load")
-        return json.loads(out(tool, self.name, f"{LOCAL}:{self.port}", str(clients), str(length)))
+        figures = json.loads(out(tool, self.name, f"{LOCAL}:{self.port}", str(clients), str(length)))
+        histogram, expected = figures.pop("histogram_us"), clients * figures["seconds"] / max(figures["ops"], 1)
+        return {**figures, **percentiles(histogram, expected)}
 
 
 class Rig(System):
@@ -240,11 +243,11 @@ synchronous_commit = on
             with open(path) as lines:
                 times += [int(line.split()[2]) for line in lines]
             os.remove(path)
-        times.sort()
         rate = float(re.search(r"^tps = ([\d.]+)", text, re.M)[1])
         failed = re.search(r"failed transactions: (\d+)", text)
-        return {"ops": len(times), "seconds": len(times) / rate, "p50_us": times[len(times) // 2],
-                "p99_us": times[len(times) * 99 // 100], "errors": int(failed[1]) if failed else 0}
+        histogram = collections.Counter(times).items()
+        return {"ops": len(times), "seconds": len(times) / rate, **percentiles(histogram, clients / rate),
+                "errors": int(failed[1]) if failed else 0}
 
 
 class Etcd(System):
@@ -336,11 +339,9 @@ class MariaDb(System):
         much = [f"--threads={clients}", f"--time={length}", "--percentile=99", "--histogram=on"]
         text = out("sysbench", f"{HERE}/mariadb.lua", "--db-driver=mysql", *where, "--mysql-db=b", *much, "run")
         histogram = re.findall(r"^ *([\d.]+) \|.* (\d+)$", text, re.M)
-        times = [(float(milliseconds), int(count)) for milliseconds, count in histogram]
-        return {"ops": int(re.search(r"transactions: +(\d+)", text)[1]),
-                "seconds": float(re.search(r"total time: +([\d.]+)s", text)[1]),
-                "p50_us": below(times, 0.5), "p99_us": below(times, 0.99),
-                "errors": int(re.search(r"ignored errors: +(\d+)", text)[1])}
+        times = [(round(float(milliseconds) * 1000), int(count)) for milliseconds, count in histogram]
+        ops, seconds = int(re.search(r"transactions: +(\d+)", text)[1]), float(re.search(r"total time: +([\d.]+)s", text)[1])
+        return {"ops": ops, "seconds": seconds, **percentiles(times, clients * seconds / ops), "errors": int(re.search(r"ignored errors: +(\d+)", text)[1])}
 
     def settle(self):
         until("the replica", lambda: self.sql(1, "select @@gtid_binlog_pos") == self.sql(2, "select @@gtid_slave_pos"))
@@ -354,13 +355,25 @@ class MariaDbDefaults(MariaDb):
 ALL = [Rig, Yardstick, Postgres, Redis, Etcd, MariaDb, MariaDbDefaults]
 
 
-def below(histogram, share):
-    """The time in microseconds below which this share lies."""
-    left = sum(count for _, count in histogram) * share
-    for milliseconds, count in histogram:
-        left -= count
+def percentiles(histogram, expected):
+    """Of times in microseconds, and how often each was seen. As `wrk` does it, and for everybody alike: a time of more than twice
+    what is expected, in seconds, stands for the requests too that could not be sent meanwhile."""
+    counts, expected = collections.Counter(), round(expected * 1e6)
+    for time, count in histogram:
+        counts[time] += count
+        if time >= 2 * expected:
+            for missed in range(time - expected, expected, -expected):
+                counts[missed] += count
+    return {"p50_us": below(counts, 0.5), "p99_us": below(counts, 0.99)}
+
+
+def below(counts, share):
+    """The time below which this share lies."""
+    left = sum(counts.values()) * share
+    for time in sorted(counts):
+        left -= counts[time]
         if left <= 0:
-            return round(milliseconds * 1000)
+            return time
     return 0
 
 
