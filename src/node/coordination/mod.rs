@@ -147,7 +147,7 @@ pub(super) enum News {
     Swapped { serial: u64, taken: bool, seen: Seen, record: Option<Box<Record>> },
     /// Whether it answers, and says what can be used; why not.
     Reachable(Result<(), String>),
-    /// Nothing has answered since the start, and [`UNHEARD`] is over.
+    /// Nothing has answered since the start, unless to say that it cannot for now, and [`UNHEARD`] is over.
     Unheard,
     /// Why the lease cannot be held, where that alone fails; `None`: nothing stands in its way.
     LeaseFault(Option<String>),
