@@ -123,6 +123,8 @@ struct Inner {
     open: Mutex<Option<(u64, Arc<Segment>)>>,
     /// Bytes of the segments that are full, since that many cuts.
     sizes: Mutex<(u64, BTreeMap<Version, u64>)>,
+    /// The segments before this one were told to leave the page cache.
+    left_cache: AtomicU64,
 }
 
 impl Reader {
@@ -132,7 +134,7 @@ impl Reader {
 
     fn new(vfs: Arc<dyn Vfs>, dir: &Path, cluster: ClusterId, shared: Arc<Shared>, follows_mark: bool) -> Self {
         let (dir, open, sizes) = (dir.to_path_buf(), Mutex::default(), Mutex::default());
-        let inner = Inner { vfs, dir, cluster, shared, follows_mark, open, sizes };
+        let inner = Inner { vfs, dir, cluster, shared, follows_mark, open, sizes, left_cache: AtomicU64::new(0) };
         Self { inner: Arc::new(inner) }
     }
 
@@ -243,6 +245,21 @@ impl Reader {
             };
         }
         Ok(sum)
+    }
+
+    /// Lets full segments leave the page cache, all but the newest of them. A log is written once and seldom read, and
+    /// without this takes all the memory there is, page by page; and what checks it later is to see the disk.
+    pub fn leave_cache(&self) {
+        let Inner { vfs, dir, shared, left_cache, .. } = &*self.inner;
+        let bases = shared.bases();
+        let Some(kept) = bases.len().checked_sub(2).map(|kept| bases[kept]) else { return };
+        let left = left_cache.swap(kept, Ordering::Relaxed);
+        for base in bases.into_iter().filter(|base| (left..kept).contains(base)) {
+            // It may have been compacted meanwhile.
+            if let Ok(file) = vfs.open(&segment::log_dir(dir).join(segment_name(base)), Access::Read) {
+                file.leave_cache();
+            }
+        }
     }
 
     /// How often the log was cut back while this reader could see it.

@@ -28,6 +28,30 @@ fn a_reader_beside_the_writer_sees_what_is_durable_and_no_more() {
 }
 
 #[test]
+fn full_segments_leave_the_page_cache_but_the_newest_of_them() {
+    let mut made = Made::new(Config { segment_bytes: 4096, ..config() });
+    let reader = made.opened.writer.reader();
+    let gone = |made: &Made| {
+        let segments = made.opened.writer.reader().segments();
+        segments.iter().map(|base| made.vfs.has_left_cache(&segment(*base)).unwrap()).collect::<Vec<_>>()
+    };
+    reader.leave_cache();
+    assert_eq!(gone(&made), [false]);
+    while reader.segments().len() < 4 {
+        made.write(1, 3, record);
+    }
+    reader.leave_cache();
+    assert_eq!(gone(&made), [true, true, false, false]);
+    assert_eq!(reader.record(2).unwrap().unwrap().version, 2);
+    while reader.segments().len() < 5 {
+        made.write(1, 3, record);
+    }
+    reader.leave_cache();
+    assert_eq!(gone(&made), [false, true, true, false, false], "what somebody reads again stays");
+    assert_eq!(versions(reader.records(1, 1000)).len() as u64, reader.durable());
+}
+
+#[test]
 fn a_reader_on_another_thread_never_sees_a_broken_record() {
     let small = Config { segment_bytes: 16 << 10, ..config() };
     let mut made = Made::new(small);

@@ -99,4 +99,11 @@ impl File for DiskFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
+
+    fn leave_cache(&self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed) {
+            log::debug!("let a file leave the page cache: {error}");
+        }
+    }
 }

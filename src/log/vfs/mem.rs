@@ -58,6 +58,7 @@ struct Inode {
     cached: Vec<u8>,
     dirty: BTreeSet<u64>,
     resized: bool,
+    has_left_cache: bool,
 }
 
 struct MemFile {
@@ -119,6 +120,12 @@ impl MemVfs {
     /// Bytes that were asked for by reads so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Whether a file was last told to leave the page cache, and not read or written since.
+    pub fn has_left_cache(&self, path: &Path) -> io::Result<bool> {
+        let disk = self.disk();
+        Ok(disk.inodes[disk.find(path)?].has_left_cache)
     }
 
     /// Turns over one bit of a file, behind the log's back.
@@ -311,7 +318,8 @@ impl Vfs for MemVfs {
 
 impl File for MemFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let disk = self.vfs.disk();
+        let mut disk = self.vfs.disk();
+        disk.inodes[self.inode].has_left_cache = false;
         let bytes = &disk.inodes[self.inode].cached;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let n = buf.len().min(bytes.len() - from);
@@ -324,6 +332,7 @@ impl File for MemFile {
         let mut disk = self.vfs.disk();
         let room = disk.room;
         let inode = &mut disk.inodes[self.inode];
+        inode.has_left_cache = false;
         let len = inode.cached.len() as u64;
         let wanted = offset + buf.len() as u64;
         let granted = wanted.min(len.max(offset).saturating_add(room.unwrap_or(u64::MAX)).max(len));
@@ -370,6 +379,10 @@ impl File for MemFile {
         inode.resized = true;
         disk.room = disk.room.map(|room| (room + old).saturating_sub(len));
         Ok(())
+    }
+
+    fn leave_cache(&self) {
+        self.vfs.disk().inodes[self.inode].has_left_cache = true;
     }
 }
 

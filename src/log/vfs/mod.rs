@@ -66,6 +66,8 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts the file, or extends it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// What is durable of it need not be kept in memory for those who read it. Only advice: it cannot fail.
+    fn leave_cache(&self) {}
 }
 
 /// Whether the operating system says that there is no room, which passes, and not that something is broken.

@@ -60,6 +60,32 @@ fn the_simulated_file_system_conforms() {
     conforms(&MemVfs::new(), Path::new("/root"));
 }
 
+/// By a read that would have to wait for the disk, and may not.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_durable_leaves_the_page_cache() {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("file");
+    let file = DiskVfs.open(&path, Access::Create).unwrap();
+    let read = || {
+        let mut byte = [0];
+        let buffers = &mut [std::io::IoSliceMut::new(&mut byte)];
+        preadv2(std::fs::File::open(&path).unwrap(), buffers, 1 << 20, ReadWriteFlags::NOWAIT)
+    };
+    file.write_at(&[7; 2 << 20], 0).unwrap();
+    file.sync_data().unwrap();
+    // A file system in memory has nowhere to put it, and one that is old does not know the question.
+    if read() != Ok(1) || rustix::fs::statfs(root.path()).unwrap().f_type == 0x0102_1994 {
+        return;
+    }
+    file.leave_cache();
+    assert_eq!(read(), Err(Errno::AGAIN));
+    let mut byte = [0];
+    assert_eq!(file.read_at(&mut byte, 1 << 20).unwrap(), 1);
+    assert_eq!((byte, read()), ([7], Ok(1)));
+}
+
 #[test]
 fn files_belong_to_their_user_and_links_are_refused() {
     use std::os::unix::fs::PermissionsExt;

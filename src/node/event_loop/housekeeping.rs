@@ -382,7 +382,12 @@ impl Node {
         let (dir, config) = (self.dir.path().to_owned(), self.log_config(cluster));
         let hurry = self.hurry.clone();
         let rest = move |bytes, took| hurry.rest(bytes, took);
-        self.background.run(move || PoolDone::Spare(log::prepare_spare_beside(&log::DiskVfs, &dir, &config, &rest)));
+        let reader = self.reader.clone();
+        self.background.run(move || {
+            // First: the pages that become free are those that the spare segment takes.
+            reader.leave_cache();
+            PoolDone::Spare(log::prepare_spare_beside(&log::DiskVfs, &dir, &config, &rest))
+        });
     }
 
     fn log_config(&self, cluster: ClusterId) -> log::Config {
