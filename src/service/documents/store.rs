@@ -156,7 +156,7 @@ impl Ord for Key {
             (Form::Uuid(one), Form::Uuid(two)) => u128::from_be_bytes(*one).cmp(&u128::from_be_bytes(*two)),
             // Equal up to the filling: the shorter one is a beginning of the other.
             (Form::Short { len: one_len, bytes: one }, Form::Short { len: two_len, bytes: two }) => {
-                first_bytes(one).cmp(&first_bytes(two)).then_with(|| one.cmp(two)).then(one_len.cmp(two_len))
+                halves(one).cmp(&halves(two)).then(one_len.cmp(two_len))
             }
             (Form::Long { head: one_head, text: one }, Form::Long { head: two_head, text: two }) => {
                 first_bytes(one_head).cmp(&first_bytes(two_head)).then_with(|| one.cmp(two))
@@ -183,6 +183,12 @@ impl Eq for Key {}
 /// The order of the first bytes, which is nearly always that of the whole.
 fn first_bytes(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// Two numbers with the order of the bytes. They overlap, where no byte decides that was not compared before.
+fn halves(bytes: &[u8; Key::SHORT_MAX]) -> (u128, u128) {
+    let number = |half: &[u8]| half.try_into().map_or(0, u128::from_be_bytes);
+    (number(&bytes[..16]), number(&bytes[Key::SHORT_MAX - 16..]))
 }
 
 /// The bytes of a UUID written in the one way from which its text can be made again.
