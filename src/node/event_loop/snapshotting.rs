@@ -14,8 +14,8 @@ use crate::node::snapshots::{self, Contents};
 
 /// A snapshot is due after as many records as half of its documents, or as the last one had KiB where only the
 /// service knows what is in it; so that writing them costs a bounded share and replaying them at a start a bounded
-/// time. But not for fewer than these, which take about 20 ms.
-const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
+/// time. But not for fewer than these, which take about 70 ms.
+const SNAPSHOT_RECORDS_MIN: u64 = 50_000;
 /// By the clock it is worth writing for so many records, however long they took.
 const SNAPSHOT_BY_TIME_RECORDS_MIN: u64 = 100;
 /// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
