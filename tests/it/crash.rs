@@ -334,11 +334,12 @@ fn killed_while_a_snapshot_is_written_the_next_start_has_everything() {
     let folder = home.default_dir().join("snapshots");
     let address = node.address().to_owned();
     // Each chunk is one request; what is behind the last answered chunk may be there or not, without a gap.
+    let until = Instant::now() + Duration::from_secs(20);
     let answered = AtomicU64::new(0);
     let is_caught = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             let mut wire = Wire::open(&address).unwrap();
-            for chunk in 0..120 {
+            for chunk in (0..).take_while(|_| Instant::now() < until) {
                 let Ok(reply) = wire.batch(&creates(chunk * 500..(chunk + 1) * 500, 1_500)) else { return };
                 assert!(reply.lines().iter().all(|line| line["status"] == 200));
                 answered.store((chunk + 1) * 500, Ordering::SeqCst);
@@ -360,7 +361,7 @@ fn killed_while_a_snapshot_is_written_the_next_start_has_everything() {
     let answered = answered.into_inner();
     let count = |home: &Home| home.ok(&["ls", "user", "--json"]).stdout.lines().count() as u64;
     let there = count(&home);
-    assert!(answered >= 49_000 && there >= answered, "{answered} answered, {there} there");
+    assert!(answered >= 11_000 && there >= answered, "{answered} answered, {there} there");
     let mut wire = Wire::open(node.address()).unwrap();
     for n in [0, answered / 2, answered - 1] {
         let outcome = wire.get(&format!("/outcome/k{n}")).unwrap().data();

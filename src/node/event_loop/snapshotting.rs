@@ -1,7 +1,7 @@
 //! When a snapshot is taken: by itself, by an operator's word, and at an orderly stop.
 //!
 //! ```text
-//!   by itself:  so many records behind the newest one  ─or─  so long since then, and something new
+//!   by itself:  so many records behind the newest one, but not every moment  ─or─  so long since then, and something new
 //! ```
 //!
 //! # Not here
@@ -14,8 +14,10 @@ use crate::node::snapshots::{self, Contents};
 
 /// A snapshot is due after as many records as half of its documents, or as the last one had KiB where only the
 /// service knows what is in it; so that writing them costs a bounded share and replaying them at a start a bounded
-/// time. But not for fewer than these, which take about 70 ms.
-const SNAPSHOT_RECORDS_MIN: u64 = 50_000;
+/// time. But not for fewer than these, which take about 20 ms.
+const SNAPSHOT_RECORDS_MIN: u64 = 12_000;
+/// And not sooner after the last one: at full speed that would be four in a second, and keys are merged for each.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
 /// By the clock it is worth writing for so many records, however long they took.
 const SNAPSHOT_BY_TIME_RECORDS_MIN: u64 = 100;
 /// At an orderly stop a snapshot is worth its time when this many records would be replayed otherwise.
@@ -29,7 +31,8 @@ pub(super) struct Snapshotting {
     newest: Version,
     /// When that was written; the start, before the first.
     at: Instant,
-    running: bool,
+    /// How many records behind the newest one it was when the one that is being written was begun.
+    running: Option<u64>,
     /// Who waits for one that is still to be begun, and since when; and for the one that is being written.
     asked: Vec<(ReplyTo, Instant)>,
     waiting: Vec<ReplyTo>,
@@ -37,11 +40,11 @@ pub(super) struct Snapshotting {
 
 impl Snapshotting {
     pub(super) fn new(newest: Version, now: Instant) -> Self {
-        Self { newest, at: now, running: false, asked: Vec::new(), waiting: Vec::new() }
+        Self { newest, at: now, running: None, asked: Vec::new(), waiting: Vec::new() }
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.running
+        self.running.is_some()
     }
 
     pub(super) fn ask(&mut self, to: ReplyTo, now: Instant) {
@@ -57,6 +60,11 @@ impl Snapshotting {
         applied.saturating_sub(self.newest)
     }
 
+    /// Whether one is due by so many records.
+    fn is_due(&self, records: u64, interval: u64, now: Instant) -> bool {
+        records >= interval && now.saturating_duration_since(self.at) >= SNAPSHOT_PAUSE
+    }
+
     /// Whether one is due by the clock.
     fn is_time(&self, records: u64, interval: Option<Duration>, now: Instant) -> bool {
         let has_passed = |interval| now.saturating_duration_since(self.at) >= interval;
@@ -69,16 +77,18 @@ impl Node {
     pub(super) fn take_snapshots(&mut self, now: Now) -> Result<(), NodeError> {
         let (since, interval) = (self.records_since_snapshot(), self.snapshot_interval());
         let may = self.cluster.is_some() && self.is_steady() && self.engine.core().diverged().is_none();
-        let is_due = since >= interval || self.snapshotting.is_time(since, self.config.snapshot_interval, now.instant);
-        if self.snapshotting.running {
+        let is_due = self.snapshotting.is_due(since, interval, now.instant)
+            || self.snapshotting.is_time(since, self.config.snapshot_interval, now.instant);
+        if let Some(begun) = self.snapshotting.running {
             // What a start would replay is bounded, and who asks waits: neither has time for rests.
-            if since >= interval + interval / 2 || !self.snapshotting.asked.is_empty() {
+            let bound = interval.max(begun);
+            if since >= bound + bound / 2 || !self.snapshotting.asked.is_empty() {
                 self.hurry.set(true);
             }
         } else if may && (is_due || !self.snapshotting.asked.is_empty()) {
             self.begin_snapshot();
         }
-        let is_running = self.snapshotting.running;
+        let is_running = self.snapshotting.is_running();
         let late = |(_, since): &mut (ReplyTo, Instant)| !is_running && now.instant >= *since + BEGIN_MAX;
         for (to, _) in self.snapshotting.asked.extract_if(.., late).collect::<Vec<_>>() {
             let detail = "no snapshot can be taken now: the state is being built, or the log is being cut";
@@ -103,7 +113,7 @@ impl Node {
     fn begin_snapshot(&mut self) {
         let Some(cluster) = self.cluster else { return };
         let Some((service, keys, position, chronicle)) = self.engine.freeze() else { return };
-        self.snapshotting.running = true;
+        self.snapshotting.running = Some(self.records_since_snapshot());
         self.snapshotting.waiting = self.snapshotting.asked.drain(..).map(|(to, _)| to).collect();
         let contents = Contents { cluster, position, chronicle, service, keys };
         let (folder, version) = (self.dir.snapshots(), position.version);
@@ -132,7 +142,7 @@ impl Node {
         checked: Option<io::Result<SnapshotInfo>>,
         now: Now,
     ) -> Result<(), NodeError> {
-        self.snapshotting.running = false;
+        self.snapshotting.running = None;
         self.answer_snapshot(version, written.as_ref().err(), checked)?;
         // After a failure the next one is due as if this one had been written: a full disk is not filled more.
         (self.snapshotting.newest, self.snapshotting.at) = (version, now.instant);
@@ -195,14 +205,14 @@ impl Node {
             return;
         }
         let until = Instant::now() + self.config.drain;
-        while self.snapshotting.running && Instant::now() < until {
+        while self.snapshotting.is_running() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
             if self.take_pool_done(now()).is_err() {
                 return;
             }
         }
         let is_right = self.engine.core().diverged().is_none();
-        if self.snapshotting.running || !is_right || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
+        if self.snapshotting.is_running() || !is_right || self.records_since_snapshot() < LAST_SNAPSHOT_RECORDS_MIN {
             return;
         }
         self.begin_snapshot();
@@ -212,6 +222,17 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn by_records_one_is_due_when_there_are_enough_and_the_last_one_is_not_of_a_moment_ago() {
+        let begin = Instant::now();
+        let mut state = Snapshotting::new(1000, begin);
+        assert!(!state.is_due(99, 100, begin + SNAPSHOT_PAUSE * 100), "too few");
+        assert!(!state.is_due(5000, 100, begin + SNAPSHOT_PAUSE / 2), "too soon");
+        assert!(state.is_due(100, 100, begin + SNAPSHOT_PAUSE));
+        state.at = begin + SNAPSHOT_PAUSE;
+        assert!(!state.is_due(100, 100, begin + SNAPSHOT_PAUSE), "from the newest on");
+    }
 
     #[test]
     fn by_the_clock_one_is_due_when_the_time_has_passed_and_there_is_something_new() {
