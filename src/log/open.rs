@@ -112,6 +112,7 @@ pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, config: &Config) -> Result<Opened, Lo
         shared,
         closed: false,
     };
+    writer.fill_segment()?;
     writer.mark(known)?;
     writer.mark.sync(&*writer.vfs)?;
     let report = Report {

@@ -215,16 +215,30 @@ impl Writer {
         Ok(())
     }
 
+    /// Fills what the newest segment lacks, durably, before anyone waits: one that begins at a start had no spare to be
+    /// made of, and filled step by step it would hold up whoever writes at each of them.
+    pub(crate) fn fill_segment(&mut self) -> Result<(), LogError> {
+        if self.config.zero_fill && self.segment.filled < self.config.segment_bytes {
+            self.fill_to(self.segment.filled, self.config.segment_bytes)?;
+            self.sync_segment()?;
+        }
+        Ok(())
+    }
+
     fn fill(&mut self) -> Result<(), LogError> {
-        let Newest { path, file, end, filled, .. } = &mut self.segment;
-        if *filled < *end {
-            *filled = *end;
-            if self.config.zero_fill && *end < self.config.segment_bytes {
-                let to = end.next_multiple_of(FILL_STEP).min(self.config.segment_bytes);
-                let dir = segment::log_dir(&self.dir);
-                *filled =
-                    segment::fill_ahead(&*self.vfs, &dir, &**file, *end, to, &self.config).context("fill", path)?;
-            }
+        let (end, filled) = (self.segment.end, self.segment.filled);
+        if filled < end {
+            self.segment.filled = end;
+            self.fill_to(end, end.next_multiple_of(FILL_STEP).min(self.config.segment_bytes))?;
+        }
+        Ok(())
+    }
+
+    fn fill_to(&mut self, from: u64, to: u64) -> Result<(), LogError> {
+        let Newest { path, file, filled, .. } = &mut self.segment;
+        if self.config.zero_fill && from < to {
+            let dir = segment::log_dir(&self.dir);
+            *filled = segment::fill_ahead(&*self.vfs, &dir, &**file, from, to, &self.config).context("fill", path)?;
         }
         Ok(())
     }

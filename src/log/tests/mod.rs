@@ -46,6 +46,21 @@ fn what_was_synced_is_read_back_after_a_new_start() {
 }
 
 #[test]
+fn a_segment_that_a_start_begins_or_finds_unfilled_is_filled_before_anyone_waits() {
+    let bytes = |vfs: &MemVfs| vfs.read(&testing::segment(1)).unwrap().len() as u64;
+    let unfilled = Config { zero_fill: false, ..config() };
+    let mut made = Made::new(unfilled.clone());
+    made.write(3, 4, record);
+    let end = bytes(&made.vfs);
+    assert!(end < config().segment_bytes);
+    let made = Made::on(made.vfs, config());
+    assert_eq!(made.opened.report.head.version, 12);
+    assert_eq!(bytes(&made.vfs), config().segment_bytes);
+    assert_eq!(bytes(&Made::new(config()).vfs), config().segment_bytes);
+    assert_eq!(bytes(&Made::new(unfilled).vfs), format::SEGMENT_HEADER_BYTES);
+}
+
+#[test]
 fn a_log_rolls_over_segments_and_goes_on_after_each_start() {
     let config = Config { segment_bytes: 4096, ..config() };
     let mut made = Made::new(config.clone());
