@@ -208,12 +208,12 @@ fn a_spare_is_made_only_where_there_is_ample_room() {
 
 #[test]
 fn a_spare_is_synced_piece_by_piece_so_that_no_sync_of_the_log_waits_for_all_of_it() {
-    let config = Config { segment_bytes: (3 << 20) + 4096, ..config() };
+    let config = Config { segment_bytes: (768 << 10) + 4096, ..config() };
     let made = Made::new(config.clone());
     let pieces = std::cell::RefCell::new(Vec::new());
     let before = made.vfs.syncs();
     let rest = |bytes: usize, _| pieces.borrow_mut().push((bytes as u64, made.vfs.syncs() - before));
     assert_eq!(prepare_spare_beside(&made.vfs, Path::new(DIR), &config, &rest).unwrap(), Spare::Ready);
-    assert_eq!(pieces.take(), [(1 << 20, 1), (1 << 20, 2), (1 << 20, 3), (4096, 4)]);
+    assert_eq!(pieces.take(), [(256 << 10, 1), (256 << 10, 2), (256 << 10, 3), (4096, 4)]);
     assert_eq!(made.vfs.read(&Path::new(DIR).join("log/spare")).unwrap(), vec![0; config.segment_bytes as usize]);
 }
