@@ -217,6 +217,7 @@ fn read_beside(dir: &Path, reader: &Reader, after: Version, between: &dyn Fn(u64
         from: if place == 0 { base } else { base - 1 },
         to: next.map_or(Version::MAX, |next| next - 1),
         threads: 1,
+        beside: true,
         held: Held::ByNode,
         ..Options::default()
     };

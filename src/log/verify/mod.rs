@@ -50,6 +50,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// Threads that read and hash; one: the caller's own.
     pub threads: usize,
+    /// Whether others wait for the disk and the processor meanwhile: then small pieces are read, and nothing ahead.
+    pub beside: bool,
     /// Whether a node writes meanwhile: then the log ends where its mark says.
     pub held: Held,
     /// What is known of the log from outside, ordered by version.
@@ -59,7 +61,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { from: 1, to: Version::MAX, fail_fast: false, threads, held: Held::ByNobody, anchors: Vec::new() }
+        Self {
+            from: 1,
+            to: Version::MAX,
+            fail_fast: false,
+            threads,
+            beside: false,
+            held: Held::ByNobody,
+            anchors: Vec::new(),
+        }
     }
 }
 

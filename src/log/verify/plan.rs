@@ -4,7 +4,7 @@ use super::super::error::{Context, Fault, LogError};
 use super::super::format::{SEGMENT_HEADER_BYTES, Salt, SegmentHeader, segment_name};
 use super::super::reader::Held;
 use super::super::recovery::Inventory;
-use super::super::scan::{PROBE, Window};
+use super::super::scan::{PROBE, SEQUENTIAL, Window};
 use super::super::segment;
 use super::super::vfs::{Access, File, Vfs};
 use super::Options;
@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Bytes of a piece, about: enough that starting one costs nothing, few enough that all threads have work.
 const PIECE: u64 = 4 << 20;
+/// Beside others: what is read at once, and hashed before they notice that the processor is taken.
+const PIECE_BESIDE: u64 = SEQUENTIAL as u64;
 
 /// A segment as its name and header have it.
 pub(crate) struct Part {
@@ -84,21 +86,24 @@ impl Plan {
         let judges_end = marked.is_none() && options.to == Version::MAX;
         let mut plan = Self { cluster, parts, pieces: Vec::new(), limit, judges_end };
         for place in 0..plan.parts.len() {
-            plan.cut_into_pieces(place, options.from)?;
+            plan.cut_into_pieces(place, options)?;
         }
         Ok(plan)
     }
 
-    fn cut_into_pieces(&mut self, place: usize, from: Version) -> Result<(), LogError> {
+    fn cut_into_pieces(&mut self, place: usize, options: &Options) -> Result<(), LogError> {
         let part = &self.parts[place];
+        if options.beside {
+            part.file.read_nothing_ahead();
+        }
         let mut window = Window::new(part.file.clone(), part.salt, PROBE);
         let mut starts = vec![SEGMENT_HEADER_BYTES];
-        if from > part.base {
-            starts = vec![first_of(&mut window, part, from).context("read", &part.path)?];
+        if options.from > part.base {
+            starts = vec![first_of(&mut window, part, options.from).context("read", &part.path)?];
         }
         let mut at = starts[0];
         loop {
-            at += PIECE;
+            at += if options.beside { PIECE_BESIDE } else { PIECE };
             let next = if at < part.len { window.next_header(at, part.len, false) } else { Ok(None) };
             let Some((next, header)) = next.context("read", &part.path)? else { break };
             if header.version > self.limit {

@@ -65,8 +65,8 @@ fn pieces_of_a_large_segment_meet() {
     made.write(20, 50, |version| sized(version, [10, 30_000, 200][version as usize % 3]));
     made.write(3, 1, |version| sized(version, 5 << 20));
     let head = made.opened.sealer.position();
-    for threads in [1, 3] {
-        let (summary, found) = run(&made.vfs, &Options { threads, ..Options::default() });
+    for (threads, beside) in [(1, false), (3, false), (1, true)] {
+        let (summary, found) = run(&made.vfs, &Options { threads, beside, ..Options::default() });
         assert_eq!((summary.records, summary.head), (1003, (1003, head.hash)));
         assert_eq!(found, []);
     }

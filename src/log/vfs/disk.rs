@@ -106,4 +106,11 @@ impl File for DiskFile {
             log::debug!("let a file leave the page cache: {error}");
         }
     }
+
+    fn read_nothing_ahead(&self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Random) {
+            log::debug!("read nothing ahead: {error}");
+        }
+    }
 }

@@ -68,6 +68,9 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// What is durable of it need not be kept in memory for those who read it. Only advice: it cannot fail.
     fn leave_cache(&self) {}
+
+    /// Reads from it take what they ask for, and the system reads nothing ahead.
+    fn read_nothing_ahead(&self) {}
 }
 
 /// Whether the operating system says that there is no room, which passes, and not that something is broken.
