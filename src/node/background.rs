@@ -28,6 +28,9 @@ pub(super) const BLOCK: usize = 4096;
 /// Beside clients no more than this: a small part of what a disk does.
 const BYTES_IN_A_SECOND: u64 = 64 << 20;
 
+/// What a client hardly notices.
+const STINT: Duration = Duration::from_micros(250);
+
 /// Whether somebody waits for what is done in the background.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hurry(Arc<AtomicBool>);
@@ -48,6 +51,28 @@ impl Hurry {
         if !self.0.load(Ordering::Relaxed) {
             let at_rate = Duration::from_micros(bytes * 1_000_000 / bytes_in_a_second);
             std::thread::sleep(took.max(at_rate.saturating_sub(took)));
+        }
+    }
+}
+
+/// A long computation, cut into stints with a rest as long behind each: who answers clients may be put behind it on a
+/// processor, while another one has nothing to do, and waits for the rest of a stint then.
+pub(super) struct Stints<'a> {
+    hurry: &'a Hurry,
+    since: Instant,
+}
+
+impl<'a> Stints<'a> {
+    pub(super) fn begin(hurry: &'a Hurry) -> Self {
+        Self { hurry, since: Instant::now() }
+    }
+
+    /// To be called often; it rests when the stint is over.
+    pub(super) fn step(&mut self) {
+        let took = self.since.elapsed();
+        if took >= STINT {
+            self.hurry.rest(0, took);
+            self.since = Instant::now();
         }
     }
 }
@@ -189,6 +214,26 @@ mod tests {
         let found = std::fs::read(&path).unwrap();
         assert!(found == wanted, "{length} bytes");
         found
+    }
+
+    #[test]
+    fn a_long_computation_rests_behind_each_stint_unless_somebody_waits_for_it() {
+        let hurry = Hurry::default();
+        let computed = |hurry: &Hurry| {
+            let (since, mut stints) = (Instant::now(), Stints::begin(hurry));
+            for _ in 0..10 {
+                let stint = Instant::now();
+                while stint.elapsed() < STINT {
+                    std::hint::spin_loop();
+                }
+                stints.step();
+            }
+            since.elapsed()
+        };
+        assert!(computed(&hurry) >= STINT * 20);
+        hurry.set(true);
+        let shortest = (0..20).map(|_| computed(&hurry)).min().unwrap();
+        assert!(shortest < STINT * 20, "{shortest:?}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::background::{BLOCK, Hurry, LargeFile};
+use super::background::{BLOCK, Hurry, LargeFile, Stints};
 use super::chronicle::Chronicle;
 use super::keys::{Frozen, Keys, Run, Runs};
 use crate::service::{Service, ServiceError, Snapshot};
@@ -92,7 +92,8 @@ const KEYS_HEADER: usize = 32;
 pub(super) fn write(dir: &Path, contents: Contents, hurry: &Hurry) -> io::Result<(Runs, u64)> {
     let version = contents.position.version;
     let (keyed, now) = (contents.keys.count, contents.keys.now);
-    let runs = contents.keys.merge();
+    let mut stints = Stints::begin(hurry);
+    let runs = contents.keys.merge_with(&mut || stints.step());
     let mut names = Vec::with_capacity(runs.len());
     let mut bytes = 0;
     for run in &runs {

@@ -221,12 +221,17 @@ impl Frozen {
     /// The runs of a snapshot: the old ones, and what is new merged with those at the end that are neither full nor
     /// twice as large. What is forgotten is left out where runs are merged, and with a whole run.
     pub(super) fn merge(self) -> Runs {
+        self.merge_with(&mut || ())
+    }
+
+    /// The same; `between` is called before each entry that is moved.
+    pub(super) fn merge_with(self, between: &mut dyn FnMut()) -> Runs {
         let window = Window { count: self.count, now: self.now };
         let mut runs = self.runs;
         runs.retain(|run| run.newest().is_some_and(|newest| window.holds(&newest)));
-        let mut merged = run::of_layer(&self.newer, |entry| window.holds(entry));
+        let mut merged = run::of_layer(&self.newer, |entry| window.holds(entry), between);
         while let Some(last) = runs.pop_if(|last| last.len() < RUN_FULL.min(2 * merged.len())) {
-            merged = run::merge(&last, &merged, |entry| window.holds(entry));
+            merged = run::merge(&last, &merged, |entry| window.holds(entry), between);
         }
         if merged.len() > 0 {
             runs.push(Arc::new(merged));
@@ -241,9 +246,9 @@ impl Frozen {
 
     fn flat(&self) -> Run {
         let window = Window { count: self.count, now: self.now };
-        let newer = run::of_layer(&self.newer, |entry| window.holds(entry));
+        let newer = run::of_layer(&self.newer, |entry| window.holds(entry), &mut || ());
         let runs = self.runs.iter().map(Arc::as_ref).chain([&newer]);
-        runs.fold(Run::default(), |flat, run| run::merge(&flat, run, |entry| window.holds(entry)))
+        runs.fold(Run::default(), |flat, run| run::merge(&flat, run, |entry| window.holds(entry), &mut || ()))
     }
 }
 

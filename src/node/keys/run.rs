@@ -154,26 +154,28 @@ impl Run {
     }
 }
 
-/// The entries of a layer that are to be kept.
-pub(super) fn of_layer(layer: &Layer, keep: impl Fn(&Remembered) -> bool) -> Run {
+/// The entries of a layer that are to be kept. `between` is called before each.
+pub(super) fn of_layer(layer: &Layer, keep: impl Fn(&Remembered) -> bool, between: &mut dyn FnMut()) -> Run {
     let mut run = Run::default();
     run.entries.reserve_exact(layer.len() * ENTRY);
     // A block that grows by itself takes twice its size, and half as much again while it moves.
     run.results.reserve_exact(layer.result_bytes());
     for (key, entry) in layer.sorted().filter(|(_, entry)| keep(entry)) {
+        between();
         run.push(key, entry);
     }
     run.finish();
     run
 }
 
-/// Both in one order; where both have a key, the newer wins.
-pub(super) fn merge(old: &Run, newer: &Run, keep: impl Fn(&Remembered) -> bool) -> Run {
+/// Both in one order; where both have a key, the newer wins. `between` is called before each entry.
+pub(super) fn merge(old: &Run, newer: &Run, keep: impl Fn(&Remembered) -> bool, between: &mut dyn FnMut()) -> Run {
     let mut merged = Run::default();
     merged.entries.reserve_exact(old.entries.len() + newer.entries.len());
     merged.results.reserve_exact(old.results.len() + newer.results.len());
     let (mut left, mut right) = (0, 0);
     while left < old.len() || right < newer.len() {
+        between();
         let order = match (left < old.len(), right < newer.len()) {
             (true, true) => old.digest(left).cmp(newer.digest(right)),
             (true, false) => Ordering::Less,
