@@ -22,7 +22,7 @@ use super::marks::Marks;
 use super::snapshots::{self, SnapshotFile};
 use super::state::StandingFile;
 use super::{Config, NodeError};
-use crate::log::{self, DiskVfs, Held, MemVfs, Opened, Reader, Sealer, Writer};
+use crate::log::{self, DiskVfs, Held, LogError, MemVfs, Opened, Reader, Sealer, Writer};
 use crate::replication::{Asked, Found, Member, Replication, Standing};
 use crate::service::{Entry, Service};
 use crate::types::{ClusterId, Micros, Position, Record, Role, Version};
@@ -55,7 +55,7 @@ pub(super) fn start(dir: &DataDir, config: &Config, url: &str, now: Now) -> Resu
         let opened = match cluster {
             Some(cluster) => log::open(Arc::new(DiskVfs), dir.path(), &log_config(config, cluster)),
             // A node that does not know its cluster has an empty log in memory: it is replaced before the first record.
-            None => log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, ClusterId::default())),
+            None => open_empty(dir, config, ClusterId::default()),
         };
         let candidates = match restoring {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -153,6 +153,12 @@ pub(super) fn open_log(dir: &DataDir, config: &Config, cluster: ClusterId) -> Re
     Ok((writer, sealer))
 }
 
+/// An empty log in memory, which takes no record: it has no room ready for one.
+fn open_empty(dir: &DataDir, config: &Config, cluster: ClusterId) -> Result<Opened, LogError> {
+    let config = log::Config { zero_fill: false, ..log_config(config, cluster) };
+    log::open(Arc::new(MemVfs::new()), dir.path(), &config)
+}
+
 pub(super) fn log_config(config: &Config, cluster: ClusterId) -> log::Config {
     log::Config { cluster, segment_bytes: config.segment_bytes, zero_fill: true }
 }
@@ -206,8 +212,7 @@ pub(super) fn restored(
 /// A node whose log is damaged: it has nothing, says so, and takes no part.
 pub(super) fn failed(dir: &DataDir, config: &Config, url: &str, now: Now) -> Result<Started, NodeError> {
     let cluster = dir.meta().cluster_id.unwrap_or_default();
-    let Opened { writer, sealer, report } =
-        log::open(Arc::new(MemVfs::new()), dir.path(), &log_config(config, cluster))?;
+    let Opened { writer, sealer, report } = open_empty(dir, config, cluster)?;
     let standing_file = io(StandingFile::open(&dir.state()), "open", &dir.state())?;
     let me = Member { id: dir.meta().node_id, name: dir.meta().name.clone(), url: url.to_owned() };
     let (history, configs, standing) = (Vec::new(), Vec::new(), standing_file.last().cloned());
