@@ -215,14 +215,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Fills what the newest segment lacks, durably, before anyone waits: one that begins at a start had no spare to be
-    /// made of, and filled step by step it would hold up whoever writes at each of them.
+    /// Fills the rest of the newest segment, durably, before anyone waits: one that begins at a start had no spare to be
+    /// made of, and each step of [`Writer::fill`] holds up those who write.
     pub(crate) fn fill_segment(&mut self) -> Result<(), LogError> {
-        if self.config.zero_fill && self.segment.filled < self.config.segment_bytes {
-            self.fill_to(self.segment.filled, self.config.segment_bytes)?;
-            self.sync_segment()?;
-        }
-        Ok(())
+        let before = self.segment.filled;
+        self.fill_to(before, self.config.segment_bytes)?;
+        if self.segment.filled > before { self.sync_segment() } else { Ok(()) }
     }
 
     fn fill(&mut self) -> Result<(), LogError> {

@@ -1,4 +1,4 @@
-//! Large files, written beside clients who wait for the same disk.
+//! Large files and long computations beside clients, who wait for the same disk and the same processors.
 //!
 //! ```text
 //!   bytes ──► piece ──► disk, past the page cache ──► rest ──► piece ──► … ──► length, head, sync
@@ -7,10 +7,10 @@
 //! A burst of megabytes holds up every sync of the log until it is on the disk. So a file goes out piece by piece, and
 //! behind each the disk is left to others for as long as the piece took, and for longer where the rate asks for it:
 //! a sync of the log meets one piece at most. Where a file system refuses to be written past its cache, each piece is
-//! synced instead.
+//! synced instead. What computes for long does so in [`Stints`], for the same reason.
 //!
 //! # Invariants
-//! 1. Whoever waits for the file says so by [`Hurry`]; then there is no rest any more.
+//! 1. Whoever waits for the work says so by [`Hurry`]; then there is no rest any more.
 //! 2. What [`LargeFile::finish`] has written is durable; its name is for the caller.
 
 use std::fs::{File, OpenOptions};
@@ -27,9 +27,6 @@ const PIECE: usize = 256 << 10;
 pub(super) const BLOCK: usize = 4096;
 /// Beside clients no more than this: a small part of what a disk does.
 const BYTES_IN_A_SECOND: u64 = 64 << 20;
-
-/// What a client hardly notices.
-const STINT: Duration = Duration::from_micros(250);
 
 /// Whether somebody waits for what is done in the background.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +51,9 @@ impl Hurry {
         }
     }
 }
+
+/// What a client hardly notices.
+const STINT: Duration = Duration::from_micros(250);
 
 /// A long computation, cut into stints with a rest as long behind each: who answers clients may be put behind it on a
 /// processor, while another one has nothing to do, and waits for the rest of a stint then.

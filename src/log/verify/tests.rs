@@ -70,13 +70,13 @@ fn pieces_of_a_large_segment_meet() {
         assert_eq!((summary.records, summary.head), (1003, (1003, head.hash)));
         assert_eq!(found, []);
     }
-    let plan = Plan::make(
-        &made.vfs,
-        Path::new(DIR),
-        &Inventory::take(&made.vfs, Path::new(DIR)).unwrap(),
-        &Options::default(),
-    );
-    assert!(plan.unwrap().pieces.len() >= 4);
+    let inventory = Inventory::take(&made.vfs, Path::new(DIR)).unwrap();
+    let pieces = |beside| {
+        let options = Options { beside, ..Options::default() };
+        Plan::make(&made.vfs, Path::new(DIR), &inventory, &options).unwrap().pieces
+    };
+    assert!(pieces(false).len() >= 4);
+    assert!(pieces(true).iter().filter(|piece| piece.bytes() < 300_000).count() > 20, "those of 5 MiB are one each");
 }
 
 #[test]

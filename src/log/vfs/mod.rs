@@ -68,8 +68,7 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// What is durable of it need not be kept in memory for those who read it. Only advice: it cannot fail.
     fn leave_cache(&self) {}
-
-    /// Reads from it take what they ask for, and the system reads nothing ahead.
+    /// Reads from it take what they ask for, and the system reads nothing ahead. Only advice, too.
     fn read_nothing_ahead(&self) {}
 }
 
