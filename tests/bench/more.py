@@ -100,11 +100,16 @@ def reads(rig, options):
     nodes = {"primary": rig.port, "replica": rig.replica_port}
     for node, port in nodes.items():
         emit("reads", node=node, **summary(rig.wrk(port, 64, options.seconds, **GET)))
-    emit("reads", writes_alone=summary(rig.load(64, options.seconds)))
+    # A pair that stores new documents becomes slower by itself: those alone are measured on either side.
+    before = rig.load(64, options.seconds)
     for node, port in nodes.items():
         read, write = beside(lambda: rig.wrk(port, 64, options.seconds, **GET),
                              lambda: rig.load(64, options.seconds + 1))
-        emit("reads", node=node, **summary(read), writes_beside=summary(write))
+        after = rig.load(64, options.seconds)
+        alone = statistics.mean(rate(each)["ops_per_s"] for each in (before, after))
+        emit("reads", node=node, **summary(read), writes_beside=summary(write), writes_alone=round(alone),
+             share_of_alone=round(rate(write)["ops_per_s"] / alone, 3))
+        before = after
 
 
 class Follower:
