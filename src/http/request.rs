@@ -72,8 +72,8 @@ impl<'a> Request<'a> {
     /// looked at.
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         let head = self.head;
-        let named =
-            move |field: &&Field| field.name.len() == name.len() && field.name.of(head).eq_ignore_ascii_case(name);
+        let is_name = move |found: &str| found == name || found.eq_ignore_ascii_case(name);
+        let named = move |field: &&Field| field.name.len() == name.len() && is_name(field.name.of(head));
         let fields = if self.lengths & length_bit(name.len()) == 0 { &[] } else { self.fields };
         fields.iter().filter(named).map(move |field| field.value.of(head))
     }

@@ -41,6 +41,11 @@ impl Replication {
         matches!(&self.part, Part::Primary(primary) if primary.is_open())
     }
 
+    /// Whether the log of this node is damaged, so that it serves nothing.
+    pub fn is_failed(&self) -> bool {
+        self.failed
+    }
+
     /// How this node is.
     pub fn state(&self) -> NodeState {
         if self.failed {

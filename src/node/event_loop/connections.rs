@@ -259,7 +259,10 @@ impl Node {
                 let reply = request.reply();
                 let reply = if connection.refusal.is_some() { reply.closing() } else { reply };
                 let exchange = Exchange { reply, id, route: Route::of(request.path) };
-                self.note_since(now);
+                // Nothing else tells since when.
+                if request.path == "/status" {
+                    self.note_since(now);
+                }
                 let facts = Facts {
                     name: &self.dir.meta().name,
                     cluster: self.cluster,

@@ -12,7 +12,7 @@ use crate::node::coordination::memory::Memory;
 use crate::node::coordination::{Accept, Coordination, News, View, boot_micros};
 use crate::node::routes::{self, Handled};
 use crate::replication::{self, Member, Register};
-use crate::types::{Micros, NodeState};
+use crate::types::Micros;
 
 /// A difference between two clocks that is not a pause between two readings.
 const ASLEEP_MICROS: u64 = 1_000;
@@ -314,7 +314,7 @@ impl Node {
     /// Holds the lease as long as the core wants it, and gives it back when this node stops.
     pub(super) fn hold_lease(&mut self) {
         let core = self.engine.core();
-        let wants = core.wants_lease() && !matches!(core.state(), NodeState::Failed);
+        let wants = core.wants_lease() && !core.is_failed();
         let leads = core.primary().is_some_and(|primary| primary.id == core.me());
         if let Some(outside) = &mut self.coordinating {
             outside.way.leads(leads);

@@ -33,7 +33,7 @@ use crate::error::{Code, Problem};
 use crate::http::{self, Request};
 use crate::limits::REQUEST_TIMEOUT_MAX;
 use crate::service::ServiceError;
-use crate::types::{NodeState, Version};
+use crate::types::Version;
 
 /// What a route may look at and change.
 pub(super) struct Desk<'a> {
@@ -137,7 +137,7 @@ pub(super) fn handle(desk: &mut Desk<'_>, request: &Request<'_>, to: ReplyTo, ex
     desk.shown = caller.shown;
     http::refuse_origin(request)?;
     let tells_of_itself = open || matches!(path, "/" | "/status" | "/metrics" | "/events");
-    if desk.engine.core().state() == NodeState::Failed && !tells_of_itself {
+    if desk.engine.core().is_failed() && !tells_of_itself {
         let detail = "the log of this node is damaged: it serves nothing until it is whole again";
         return Err(Problem::new(Code::Recovering, detail).hint("ask another node; `rig status` says more").into());
     }

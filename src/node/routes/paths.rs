@@ -64,10 +64,12 @@ impl Route {
     /// How many there are.
     pub(in crate::node) const COUNT: usize = PATHS.len() + 1;
 
-    /// The route of a path. Every request asks: most patterns are ruled out by the text before their first variable.
+    /// The route of a path. Every request asks: a pattern without a variable is compared as it is, and most others are
+    /// ruled out by the text before their first one.
     pub(in crate::node) fn of(path: &str) -> Self {
-        let is_of = |((pattern, ..), literal): (&(&str, &str, &str), usize)| {
-            path.as_bytes().get(..literal) == Some(&pattern.as_bytes()[..literal]) && fits(pattern, path)
+        let is_of = |((pattern, ..), literal): (&(&str, &str, &str), usize)| match pattern.len() == literal {
+            true => path == *pattern,
+            false => path.as_bytes().get(..literal) == Some(&pattern.as_bytes()[..literal]) && fits(pattern, path),
         };
         let place = PATHS.iter().zip(LITERALS).position(is_of);
         place.map_or(Self::OTHER, |place| Self(place as u8))

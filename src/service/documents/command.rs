@@ -84,7 +84,9 @@ impl<'a> Method<'a> {
 }
 
 fn split_method(method: &str) -> Option<(&str, Action)> {
-    let (kind, verb) = method.rsplit_once('_')?;
+    // Asked three times for an operation, and faster than `rsplit_once`.
+    let place = method.bytes().rposition(|byte| byte == b'_')?;
+    let (kind, verb) = (&method[..place], &method[place + 1..]);
     let action = match verb {
         "create" => Action::Create,
         "update" => Action::Update,
