@@ -78,8 +78,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let word = if created { "initialised" } else { "was initialised already" };
         let place =
             if target::is_default(context, dir.path()) { String::new() } else { format!(" -D {}", path.display()) };
-        let next =
-            if context.out.is_quiet() { String::new() } else { format!("next:  rig serve --role primary{place}\n") };
+        let next = if context.out.is_quiet() {
+            String::new()
+        } else {
+            format!("next:  rig serve --role primary{place}\nor:    rig serve --role replica --peer URL{place}\n")
+        };
         format!("{word}  {}  node {}\n{next}", dir.path().display(), meta.name)
     })?;
     Ok(Exit::Ok)

@@ -113,6 +113,10 @@ fn init_makes_a_directory_once_and_leaves_others_alone() {
         brief.lines().count() == 1 && brief.starts_with("initialised"),
         "what comes next is not asked for: {brief}"
     );
+    let next = home.ok(&["init", "n1", "--exist-ok"]).stdout;
+    for role in ["next:  rig serve --role primary -D ", "or:    rig serve --role replica --peer URL -D "] {
+        assert!(next.lines().any(|line| line.starts_with(role)), "both roles are told of: {next}");
+    }
     let again = home.ok(&["init", "n1", "--exist-ok", "--json"]).json();
     assert_eq!((&again["created"], &again["node_id"]), (&false.into(), &made["node_id"]));
 
